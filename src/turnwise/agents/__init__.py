@@ -1,0 +1,1 @@
+"""Who acts: the policy protocol, prompts, action grammars, and the policies themselves."""

@@ -1,0 +1,21 @@
+"""`turnwise bench NAME`: measure, print a table, and record `results/bench_NAME.json`."""
+
+import importlib
+
+from turnwise.errors import UserError
+
+# name -> module with `main(argv) -> int`
+BENCHMARKS: dict[str, str] = {
+    "store": "turnwise.bench.store",
+    "browser": "turnwise.bench.browser",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run the named benchmark with the remaining arguments."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"usage: turnwise bench NAME [options]\n\nbenchmarks: {', '.join(BENCHMARKS)}")
+        return 0
+    if argv[0] not in BENCHMARKS:
+        raise UserError(f"unknown benchmark {argv[0]!r}. Benchmarks: {', '.join(BENCHMARKS)}.")
+    return importlib.import_module(BENCHMARKS[argv[0]]).main(argv[1:])

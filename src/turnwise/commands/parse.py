@@ -1,0 +1,50 @@
+"""`turnwise parse GRAMMAR [FILE]`: what an action grammar makes of model responses.
+
+Reads JSONL rows `{"text": …}` from FILE or standard input and prints, a line each, `{"action": …, "arguments": {…}}`
+or `{"error": …}`.
+"""
+
+import importlib
+import json
+from collections.abc import Callable
+
+from turnwise.errors import ParseError, UserError
+from turnwise.jsonl import read_jsonl
+from turnwise.trace.types import Call
+
+# grammar -> "module:function"; the function turns a response into a `Call` or raises `ParseError`.
+GRAMMARS: dict[str, str] = {
+    "webvoyager": "turnwise.agents.grammar:parse_webvoyager",
+    "tti": "turnwise.agents.grammar:parse_tti",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Parse every row and print the results."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"usage: turnwise parse GRAMMAR [FILE]\n\n{__doc__}\ngrammars: {', '.join(GRAMMARS)}")
+        return 0
+    if argv[0] not in GRAMMARS:
+        raise UserError(f"unknown grammar {argv[0]!r}. Grammars: {', '.join(GRAMMARS)}.")
+    module, function = GRAMMARS[argv[0]].split(":")
+    parse: Callable[[str], Call] = getattr(importlib.import_module(module), function)
+    for text in _texts(argv[1] if len(argv) > 1 else "-"):
+        try:
+            call = parse(text)
+            row = {"action": call.name, "arguments": dict(call.arguments)}
+        except ParseError as error:
+            row = {"error": str(error)}
+        print(json.dumps(row, ensure_ascii=False))
+    return 0
+
+
+def _texts(name: str) -> list[str]:
+    """The texts of all rows; complains about a malformed one before anything is printed."""
+    texts = []
+    for number, row in read_jsonl(name):
+        if not isinstance(row.get("text"), str):
+            raise UserError(
+                f'{name}, line {number}: "text" is missing. Each row is {{"text": "Thought: … Action: …"}}.'
+            )
+        texts.append(row["text"])
+    return texts

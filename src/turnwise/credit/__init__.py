@@ -1,0 +1,1 @@
+"""Credit for every turn: pure functions, each with its equation."""

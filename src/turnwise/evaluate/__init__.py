@@ -1,0 +1,1 @@
+"""Success with intervals, paired tests, budget curves, and the record of claims."""

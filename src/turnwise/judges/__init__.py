@@ -1,0 +1,1 @@
+"""Who says what an episode was worth: exact checks, the oracle, model-based judges."""

@@ -1,0 +1,1 @@
+"""Losses as pure functions, and the trainers that use them; packing; checkpoints."""

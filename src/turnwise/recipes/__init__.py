@@ -1,0 +1,1 @@
+"""One file a paper: config, presets, main loop, claims."""

@@ -1,0 +1,1 @@
+"""Many episodes at once: workers, horizons, budgets, retries, faults."""

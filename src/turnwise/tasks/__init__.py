@@ -1,0 +1,1 @@
+"""Task files, splits and the overlap check; proposers and curricula come with their recipes."""
