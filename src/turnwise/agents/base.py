@@ -1,7 +1,7 @@
 """The policy protocol: contexts in, actions out, batched over sessions.
 
-A policy renders the context its own way (a chat template, the compact rendering of the small models), samples, and parses
-what it sampled with its action grammar. The task in a context has no hidden fields: the rollout took them out.
+A policy renders the context its own way (a chat template, the compact rendering of the small models), samples, and
+parses what it sampled with its action grammar. The task in a context has no hidden fields: the rollout took them out.
 """
 
 from collections.abc import Sequence
