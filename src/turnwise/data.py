@@ -1,11 +1,11 @@
-"""Where real data sets are looked for. Nothing here is part of the package; without the data, callers skip and say so."""
+"""Where real data sets are looked for. None of them is part of the package; without them, callers skip and say so."""
 
 import os
 from pathlib import Path
 
 
 def data_root() -> Path | None:
-    """The folder of real data: `$TURNWISE_DATA`, else `../shared/data` beside the checkout; None where neither exists."""
+    """The folder of real data: `$TURNWISE_DATA`, else `../shared/data` beside the checkout; None without either."""
     named = os.environ.get("TURNWISE_DATA")
     folder = Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "data"
     return folder if folder.is_dir() else None

@@ -3,7 +3,8 @@
 `UserError` is something the person at the keyboard can mend: the command line prints its text as one line and exits
 with status 2, without a traceback. `InfraError` is a failure of the machinery under an episode (a browser, a worker, an
 endpoint): the rollout turns it into the outcome `infra_error`, counts it, and keeps the episode out of every loss and
-metric. `ParseError` is text from a model that is not in the grammar. Anything else that is raised is a bug and keeps its traceback.
+metric. `ParseError` is text from a model that is not in the grammar. Anything else that is raised is a bug and keeps
+its traceback.
 """
 
 
@@ -26,7 +27,7 @@ class InfraError(Exception):
 
 
 class ParseError(Exception):
-    """Text from a model that is not in the action grammar. The message is what the agent reads in its next observation."""
+    """Text from a model that is not in the action grammar. The message stands in the agent's next observation."""
 
 
 def require(module: str, extra: str) -> None:

@@ -2,8 +2,9 @@
 
 An environment is a bounded pool of sessions; a session plays one episode at a time. The environment executes parsed
 calls and never parses text: an action whose `call` is None (it did not parse) changes nothing, consumes the step, and
-its error text stands in the next observation. The horizon is the rollout's business, not the environment's: `done` means
-that the episode is over by its own rules (an answer was given, the page's own game ended), never that time ran out.
+its error text stands in the next observation. The horizon is the rollout's business, not the environment's: `done`
+means that the episode is over by its own rules (an answer was given, the page's own game ended), never that time ran
+out.
 """
 
 from collections.abc import Mapping

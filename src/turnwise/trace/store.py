@@ -465,15 +465,17 @@ def _turn_from_row(
     thread: int, reward: float, value: float | None, advantage: float | None, body: str, tokens: bytes
 ) -> Turn:
     fields = json.loads(body)
+    act_seconds, env_seconds = fields["seconds"]
     return Turn(
-        codec.observation_from_json(fields["observation"]),
-        codec.action_from_json(fields["action"], tokens),
-        reward,
-        value,
-        advantage,
-        thread,
-        *fields["seconds"],
-        fields["info"],
+        observation=codec.observation_from_json(fields["observation"]),
+        action=codec.action_from_json(fields["action"], tokens),
+        reward=reward,
+        value=value,
+        advantage=advantage,
+        thread=thread,
+        act_seconds=act_seconds,
+        env_seconds=env_seconds,
+        info=fields["info"],
     )
 
 
