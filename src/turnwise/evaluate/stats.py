@@ -1,0 +1,108 @@
+"""Intervals and paired tests for success rates.
+
+Pure functions on plain numbers. Infra errors are not in the numbers: `evaluate.report` counts them apart.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+Z95 = 1.959963984540054
+
+
+def wilson(successes: int, trials: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson score interval of a binomial proportion (Wilson 1927).
+
+    Args:
+        successes: how many of the trials succeeded.
+        trials: how many there were; 0 gives the whole range (0, 1).
+        z: normal quantile; the default gives 95 %.
+
+    Returns:
+        (low, high), fractions in [0, 1].
+
+    Raises:
+        ValueError: if successes is not in [0, trials].
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes of {trials} trials")
+    if trials == 0:
+        return 0.0, 1.0
+    rate = successes / trials
+    shrink = 1 + z * z / trials
+    centre = (rate + z * z / (2 * trials)) / shrink
+    half = z / shrink * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def paired_bootstrap(
+    first: Sequence[float], second: Sequence[float], resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean of `second - first` over paired tasks, with its percentile bootstrap interval (Efron 1979).
+
+    Args:
+        first: score of each task under the first system, shape (N,).
+        second: score of the same tasks, in the same order, under the second, shape (N,).
+        resamples: bootstrap resamples of the N pairs.
+        seed: of the resampling.
+
+    Returns:
+        (difference, low, high) with low and high the 2.5 % and 97.5 % quantiles.
+
+    Raises:
+        ValueError: if the lengths differ or nothing is there.
+    """
+    if len(first) != len(second) or not first:
+        raise ValueError(f"{len(first)} and {len(second)} scores cannot be paired")
+    difference_N = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
+    return bootstrap_mean(difference_N, resamples, seed)
+
+
+def bootstrap_mean(
+    values: Sequence[float] | np.ndarray, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean of `values` (shape (N,)) with its 95 % percentile bootstrap interval: (mean, low, high).
+
+    Raises:
+        ValueError: if nothing is there.
+    """
+    values_N = np.asarray(values, dtype=float)
+    if values_N.size == 0:
+        raise ValueError("no values")
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    for start in range(0, resamples, 1000):  # bounded memory whatever N is
+        count = min(1000, resamples - start)
+        rows = rng.integers(0, values_N.size, size=(count, values_N.size))
+        means[start : start + count] = values_N[rows].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values_N.mean()), float(low), float(high)
+
+
+def clustered_bootstrap(
+    clusters: Sequence[Sequence[float]], resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean over clusters (seeds) of the cluster mean, resampling clusters and then values within them.
+
+    For "seeds × tasks" results: the interval covers both which seeds were drawn and which tasks.
+
+    Args:
+        clusters: one sequence of values a cluster (seed); lengths may differ.
+
+    Returns:
+        (mean, low, high) at 95 %.
+
+    Raises:
+        ValueError: if there is no cluster or an empty one.
+    """
+    if not clusters or any(len(cluster) == 0 for cluster in clusters):
+        raise ValueError("each cluster needs at least one value")
+    arrays = [np.asarray(cluster, dtype=float) for cluster in clusters]
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    for index in range(resamples):
+        drawn = rng.integers(0, len(arrays), size=len(arrays))
+        means[index] = np.mean([rng.choice(arrays[d], size=arrays[d].size).mean() for d in drawn])
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(np.mean([array.mean() for array in arrays])), float(low), float(high)
