@@ -1,7 +1,7 @@
 """A run's folder: `config.json`, `run.db`, `metrics.jsonl`, `checkpoints/`, `report.json`, and later `report.html`.
 
-Everything here survives a kill at any instant: JSON files are replaced by renaming, metrics are whole lines (a torn last
-line is dropped on opening), traces are committed one by one by the store.
+Everything here survives a kill at any instant: JSON files are replaced by renaming, metrics are whole lines (a torn
+last line is dropped on opening), traces are committed one by one by the store.
 """
 
 import json
