@@ -1,0 +1,35 @@
+"""`turnwise resume RUN`: go on with a run that was stopped or killed, with the settings that it was started with."""
+
+from pathlib import Path
+
+from turnwise.commands.run import recipe_module
+from turnwise.errors import UserError
+from turnwise.recipes.config import from_json
+from turnwise.trace.run import read_json
+
+
+def main(argv: list[str]) -> int:
+    """Rebuild the configuration from the run's folder and run its recipe again."""
+    if len(argv) != 1 or argv[0] in ("-h", "--help"):
+        print(f"usage: turnwise resume RUN\n\n{__doc__}\nRUN is a folder such as runs/NAME, or NAME.")
+        return 0 if argv else 2
+    folder = run_folder(argv[0])
+    config = read_json(folder / "config.json")
+    module = recipe_module(str(config.get("recipe")))
+    resolved = from_json(module.Config, config)
+    if Path("runs") / resolved.name != folder and Path("runs").resolve() / resolved.name != folder.resolve():
+        raise UserError(f"{folder}: was made as runs/{resolved.name}. Move it back, or start from its parent folder.")
+    module.main(resolved)
+    return 0
+
+
+def run_folder(name: str) -> Path:
+    """The folder of a run given as a path or as a bare name below `runs/`.
+
+    Raises:
+        UserError: if it is not a run.
+    """
+    for folder in (Path(name), Path("runs") / name):
+        if (folder / "config.json").exists():
+            return folder
+    raise UserError(f"{name}: is not a run (no config.json in it, nor in runs/{name}).")
