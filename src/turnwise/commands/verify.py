@@ -15,6 +15,7 @@ from turnwise.jsonl import read_jsonl
 # raises ValueError for a row that it cannot read.
 VERIFIERS: dict[str, str] = {
     "browser": "turnwise.envs.browser.sites.verify",
+    "countdown": "turnwise.envs.countdown.verify",
 }
 
 
