@@ -1,0 +1,219 @@
+"""The symbolic solvers whose traces teach the models: SoS+ (serial) and APR (threads that spawn and join).
+
+Both are beam-limited best-first searches. An expanded node keeps its `beam` best children by the heuristic (at the last
+level too, so that a correct last operation can be pruned), and one coin a node says whether it is promising: SoS+ then
+searches its children depth-first by recursion, APR spawns a thread for each of them. The solvers return what happened as
+a tree of events; `grammar` prints events in the paper's text or in the compact one, and parses both back.
+"""
+
+import heapq
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from turnwise.envs.countdown.problem import Operation, Problem, successors
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A state of the search.
+
+    Attributes:
+        path: its id, the places of its ancestors' children in the order in which they were printed; () is the root.
+        numbers: what is left.
+        operations: how it was reached from the problem.
+    """
+
+    path: tuple[int, ...]
+    numbers: tuple[int, ...]
+    operations: tuple[Operation, ...] = ()
+
+    def child(self, place: int, operation: Operation, numbers: tuple[int, ...]) -> "Node":
+        """The node that `operation` leads to."""
+        return Node((*self.path, place), numbers, (*self.operations, operation))
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """The search looks at this node."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """A child was tried: a node of its own, or, with one number left, a leaf that is the target or is not."""
+
+    node: Node
+    solved: bool | None
+    """None for an inner node; for a leaf, whether it is the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubSearch:
+    """SoS+: a depth-first search below a promising node's child."""
+
+    level: int
+    node: Node
+    events: tuple["Event", ...]
+    solved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """APR: a thread for each of these children; all of them ran to their end."""
+
+    children: tuple["Search", ...]
+
+
+Event = Moving | Explored | SubSearch | Spawn
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One thread of search from one node.
+
+    Attributes:
+        problem: what is searched for.
+        start: where this thread began.
+        events: what it did, in order.
+        solution: the leaf that reached the target, found here or in a child; None where nothing was found.
+    """
+
+    problem: Problem
+    start: Node
+    events: tuple[Event, ...]
+    solution: Node | None
+
+    @property
+    def children(self) -> Iterator["Search"]:
+        """The threads spawned here, in order."""
+        for event in self.events:
+            if isinstance(event, Spawn):
+                yield from event.children
+
+
+@lru_cache(maxsize=4096)
+def divisors(target: int) -> tuple[int, ...]:
+    """The divisors of the target from 2 to the target."""
+    return tuple(f for f in range(2, target + 1) if target % f == 0)
+
+
+def heuristic(target: int, numbers: tuple[int, ...]) -> int:
+    """How far the numbers are from divisors of the target, lower is better.
+
+    h = Σ_i min_f |n_i − f| over the divisors f of the target from 2 (authors' code; the paper prints min_f |f − Σ n_i|).
+    A target below 2 has no such divisor, and then the distance to the target itself counts.
+    """
+    factors = divisors(target) or (target,)
+    return sum(min(abs(number - f) for f in factors) for number in numbers)
+
+
+@dataclass(slots=True)
+class _Frontier:
+    """The open nodes of one search, best heuristic first, first come first served among equals."""
+
+    target: int
+    heap: list[tuple[int, int, Node]] = field(default_factory=list)
+    count: int = 0
+
+    def push(self, node: Node) -> None:
+        heapq.heappush(self.heap, (heuristic(self.target, node.numbers), self.count, node))
+        self.count += 1
+
+    def pop(self, most: int) -> list[Node]:
+        return [heapq.heappop(self.heap)[2] for _ in range(min(most, len(self.heap)))]
+
+
+def _expand(problem: Problem, node: Node, beam: int, rng: random.Random) -> list[Node]:
+    """The `beam` best children of a node, in the shuffled order in which they are printed."""
+    moves = sorted(successors(node.numbers), key=lambda move: heuristic(problem.target, move[1]))[:beam]
+    rng.shuffle(moves)
+    return [node.child(place, operation, numbers) for place, (operation, numbers) in enumerate(moves)]
+
+
+def _leaf(problem: Problem, node: Node) -> bool | None:
+    return node.numbers[0] == problem.target if len(node.numbers) == 1 else None
+
+
+def solve_serial(problem: Problem, rng: random.Random, beam: int, promising: float = 0.5) -> Search:
+    """SoS+: one thread of search that goes depth-first below promising nodes.
+
+    Args:
+        problem: what to solve.
+        rng: coins and shuffles.
+        beam: children kept at each node (training data: uniform 1..5).
+        promising: the probability that a node's children are searched depth-first at once.
+    """
+    root = Node((), problem.numbers)
+    events, solution = _serial(problem, root, rng, beam, promising, level=0)
+    return Search(problem, root, tuple(events), solution)
+
+
+def _serial(
+    problem: Problem, start: Node, rng: random.Random, beam: int, promising: float, level: int
+) -> tuple[list[Event], Node | None]:
+    events: list[Event] = []
+    frontier = _Frontier(problem.target)
+    frontier.push(start)
+    while frontier.heap:
+        for node in frontier.pop(beam):
+            events.append(Moving(node))
+            children = _expand(problem, node, beam, rng)
+            for child in children:
+                events.append(Explored(child, _leaf(problem, child)))
+                if _leaf(problem, child):
+                    return events, child
+            inner = [child for child in children if len(child.numbers) > 1]
+            if rng.random() < promising:
+                for child in sorted(inner, key=lambda child: heuristic(problem.target, child.numbers)):
+                    below, solution = _serial(problem, child, rng, beam, promising, level + 1)
+                    events.append(SubSearch(level + 1, child, tuple(below), solution is not None))
+                    if solution is not None:
+                        return events, solution
+            else:
+                for child in inner:
+                    frontier.push(child)
+    return events, None
+
+
+def solve_parallel(problem: Problem, rng: random.Random, beam: int, child_beam: int, promising: float = 0.9) -> Search:
+    """APR: a parent thread whose promising nodes hand all kept children to threads; children never spawn.
+
+    Args:
+        problem: what to solve.
+        rng: coins and shuffles.
+        beam: children kept at each node of the parent (training data: uniform 1..10).
+        child_beam: the same in child threads (training data: uniform beam..15).
+        promising: the probability that a node with more than one kept inner child spawns (released command: 0.9).
+    """
+    root = Node((), problem.numbers)
+    events: list[Event] = []
+    frontier = _Frontier(problem.target)
+    frontier.push(root)
+    while frontier.heap:
+        for node in frontier.pop(beam):
+            events.append(Moving(node))
+            children = _expand(problem, node, beam, rng)
+            for child in children:
+                events.append(Explored(child, _leaf(problem, child)))
+                if _leaf(problem, child):
+                    return Search(problem, root, tuple(events), child)
+            inner = [child for child in children if len(child.numbers) > 1]
+            if len(inner) > 1 and rng.random() < promising:
+                inner.sort(key=lambda child: heuristic(problem.target, child.numbers))
+                threads = tuple(_thread(problem, child, rng, child_beam) for child in inner)
+                events.append(Spawn(threads))
+                solved = [thread.solution for thread in threads if thread.solution is not None]
+                if solved:
+                    return Search(problem, root, tuple(events), solved[0])
+            else:
+                for child in inner:
+                    frontier.push(child)
+    return Search(problem, root, tuple(events), None)
+
+
+def _thread(problem: Problem, start: Node, rng: random.Random, beam: int) -> Search:
+    events, solution = _serial(problem, start, rng, beam, promising=0.0, level=0)
+    return Search(problem, start, tuple(events), solution)

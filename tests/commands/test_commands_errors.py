@@ -1,0 +1,63 @@
+"""Every error that a user can cause: one clear line, a non-zero exit, no traceback, and nothing lost."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def turnwise(*arguments, cwd, text=None):
+    return subprocess.run(
+        [sys.executable, "-m", "turnwise.cli", *arguments],
+        cwd=cwd,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("fly",), "unknown verb 'fly'"),
+        (("run", "alchemy"), "unknown recipe 'alchemy'"),
+        (("run", "filtered_bc", "--preset", "gigantic"), "unknown preset 'gigantic'"),
+        (("run", "filtered_bc", "--preset"), "--preset needs a value"),
+        (("bench", "patience"), "unknown benchmark 'patience'"),
+        (("parse", "klingon"), "unknown grammar 'klingon'"),
+        (("parse", "tti", "absent.jsonl"), "absent.jsonl: cannot be read"),
+        (("verify", "countdown", "absent.jsonl"), "absent.jsonl: cannot be read"),
+        (("verify", "chess", "x"), "unknown environment 'chess'"),
+        (("resume", "absent"), "absent: is not a run"),
+        (("results", "absent"), "absent: no recorded results here"),
+        (("doctor", "--fly"), "unknown option '--fly'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_status(arguments, says, tmp_path):
+    done = turnwise(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_malformed_row_is_named_by_its_line(tmp_path):
+    done = turnwise(
+        "verify", "countdown", "-", cwd=tmp_path, text='{"target": 1, "numbers": [1], "operations": []}\n{oops\n'
+    )
+    assert done.returncode == 2
+    assert "-, line 2: not JSON" in done.stderr
+
+
+def test_good_rows_are_graded(tmp_path):
+    rows = '{"target": 24, "numbers": [3, 8, 1], "operations": ["8*3=24", "24*1=24"]}\n'
+    done = turnwise("verify", "countdown", "-", cwd=tmp_path, text=rows)
+    assert (done.returncode, done.stdout) == (0, '{"valid": true, "reason": "reaches the target"}\n')
+
+
+def test_help_needs_no_heavy_imports(tmp_path):
+    code = "import sys, turnwise.cli; turnwise.cli.main(['--help']); print(sorted({'torch','playwright'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.stdout.strip().endswith("[]")
