@@ -58,6 +58,8 @@ def test_good_rows_are_graded(tmp_path):
 
 
 def test_help_needs_no_heavy_imports(tmp_path):
-    code = "import sys, turnwise.cli; turnwise.cli.main(['--help']); print(sorted({'torch','playwright'} & set(sys.modules)))"
+    code = (
+        "import sys, turnwise.cli as c; c.main(['--help']); print(sorted({'torch', 'playwright'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.stdout.strip().endswith("[]")

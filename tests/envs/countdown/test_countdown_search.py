@@ -1,4 +1,4 @@
-"""The symbolic solvers against the statistics that were measured with the authors' solvers (APR specification, section 2).
+"""The symbolic solvers against the statistics that were measured with the authors' solvers.
 
 The authors' figures come from 2,030 problems (solve rates, children, spawns); ours from 500 fixed ones, so rates are
 compared within three standard errors of the difference.

@@ -2,8 +2,8 @@
 
 Both are beam-limited best-first searches. An expanded node keeps its `beam` best children by the heuristic (at the last
 level too, so that a correct last operation can be pruned), and one coin a node says whether it is promising: SoS+ then
-searches its children depth-first by recursion, APR spawns a thread for each of them. The solvers return what happened as
-a tree of events; `grammar` prints events in the paper's text or in the compact one, and parses both back.
+searches its children depth-first by recursion, APR spawns a thread for each of them. The solvers return what happened
+as a tree of events, which a grammar prints and parses.
 """
 
 import heapq
@@ -103,7 +103,7 @@ def divisors(target: int) -> tuple[int, ...]:
 def heuristic(target: int, numbers: tuple[int, ...]) -> int:
     """How far the numbers are from divisors of the target, lower is better.
 
-    h = Σ_i min_f |n_i − f| over the divisors f of the target from 2 (authors' code; the paper prints min_f |f − Σ n_i|).
+    h = Σ_i min_f |n_i − f|, f over the divisors of the target from 2 (authors' code; the paper prints min_f |f − Σ n_i|).
     A target below 2 has no such divisor, and then the distance to the target itself counts.
     """
     factors = divisors(target) or (target,)
