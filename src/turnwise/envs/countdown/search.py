@@ -103,7 +103,7 @@ def divisors(target: int) -> tuple[int, ...]:
 def heuristic(target: int, numbers: tuple[int, ...]) -> int:
     """How far the numbers are from divisors of the target, lower is better.
 
-    h = Σ_i min_f |n_i − f|, f over the divisors of the target from 2 (authors' code; the paper prints min_f |f − Σ n_i|).
+    h = Σ_i min_f |n_i − f|, f over the divisors of the target from 2 (authors' code; the paper: min_f |f − Σ n_i|).
     A target below 2 has no such divisor, and then the distance to the target itself counts.
     """
     factors = divisors(target) or (target,)
