@@ -51,7 +51,7 @@ def trajectories():
 def log_prob(theta, trajectory):
     """Σ_t log π(a_t | s_t) for the tabular softmax policy with logits `theta` of shape (2, 3)."""
     table = torch.log_softmax(theta, dim=-1)
-    return sum(table[state, action] for state, action in zip(trajectory.states, trajectory.actions, strict=True))
+    return table[list(trajectory.states), list(trajectory.actions)].sum()
 
 
 def expected_return(theta, discount=1.0):

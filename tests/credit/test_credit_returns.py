@@ -46,7 +46,7 @@ def test_mean_centred_groups_give_the_exact_gradient_times_g_minus_one_over_g():
     surrogate = theta.new_zeros(())
     for group in groups(2):
         log_probs = [log_prob(theta, trajectory) for trajectory in group]
-        weight = torch.exp(sum(log_probs)).detach()
+        weight = torch.exp(torch.stack(log_probs).sum()).detach()
         for trajectory in group:
             weight = weight * trajectory.world
         rewards = torch.tensor([sum(trajectory.rewards) for trajectory in group], dtype=torch.float64)
