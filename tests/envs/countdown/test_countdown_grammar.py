@@ -1,5 +1,6 @@
 """APR's text: printed, spawned, joined and read back without loss, and refused where it is malformed."""
 
+import itertools
 import random
 
 import pytest
@@ -37,6 +38,7 @@ def test_a_serial_trace_claims_exactly_the_solvers_solution(problems):
         if search.solution is None:
             assert operations is None
         else:
+            assert operations is not None
             assert operations == [str(operation) for operation in search.solution.operations]
             assert check(problem.target, problem.numbers, operations)[0]
 
@@ -48,7 +50,7 @@ def test_a_parents_calls_can_be_replayed_from_its_text_alone(problems):
         search = solve_parallel(problem, rng, 4, 6)
         calls = grammar.parallel_calls(search)
         parents = [index for index, call in enumerate(calls) if call.node == ()]
-        for here, following in zip(parents, parents[1:], strict=False):
+        for here, following in itertools.pairwise(parents):
             spawn = grammar.parse_spawn(calls[here].prompt + calls[here].text)
             assert spawn is not None
             body, nodes, target = spawn
