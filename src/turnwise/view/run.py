@@ -1,0 +1,194 @@
+"""One run as the viewer and the report see it: its files, its traces, and the answers to the pages' questions."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from turnwise.evaluate.stats import wilson
+from turnwise.view.curves import curves
+from turnwise.view.folder import Folder, inside, read_folder
+from turnwise.view.queries import Database, Row
+from turnwise.view.rows import Rows
+from turnwise.view.shape import row_json, trace_json
+from turnwise.view.tokens import token_texts
+
+_STILL_RUNNING = 120.0
+"""A run that says nothing of its end and changed less than this many seconds ago is taken to be running."""
+
+_TEXT_FILES = ("config.json", "report.json", "metrics.jsonl", "tasks.jsonl")
+
+
+class Run:
+    """A run folder, opened read-only. Safe to share between threads; nothing in the folder can make it raise."""
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.path = path
+        self.name = name or path.resolve().name
+        self._folder: tuple[tuple, Folder] | None = None
+        self._identity = self._database_identity()
+        self.database = Database(path / "run.db") if self._identity else Database(path / "no-database")
+        self.rows = Rows(self.database)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.rows.close()
+        self.database.close()
+
+    def is_stale(self) -> bool:
+        """Whether `run.db` was replaced by another file (or came to be) since this was opened."""
+        return self._database_identity() != self._identity
+
+    def _database_identity(self) -> tuple[int, int] | None:
+        found = inside(self.path, "run.db")
+        if found is None:
+            return None
+        status = found.stat()
+        return status.st_dev, status.st_ino
+
+    def folder(self) -> Folder:
+        """The text files, read again only when one of them changed."""
+        stamp = self._text_stamp()
+        if self._folder is None or self._folder[0] != stamp:
+            self._folder = (stamp, read_folder(self.path))
+        return self._folder[1]
+
+    def _text_stamp(self) -> tuple:
+        stamps = []
+        for name in _TEXT_FILES:
+            try:
+                status = (self.path / name).stat()
+                stamps.append((status.st_mtime_ns, status.st_size))
+            except OSError:
+                stamps.append(None)
+        return tuple(stamps)
+
+    def stamp(self) -> str:
+        """A text that changes whenever the run does; cheap enough to ask for every second."""
+        return f"{self.database.version()}-{hash(self._text_stamp()) & 0xFFFFFFFF:x}"
+
+    def updated(self) -> float:
+        """When any of the run's files last changed, in seconds since the epoch; 0 for an empty folder."""
+        times = [0.0]
+        for name in (*_TEXT_FILES, "run.db", "run.db-wal"):
+            try:
+                times.append((self.path / name).stat().st_mtime)
+            except OSError:
+                continue
+        return max(times)
+
+    def problems(self) -> list[str]:
+        """A sentence for each thing that could not be read."""
+        rows = self.rows.all() if self.path.exists() else []
+        problems = [*self.folder().problems, *self.database.problems, *self.rows.problems]
+        if not rows and self._identity is None:
+            problems.append("There is no run.db yet: no trace was written.")
+        return problems
+
+    # The pages
+
+    def row(self) -> dict[str, Any]:
+        """The run's line in the table of runs."""
+        folder, rows = self.folder(), self.rows.all()
+        config, report, updated = folder.config, folder.report, self.updated()
+        status = str(report.get("status") or "")
+        if not status or status == "running":
+            status = "running" if time.time() - updated < _STILL_RUNNING else "stopped"
+        iterations = config.get("iterations")
+        done = [row["iteration"] for row in folder.metrics if isinstance(row.get("iteration"), int)]
+        return {
+            "name": self.name,
+            "recipe": str(config.get("recipe") or ""),
+            "preset": str(config.get("preset") or ""),
+            "seed": config.get("seed") if isinstance(config.get("seed"), int) else None,
+            "status": status,
+            "updated": updated,
+            "iteration": max(done) if done else None,
+            "iterations": iterations if isinstance(iterations, int) else None,
+            "steps_per_s": steps_per_second(folder, rows),
+            "success": success_rate(final_evaluation(rows)),
+            "traces": len(rows),
+            "infra_errors": sum(row.outcome == "infra_error" for row in rows),
+            "seconds_left": seconds_left(folder, iterations) if status == "running" else None,
+            "problems": self.problems(),
+        }
+
+    def overview(self) -> dict[str, Any]:
+        """The run's first page, without picks of traces."""
+        folder = self.folder()
+        return {
+            "run": self.row(),
+            "summary": _figures(folder.report.get("summary")),
+            "series": curves(folder.metrics),
+            "config": folder.config,
+            "picks": [],
+        }
+
+    def trace(self, trace_id: str) -> dict[str, Any] | None:
+        """The page of one trace with the labels on it and up to 50 other traces of the same task; None if unknown."""
+        stored = self.database.trace(trace_id)
+        if stored is None:
+            return None
+        row = stored["row"]
+        row.surprise = self.database.surprise(row.seq, row.seq).get(row.seq)
+        page = trace_json(stored, token_texts(self.path))
+        page["labels"] = self.database.labels(trace_id)
+        same = [other for other in self.rows.all() if other.task_id == row.task_id and other.seq != row.seq]
+        page["attempts"] = [row_json(other) for other in same[-50:]]
+        page["row"]["labels"] = len(page["labels"])
+        return page
+
+
+def final_evaluation(rows: list[Row]) -> list[Row]:
+    """The traces of the last evaluation; of a run without evaluations, those of its last iteration, else all."""
+    evaluations = [row for row in rows if row.phase == "eval"] or rows
+    iterations = [row.iteration for row in evaluations if row.iteration is not None]
+    return [row for row in evaluations if row.iteration == max(iterations)] if iterations else evaluations
+
+
+def success_rate(rows: list[Row]) -> dict[str, Any] | None:
+    """Success with its Wilson interval as `{"value", "low", "high", "n"}`; infra errors are left out; None if empty."""
+    counted = [row.solved for row in rows if row.outcome != "infra_error"]
+    return rate(sum(counted), len(counted))
+
+
+def rate(successes: int, n: int) -> dict[str, Any] | None:
+    """A fraction with its 95 % Wilson interval; None without trials."""
+    if not n:
+        return None
+    low, high = wilson(successes, n)
+    return {"value": successes / n, "low": low, "high": high, "n": n}
+
+
+def steps_per_second(folder: Folder, rows: list[Row]) -> float | None:
+    """What the run last logged as `steps_per_s`; else turns per second over its last 100 traces; None if unknown."""
+    for row in reversed(folder.metrics):
+        if isinstance(row.get("steps_per_s"), int | float):
+            return float(row["steps_per_s"])
+    last = rows[-100:]
+    span = max((row.created_at for row in last), default=0.0) - min((row.created_at for row in last), default=0.0)
+    return sum(row.turns for row in last) / span if span > 0 else None
+
+
+def seconds_left(folder: Folder, iterations: Any) -> float | None:
+    """Time left, by the pace of the iterations so far; None where the run does not say how many there will be."""
+    marks = [
+        (row["iteration"], row["time"])
+        for row in folder.metrics
+        if isinstance(row.get("iteration"), int) and isinstance(row.get("time"), int | float)
+    ]
+    if not isinstance(iterations, int) or len(marks) < 2:
+        return None
+    (first, began), (last, now) = marks[0], marks[-1]
+    return (iterations - last) * (now - began) / (last - first) if iterations >= last > first else None
+
+
+def _figures(summary: Any) -> list[dict[str, Any]]:
+    """The rows of report.json's "summary" that are what they should be."""
+    figures = []
+    for row in summary if isinstance(summary, list) else []:
+        if isinstance(row, dict) and "name" in row:
+            numbers = {
+                key: row[key] if isinstance(row.get(key), int | float) else None for key in ("value", "low", "high")
+            }
+            figures.append({"name": str(row["name"]), **numbers, "unit": str(row.get("unit") or "")})
+    return figures
