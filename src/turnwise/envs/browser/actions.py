@@ -1,0 +1,169 @@
+"""Executing parsed calls on a tab.
+
+| call | effect |
+|---|---|
+| `click{mark}` | click the element's centre, in the same tab; an option of a closed select is chosen |
+| `type{mark, text}` | click the field, replace what is in it by `text`, press Enter; in a select: choose the option `text` |
+| `scroll{direction, target}` | "window" or a mark: two thirds of what is visible, "up" or "down" |
+| `wait{}` | until the page changes by itself, at most `Limits.wait` |
+| `go_back{}` | one step back in the history |
+| `search_engine{}` | open the environment's search page |
+| `answer{text}` | end the episode |
+
+Before anything is touched the aim is checked again: the element must still be there and its centre must still hit it. A
+call that cannot be carried out raises `StepError` and has no effect.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from turnwise.envs.browser.faults import StepError
+from turnwise.envs.browser.tab import DocumentReplaced, Tab
+from turnwise.trace.types import Call
+
+_REASONS = {
+    "gone": "is no longer on the page",
+    "covered": "is covered by something else",
+    "disabled": "is disabled",
+}
+
+
+class Actor:
+    """Executes calls on the marks of the last observation of one tab."""
+
+    def __init__(self, tab: Tab, search_url: str | None) -> None:
+        self.tab = tab
+        self.search_url = search_url
+        self.count = 0
+        """How many marks the last observation had."""
+        self.nodes: dict[int, int] = {}
+        """Backend node ids behind further numbers, which only the accessibility tree showed."""
+
+    async def execute(self, call: Call) -> dict[str, Any]:
+        """Carry out a call and wait until the page settled.
+
+        Returns:
+            What to record: "mark", "box" and "point" where the action aimed at an element.
+
+        Raises:
+            StepError: if it cannot be carried out, or led nowhere.
+            InfraError: as in the table of `faults`.
+        """
+        self.tab.begin()
+        arguments = call.arguments
+        try:
+            match call.name:
+                case "click":
+                    info = await self._click(arguments)
+                case "type":
+                    info = await self._type(arguments)
+                case "scroll":
+                    info = await self._scroll(arguments)
+                case "wait":
+                    info = await self._wait()
+                case "go_back":
+                    if not await self.tab.go_back():
+                        raise StepError("There is no earlier page to go back to.")
+                    info = {}
+                case "search_engine":
+                    if self.search_url is None:
+                        raise StepError("There is no search engine here.")
+                    await self.tab.goto(self.search_url)
+                    return {}
+                case "answer":
+                    return {}
+                case _:
+                    raise StepError(f"There is no action {call.name!r} here.")
+        except DocumentReplaced:  # the page moved on while it was acted on; what it is now, the agent will see
+            info = {}
+        await self.tab.settle()
+        return info
+
+    async def _target(self, arguments: Mapping[str, Any], name: str = "mark") -> tuple[int, int | str]:
+        """The mark of a call, and what stands for its element in scripts."""
+        mark = arguments.get(name)
+        if isinstance(mark, bool) or not isinstance(mark, int):
+            raise StepError(f"The action needs the number of an element, not {mark!r}.")
+        if 0 <= mark < self.count:
+            return mark, mark
+        if mark in self.nodes:
+            answer = await self.tab.cdp.send("DOM.resolveNode", {"backendNodeId": self.nodes[mark]})
+            return mark, answer["object"]["objectId"]
+        have = f"the numbers go from 0 to {self.count - 1}" if self.count else "no element has a number"
+        raise StepError(f"There is no element [{mark}]: {have}.")
+
+    async def _aim(self, mark: int, target: int | str) -> dict[str, Any]:
+        aim = await self.tab.call("aim", target, isinstance(target, str))
+        if trouble := aim.get("trouble"):
+            raise StepError(f"Element [{mark}] {_REASONS[trouble]}; nothing was done.")
+        return aim
+
+    async def _click(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        mark, target = await self._target(arguments)
+        aim = await self._aim(mark, target)
+        if aim["kind"] == "choice":
+            await self.tab.call("choose", target, "")
+            return {"mark": mark}
+        if aim["kind"] == "select" and not aim["listbox"]:
+            raise StepError(
+                f"Element [{mark}] is a drop-down list; nothing was done. Type one of its options into it: "
+                f"{_listed(aim['options'])}."
+            )
+        if aim["kind"] == "file":
+            raise StepError(f"Element [{mark}] wants a file, which cannot be given here; nothing was done.")
+        await self.tab.press(aim["point"])
+        return _where(mark, aim)
+
+    async def _type(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        mark, target = await self._target(arguments)
+        text = arguments.get("text")
+        if not isinstance(text, str):
+            raise StepError("The action needs a text to type.")
+        aim = await self._aim(mark, target)
+        if aim["kind"] == "select":
+            done = await self.tab.call("choose", target, text)
+            if done.get("trouble"):
+                raise StepError(
+                    f"Element [{mark}] has no option {text!r}; nothing was done. Options: {_listed(aim['options'])}."
+                )
+            return _where(mark, aim)
+        if aim["kind"] == "set":
+            done = await self.tab.call("put", target, text)
+            if done.get("trouble"):
+                raise StepError(
+                    f"Element [{mark}] takes a value of type {aim['type']}, not {text!r}; nothing was done."
+                )
+            return _where(mark, aim)
+        if aim["kind"] != "text" or aim["readonly"]:
+            kind = f"<{aim['tag']}>" + (f" of type {aim['type']}" if aim["tag"] == "input" else "")
+            raise StepError(f"Element [{mark}] is not a field to type into ({kind}); nothing was done.")
+        await self.tab.press(aim["point"])
+        if await self.tab.call("take", target):
+            await self.tab.write(text)
+        return _where(mark, aim)
+
+    async def _scroll(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        sign = {"up": -1, "down": 1}.get(str(arguments.get("direction")))
+        if sign is None:
+            raise StepError("The direction of a scroll is up or down.")
+        if arguments.get("target", "window") == "window":
+            await self.tab.call("scroll", None, sign)
+            return {}
+        mark, target = await self._target(arguments, "target")
+        done = await self.tab.call("scroll", target, sign)
+        if trouble := done.get("trouble"):
+            raise StepError(f"Element [{mark}] {_REASONS[trouble]}; nothing was done.")
+        return {"mark": mark}
+
+    async def _wait(self) -> dict[str, Any]:
+        await self.tab.evaluate(f"__turnwise__.change({self.tab.limits.wait * 1000})")
+        return {}
+
+
+def _where(mark: int, aim: Mapping[str, Any]) -> dict[str, Any]:
+    return {"mark": mark, "box": aim["box"], "point": [round(aim["point"][0]), round(aim["point"][1])]}
+
+
+def _listed(options: list[str], limit: int = 20) -> str:
+    more = ", …" if len(options) > limit else ""
+    return ", ".join(options[:limit]) + more

@@ -1,0 +1,124 @@
+"""One Chromium for all sessions, replaced when it dies.
+
+A dead browser takes its contexts with it: the sessions that had one raise `InfraError("browser_died")`; the first
+episode that begins after that starts a new browser, and the others wait for it.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from turnwise.envs.browser.chromium import ChromiumInstall, find_chromium, launch_arguments
+from turnwise.envs.browser.faults import Limits
+from turnwise.envs.browser.tab import Tab
+from turnwise.errors import InfraError, require
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Playwright
+
+
+class BrowserPool:
+    """Makes tabs in one shared browser."""
+
+    def __init__(self, viewport: tuple[int, int], limits: Limits, chromium: ChromiumInstall | None = None) -> None:
+        self.viewport = viewport
+        self.limits = limits
+        self.chromium = chromium
+        self.launches = 0
+        """How many browsers were started so far."""
+        self._playwright: Playwright | None = None
+        self._browser: Browser | None = None
+        self._starting = asyncio.Lock()
+        self._retiring: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Start the browser.
+
+        Raises:
+            UserError: if Playwright or a Chromium is missing.
+            InfraError: `browser_start`.
+        """
+        require("playwright", "browser")
+        self.chromium = self.chromium or find_chromium()
+        await self.browser()
+
+    async def browser(self) -> "Browser":
+        """The living browser."""
+        async with self._starting:
+            if self._browser is None or not self._browser.is_connected():
+                self._browser = await self._launch()
+            return self._browser
+
+    async def _launch(self) -> "Browser":
+        from playwright.async_api import Error, async_playwright
+
+        assert self.chromium is not None
+        for fresh in (False, True):
+            if fresh and self._playwright is not None:  # its own driver process may have died as well
+                await self._stop_playwright()
+            if self._playwright is None:
+                self._playwright = await async_playwright().start()
+            try:
+                browser = await self._playwright.chromium.launch(
+                    executable_path=str(self.chromium.path),
+                    args=launch_arguments(),
+                    timeout=self.limits.launch * 1000,
+                )
+            except Error as error:
+                if fresh:
+                    raise InfraError("browser_start", str(error).splitlines()[0]) from error
+            else:
+                self.launches += 1
+                return browser
+        raise AssertionError
+
+    async def tab(self, hosts: frozenset[str]) -> Tab:
+        """A fresh tab that may reach `hosts`.
+
+        Raises:
+            InfraError: `browser_died` if the browser died twice in a row while the tab was made, `browser_start`.
+        """
+        from playwright.async_api import Error
+
+        for _ in range(2):
+            browser = await self.browser()
+            try:
+                async with asyncio.timeout(self.limits.step):
+                    return await Tab.open(browser, hosts, self.viewport, self.limits)
+            except (Error, TimeoutError) as error:
+                trouble = error
+                if isinstance(error, TimeoutError):
+                    await self._discard(browser)
+        raise InfraError("browser_died", str(trouble).splitlines()[0] if str(trouble) else "no context could be made")
+
+    def retire(self, tab: Tab) -> None:
+        """Close a tab in the background."""
+        task = asyncio.ensure_future(tab.close())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _discard(self, browser: "Browser") -> None:
+        """Close a browser that no longer answers."""
+        from playwright.async_api import Error
+
+        try:
+            async with asyncio.timeout(5):
+                await browser.close()
+        except (Error, TimeoutError):
+            pass
+
+    async def _stop_playwright(self) -> None:
+        if self._playwright is not None:
+            playwright, self._playwright = self._playwright, None
+            try:
+                await playwright.stop()
+            except Exception:  # noqa: BLE001 - its driver is dead; there is nothing left to stop
+                pass
+
+    async def stop(self) -> None:
+        """Close all tabs and the browser."""
+        if self._retiring:
+            await asyncio.wait(set(self._retiring), timeout=self.limits.step)
+        if self._browser is not None:
+            await self._discard(self._browser)
+            self._browser = None
+        await self._stop_playwright()
