@@ -3,7 +3,7 @@
 | call | effect |
 |---|---|
 | `click{mark}` | click the element's centre, in the same tab; an option of a closed select is chosen |
-| `type{mark, text}` | click the field, replace what is in it by `text`, press Enter; in a select: choose the option `text` |
+| `type{mark, text}` | click the field, replace what is in it by `text`, press Enter; a select: choose that option |
 | `scroll{direction, target}` | "window" or a mark: two thirds of what is visible, "up" or "down" |
 | `wait{}` | until the page changes by itself, at most `Limits.wait` |
 | `go_back{}` | one step back in the history |

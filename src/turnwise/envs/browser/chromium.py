@@ -24,7 +24,7 @@ _TYPE_THIS = (
 
 # What the browser would do by itself besides showing our pages: talk to its maker, ask, update, throttle, render on a
 # GPU that is not there. Playwright's own defaults already switch off most background work.
-_ARGUMENTS = (
+_ARGUMENTS: tuple[str, ...] = (
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

@@ -47,7 +47,7 @@ SERVER_DOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long the driver waits for what, in seconds. None of them is a fixed sleep: each ends at the event it waits for.
+    """How long the driver waits for what, in seconds. None is a fixed sleep: each ends at the event it waits for.
 
     Attributes:
         navigation: until the server answers a navigation.

@@ -111,8 +111,8 @@ class BrowserPool:
             playwright, self._playwright = self._playwright, None
             try:
                 await playwright.stop()
-            except Exception:  # noqa: BLE001 - its driver is dead; there is nothing left to stop
-                pass
+            except Exception:
+                pass  # its driver is dead; there is nothing left to stop
 
     async def stop(self) -> None:
         """Close all tabs and the browser."""

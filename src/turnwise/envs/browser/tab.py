@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCRIPT = files(__package__).joinpath("observe.js").read_text(encoding="utf-8")
+SCRIPT = files("turnwise.envs.browser").joinpath("observe.js").read_text(encoding="utf-8")
 
 _CALL = "function (name, ...rest) { return window.__turnwise__[name](this, ...rest); }"
 
@@ -276,7 +276,7 @@ class Tab:
                 answer = await self.cdp.send(method, params)
             except Error as error:
                 text = str(error)
-                if "navigated" in text or "context" in text.lower() and "closed" not in text:
+                if "navigated" in text or ("context" in text.lower() and "closed" not in text):
                     raise DocumentReplaced from error
                 raise
             thrown = answer.get("exceptionDetails", {}).get("exception", {}).get("description", "")
@@ -314,7 +314,7 @@ class Tab:
         await self.settle()
 
     async def go_back(self) -> bool:
-        """Start one step back in the history; False where there is none (the blank page before the first one is none)."""
+        """Start one step back in the history; False where there is none (the blank page at its start does not count)."""
         history = await self.cdp.send("Page.getNavigationHistory")
         at = history["currentIndex"]
         if at == 0 or history["entries"][at - 1]["url"] == "about:blank":

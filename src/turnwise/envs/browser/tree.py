@@ -1,9 +1,9 @@
 """The accessibility tree as text, pruned as WebArena (viewport mode) and TTI (rich mode) do.
 
-Both read `Accessibility.getFullAXTree` and drop nodes that lie less than 60 % inside the viewport, empty generic nodes,
-and properties that say nothing; the children of a dropped node move up to its parent. A line is `[id] role 'name' props`.
-Ids: an element with a mark has its mark; the others get fresh numbers after the last mark, in order of the tree, so that
-every line can be aimed at and the same page reads the same every time.
+Both read `Accessibility.getFullAXTree` and drop nodes that lie less than 60 % inside the viewport, empty generic
+nodes, and properties that say nothing; the children of a dropped node move up to its parent. A line is
+`[id] role 'name' props`. Ids: an element with a mark has its mark; the others get fresh numbers after the last mark, in
+order of the tree, so that every line can be aimed at and the same page reads the same every time.
 
 Boxes come from one `DOMSnapshot` (border boxes), where the authors ask for the box model of every node.
 """
@@ -48,7 +48,7 @@ class Node:
         if not self.role:
             return True
         return not self.name.strip() and (
-            self.role in EMPTY_GENERICS and not self.props or self.role in ("listitem", "StaticText", "none")
+            (self.role in EMPTY_GENERICS and not self.props) or self.role in ("listitem", "StaticText", "none")
         )
 
 
@@ -133,10 +133,7 @@ def _build(
         name = name[:MAX_NAME] + "..." if len(name) > MAX_NAME else name
         backend = row.get("backendDOMNodeId", 0)
         box = boxes.get(backend)
-        if role == "RootWebArea":
-            inside = 1.0
-        else:
-            inside = _inside(box, size)
+        inside = 1.0 if role == "RootWebArea" else _inside(box, size)
         node = Node(backend, role, name, _props(row), box, inside, children)
         return children if node.empty else [node]
 
