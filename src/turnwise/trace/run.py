@@ -93,6 +93,21 @@ class Run:
         write_json(path, {**before, **fields, "updated_at": round(time.time(), 3)})
 
 
+def find_run(name: str | Path) -> Path:
+    """The `run.db` that a person means by `runs/NAME`, a bare NAME below `runs/`, or the file itself.
+
+    Raises:
+        UserError: if there is none.
+    """
+    given = Path(name)
+    for path in (given, given / "run.db", Path("runs") / given / "run.db"):
+        if path.is_file():
+            return path
+    known = sorted(path.parent.name for path in Path("runs").glob("*/run.db"))
+    found = f"Runs here: {', '.join(known)}." if known else "There are no runs here (no runs/*/run.db)."
+    raise UserError(f"{name}: there is no run of this name. {found}")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
 
