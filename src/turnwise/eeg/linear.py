@@ -1,0 +1,105 @@
+"""Linear models in closed form: ridge regression, shrinkage discriminant, the naive mean. What any network must beat."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Ridge:
+    """A fitted linear map `x @ weight + bias` of standardised features."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """(windows, features) to (windows, outputs)."""
+        return features @ self.weight + self.bias
+
+
+def fit_ridge(features: np.ndarray, targets: np.ndarray, penalty: float) -> Ridge:
+    """Ridge regression on standardised features, unpenalised intercept.
+
+    Args:
+        features: (windows, features).
+        targets: (windows, outputs).
+        penalty: lambda, in units of windows: the penalty on squared weights is lambda x windows.
+
+    Returns:
+        The map, in the units of the given features.
+    """
+    mean, scale = features.mean(0), features.std(0) + 1e-9
+    z, centre = (features - mean) / scale, targets.mean(0)
+    if z.shape[1] <= len(z):
+        solved = np.linalg.solve(z.T @ z + penalty * len(z) * np.eye(z.shape[1]), z.T @ (targets - centre))
+    else:
+        solved = z.T @ np.linalg.solve(z @ z.T + penalty * len(z) * np.eye(len(z)), targets - centre)
+    weight = solved / scale[:, None]
+    return Ridge(weight, centre - mean @ weight)
+
+
+def select_ridge(
+    features: np.ndarray,
+    targets: np.ndarray,
+    held_out: tuple[np.ndarray, np.ndarray],
+    penalties: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0),
+) -> Ridge:
+    """The ridge whose penalty gives the least squared error on held-out (features, targets)."""
+    fits = [fit_ridge(features, targets, penalty) for penalty in penalties]
+    errors = [float(((fit.predict(held_out[0]) - held_out[1]) ** 2).mean()) for fit in fits]
+    return fits[int(np.argmin(errors))]
+
+
+def time_bins(eeg: np.ndarray, bins: int = 10) -> np.ndarray:
+    """Mean of each channel in equal spans of time, flattened: (windows, samples, channels) to (windows, bins x channels)."""
+    windows, samples, channels = eeg.shape
+    length = samples // bins
+    return eeg[:, : bins * length].reshape(windows, bins, length, channels).mean(2).reshape(windows, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Discriminant:
+    """A fitted two-class linear discriminant; a positive score means class 1."""
+
+    weight: np.ndarray
+    bias: float
+    shrinkage: float
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """(windows, features) to (windows,)."""
+        return features @ self.weight + self.bias
+
+
+def fit_discriminant(features: np.ndarray, labels: np.ndarray) -> Discriminant:
+    """Linear discriminant with the pooled covariance shrunk towards a scaled identity (Ledoit and Wolf 2004).
+
+    Args:
+        features: (trials, features); standardised here by the pooled within-class spread.
+        labels: 0 or 1, (trials,).
+
+    Raises:
+        ValueError: if a class has no trial.
+    """
+    if not (labels == 0).any() or not (labels == 1).any():
+        raise ValueError("a discriminant needs trials of both classes")
+    first, second = features[labels == 0].mean(0), features[labels == 1].mean(0)
+    within = features - np.where(labels[:, None] == 0, first, second)
+    scale = within.std(0) + 1e-12
+    covariance, shrinkage = shrunk_covariance(within / scale)
+    weight = np.linalg.solve(covariance, (second - first) / scale) / scale
+    return Discriminant(weight, float(-weight @ (first + second) / 2), shrinkage)
+
+
+def shrunk_covariance(centred: np.ndarray) -> tuple[np.ndarray, float]:
+    """Ledoit-Wolf covariance of centred rows and the shrinkage that was chosen.
+
+    (1 - s) S + s mu I, with mu the mean variance and s = min(1, b^2 / d^2): b^2 estimates how far S is from the truth,
+    d^2 how far it is from mu I.
+    """
+    rows, columns = centred.shape
+    sample = centred.T @ centred / rows
+    mean_variance = np.trace(sample) / columns
+    distance = ((sample - mean_variance * np.eye(columns)) ** 2).sum()
+    error = (((centred**2).sum(1) ** 2).sum() / rows - (sample**2).sum()) / rows
+    shrinkage = float(np.clip(error / distance, 0, 1)) if distance > 0 else 1.0
+    return (1 - shrinkage) * sample + shrinkage * mean_variance * np.eye(columns), shrinkage
