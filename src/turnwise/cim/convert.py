@@ -1,0 +1,275 @@
+"""A quantised network on a chip: `convert` it, then `sweep` temperature.
+
+A converted network has the call signature of the original. Each `ArrayLayer` turns its input into bit planes, reads its
+array group by group (`array`), recombines, and goes on in floating point; pooling, activations and unsupported layers
+stay digital.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from turnwise.cim.array import (
+    TABLE_ROWS,
+    CellArray,
+    Hardware,
+    blocks,
+    direct_sums,
+    pattern_codes,
+    pattern_tables,
+    recombine,
+    slice_levels,
+    table_sums,
+)
+from turnwise.cim.quantize import QuantLayer, quant_layers
+from turnwise.errors import UserError
+from turnwise.evaluate.stats import wilson
+
+_READS = 1 << 25
+"""Output elements (vectors · bit planes · outputs) of one gather; keeps memory bounded."""
+
+
+class ArrayLayer(nn.Module):
+    """A quantised layer whose sums come from an array of cells.
+
+    Attributes:
+        quant: the layer that it stands for: integers, scales, bias, geometry.
+        cells: its array.
+    """
+
+    def __init__(self, quant: QuantLayer, hardware: Hardware, seed: int) -> None:
+        super().__init__()
+        if hardware.weight_bits != quant.w_top.bit_length() + 1 or hardware.input_bits != quant.a_bits:
+            raise UserError(
+                f"the network has {quant.w_top.bit_length() + 1}-bit weights and {quant.a_bits}-bit activations, the "
+                f"hardware {hardware.weight_bits} and {hardware.input_bits}: make them equal."
+            )
+        self.quant, self.hardware = quant, hardware
+        weight = quant.weight_int()
+        if quant.kernel is None:
+            self.channels, positions, matrix = weight.shape[1], 1, weight.t()
+        else:
+            # Kernel position first, channels within it: a group of rows then lies in one pixel.
+            self.channels, positions = weight.shape[1], quant.kernel[0] * quant.kernel[1]
+            matrix = weight.flatten(2).permute(2, 1, 0).reshape(positions * self.channels, -1)
+        self.positions = positions
+        self.cells = CellArray(slice_levels(matrix, hardware), hardware, seed)
+        self.table: Tensor | None = None
+        if hardware.cell is None:
+            self.set_temperature(27.0)
+
+    def set_temperature(self, celsius: float) -> None:
+        """Let the cells drift to a temperature and compute what follows from it."""
+        self.cells.set_temperature(celsius)
+        self.table = pattern_tables(self.cells) if self.hardware.rows <= TABLE_ROWS else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer's output from array reads, float32."""
+        x_int = self.quant.input_int(x).to(torch.int32)
+        if self.quant.kernel is None:
+            flat = x_int.flatten(0, -2)
+            return self.quant.output(self._matmul(flat[:, :, None, None]).view(*x.shape[:-1], -1))
+        height, width = self._output_size(x)
+        images = max(1, _READS // (height * width * self.hardware.input_bits * self.cells.levels.shape[2]))
+        sums = torch.cat([self._matmul(part) for part in x_int.split(images)])
+        return self.quant.output(sums.view(x.shape[0], height, width, -1).permute(0, 3, 1, 2))
+
+    def _matmul(self, x_BCHW: Tensor) -> Tensor:
+        """Σ x_int w_int for every output position, float64 of shape (B · positions out, outputs)."""
+        total = self._patches(x_BCHW.sum(1, keepdim=True)).sum((2, 3))
+        if self.hardware.rows <= TABLE_ROWS:
+            index = self._patterns(x_BCHW)
+            assert self.table is not None, "set_temperature was not called"
+            index += torch.arange(index.shape[-1], dtype=torch.int32, device=index.device) << self.hardware.rows
+            sums = table_sums(self.table, index)
+        else:
+            sums = direct_sums(self.cells, self._rows(x_BCHW))
+        return recombine(sums, total.flatten(), self.hardware)
+
+    def _patterns(self, x_BCHW: Tensor) -> Tensor:
+        """Input bits of each group as one number, int32 of shape (M, bit planes, groups)."""
+        rows, planes = self.hardware.rows, self.hardware.input_bits
+        if self.channels % rows:
+            return _pack(self._padded(x_BCHW), rows, planes).squeeze(-1).squeeze(-1).transpose(1, 2).contiguous()
+        # Rows of a group are channels of one pixel: pack pixels once, then gather patches of patterns.
+        packed = _pack(x_BCHW, rows, planes)
+        patches = self._patches(packed.flatten(1, 2)).to(torch.int32)
+        batch, length = patches.shape[0], patches.shape[1]
+        split = patches.view(batch, length, self.positions, self.channels // rows, planes)
+        return split.permute(0, 1, 4, 2, 3).reshape(batch * length, planes, -1)
+
+    def _rows(self, x_BCHW: Tensor) -> Tensor:
+        """Input bits, shape (M, bit planes, groups, rows)."""
+        flat = self._padded(x_BCHW).squeeze(-1).squeeze(-1)
+        shifts = torch.arange(self.hardware.input_bits, dtype=torch.int32, device=flat.device)
+        bits = (flat[:, None, :] >> shifts[:, None]) & 1
+        return bits.view(flat.shape[0], self.hardware.input_bits, -1, self.hardware.rows)
+
+    def _padded(self, x_BCHW: Tensor) -> Tensor:
+        """Patches in row order, zero up to whole groups: int32 of shape (M, groups · rows, 1, 1)."""
+        flat = self._patches(x_BCHW).flatten(0, 1).flatten(1).to(torch.int32)
+        return F.pad(flat, (0, -flat.shape[1] % self.hardware.rows))[:, :, None, None]
+
+    def _patches(self, x_BCHW: Tensor) -> Tensor:
+        """Patches, kernel position before channel: float32 of shape (B, positions out, kernel positions, channels)."""
+        quant = self.quant
+        if quant.kernel is None:
+            return x_BCHW.float()[:, None, None, :, 0, 0]
+        x = x_BCHW.float()
+        top, bottom, left, right = self._padding()
+        x = F.pad(x, (left, right, top, bottom))
+        flat = F.unfold(x, quant.kernel, quant.dilation, 0, quant.stride)
+        return flat.view(x.shape[0], x.shape[1], self.positions, -1).permute(0, 3, 2, 1)
+
+    def _padding(self) -> tuple[int, int, int, int]:
+        """Zeros above, below, left and right."""
+        quant = self.quant
+        assert quant.kernel is not None
+        if quant.padding == "valid":
+            return 0, 0, 0, 0
+        if quant.padding == "same":
+            spans = [d * (k - 1) for d, k in zip(quant.dilation, quant.kernel, strict=True)]
+            return spans[0] // 2, spans[0] - spans[0] // 2, spans[1] // 2, spans[1] - spans[1] // 2
+        vertical, horizontal = quant.padding
+        return vertical, vertical, horizontal, horizontal
+
+    def _output_size(self, x: Tensor) -> tuple[int, int]:
+        quant, (top, bottom, left, right) = self.quant, self._padding()
+        assert quant.kernel is not None
+        height = (x.shape[2] + top + bottom - quant.dilation[0] * (quant.kernel[0] - 1) - 1) // quant.stride[0] + 1
+        width = (x.shape[3] + left + right - quant.dilation[1] * (quant.kernel[1] - 1) - 1) // quant.stride[1] + 1
+        return height, width
+
+    def wrong_codes(self, x: Tensor) -> tuple[int, int]:
+        """(converter readings that differ from those of perfect cells, all readings) for an input of the layer."""
+        if self.hardware.rows > TABLE_ROWS:
+            raise UserError(f"code errors are counted for groups of up to {TABLE_ROWS} rows.")
+        cells, perfect = self.cells, CellArray(self.cells.levels, self.hardware, seed=0, perfect=True)
+        groups, rows, outputs, slices = cells.levels.shape
+        x_int = self.quant.input_int(x).to(torch.int32)
+        x_BCHW = x_int.flatten(0, -2)[:, :, None, None] if self.quant.kernel is None else x_int
+        index = self._patterns(x_BCHW)
+        wrong = 0
+        for span in blocks(groups, 2**rows * outputs * slices):
+            differs = (pattern_codes(cells, span) != pattern_codes(perfect, span)).sum((2, 3))
+            seen = index[..., span].flatten(0, 1).t().long()
+            wrong += int(differs.gather(1, seen).sum())
+        return wrong, index.numel() * outputs * slices
+
+
+def _pack(x_BCHW: Tensor, rows: int, planes: int) -> Tensor:
+    """Bits of `rows` neighbouring channels as one number, int32 of shape (B, groups, planes, H, W)."""
+    batch, channels, height, width = x_BCHW.shape
+    grouped = x_BCHW.reshape(batch, channels // rows, rows, height, width)
+    shifts = torch.arange(rows, dtype=torch.int32, device=x_BCHW.device)[:, None, None]
+    return torch.stack([(((grouped >> plane) & 1) << shifts).sum(2, dtype=torch.int32) for plane in range(planes)], 2)
+
+
+def convert(quantized: nn.Module, hardware: Hardware, seed: int = 0) -> nn.Module:
+    """A copy of a quantised network that runs on a chip.
+
+    Args:
+        quantized: from `quantize`.
+        hardware: the chip.
+        seed: draws every static threshold error; the same seed is the same chip.
+
+    Returns:
+        A module with the same call signature; `set_temperature` before the first call, unless the hardware is ideal.
+
+    Raises:
+        UserError: if the model has no quantised layer, or its widths are not those of the hardware.
+    """
+    layers = quant_layers(quantized)
+    if not layers:
+        raise UserError("the model has no quantised layer. Call turnwise.cim.quantize first.")
+    network = copy.deepcopy(quantized).eval()
+    for index, (name, layer) in enumerate(quant_layers(network).items()):
+        parent, _, last = name.rpartition(".")
+        setattr(network.get_submodule(parent), last, ArrayLayer(layer, hardware, seed * 10_007 + index))
+    return network
+
+
+def array_layers(network: nn.Module) -> dict[str, ArrayLayer]:
+    """The layers that run on arrays, by name, in order."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, ArrayLayer)}
+
+
+def set_temperature(network: nn.Module, celsius: float) -> None:
+    """Bring a converted network to a temperature in °C."""
+    for layer in array_layers(network).values():
+        layer.set_temperature(celsius)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    """One temperature of a sweep.
+
+    Attributes:
+        celsius: the temperature.
+        correct, images: of the loader.
+        accuracy: correct / images.
+        ci95: Wilson interval of the accuracy.
+        code_errors: share of converter readings that differ from those of perfect cells, on the first batch; None
+            where the network has no converter or groups of more rows than tables hold.
+    """
+
+    celsius: float
+    correct: int
+    images: int
+    accuracy: float
+    ci95: tuple[float, float]
+    code_errors: float | None
+
+
+@torch.no_grad()
+def sweep(
+    network: nn.Module, loader: Iterable[tuple[Tensor, Tensor]], temps: Sequence[float] = (0, 25, 55, 85)
+) -> list[SweepRow]:
+    """Accuracy and code errors against temperature.
+
+    Args:
+        network: from `convert`.
+        loader: batches of inputs and class labels; gone through once a temperature.
+        temps: °C.
+
+    Returns:
+        One row a temperature.
+    """
+    rows = []
+    for celsius in temps:
+        set_temperature(network, celsius)
+        correct = images = 0
+        errors: float | None = None
+        for number, (x, labels) in enumerate(loader):
+            if number == 0:
+                errors = code_error_rate(network, x[:4])
+            correct += int((network(x).argmax(-1) == labels).sum())
+            images += len(labels)
+        rows.append(SweepRow(celsius, correct, images, correct / images, wilson(correct, images), errors))
+    return rows
+
+
+@torch.no_grad()
+def code_error_rate(network: nn.Module, x: Tensor) -> float | None:
+    """Share of converter readings that differ from those of perfect cells, over all layers; None where not counted."""
+    layers = array_layers(network)
+    first = next(iter(layers.values())).hardware
+    if first.cell is None or first.adc is None or first.rows > TABLE_ROWS:
+        return None
+    counted: list[tuple[int, int]] = []
+
+    def count(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, ArrayLayer)
+        counted.append(layer.wrong_codes(args[0]))
+
+    hooks = [layer.register_forward_pre_hook(count) for layer in layers.values()]
+    try:
+        network(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(wrong for wrong, _ in counted) / sum(total for _, total in counted)

@@ -1,0 +1,99 @@
+"""VGG-8 for CIFAR-10: the network of the paper and of NeuroSim, at full or smaller width.
+
+Layers follow WAGE: no bias, no batch norm; a power of two per layer keeps activations in range. The shapes are also
+what the floorplanner and the cost model take.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """What a chip needs to know of a layer.
+
+    Attributes:
+        height, width: of the input.
+        channels: of the input; K = channels · kernel².
+        kernel: side of the kernel; 1 for a linear layer.
+        outputs: output channels.
+        pooled: whether a 2×2 max-pool follows.
+        stride: of the convolution.
+    """
+
+    height: int
+    width: int
+    channels: int
+    kernel: int
+    outputs: int
+    pooled: bool = False
+    stride: int = 1
+
+    @property
+    def rows(self) -> int:
+        """K, inputs of one output."""
+        return self.channels * self.kernel**2
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image, zero padding counted as NeuroSim counts it: height · width positions."""
+        return self.height * self.width // self.stride**2 * self.rows * self.outputs
+
+
+def vgg8_shapes(width: float = 1.0) -> list[LayerShape]:
+    """The eight layers of VGG-8; `width` scales the channels."""
+    c = [round(width * channels) for channels in (128, 256, 512, 1024)]
+    return [
+        LayerShape(32, 32, 3, 3, c[0]),
+        LayerShape(32, 32, c[0], 3, c[0], pooled=True),
+        LayerShape(16, 16, c[0], 3, c[1]),
+        LayerShape(16, 16, c[1], 3, c[1], pooled=True),
+        LayerShape(8, 8, c[1], 3, c[2]),
+        LayerShape(8, 8, c[2], 3, c[2], pooled=True),
+        LayerShape(1, 1, 16 * c[2], 1, c[3]),
+        LayerShape(1, 1, c[3], 1, 10),
+    ]
+
+
+class Gain(nn.Module):
+    """Multiply by a fixed power of two: WAGE's layer-wise scale."""
+
+    def __init__(self, exponent: int) -> None:
+        super().__init__()
+        self.exponent = exponent
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2.0**self.exponent
+
+
+def vgg8(width: float = 1.0, seed: int = 0) -> nn.Sequential:
+    """VGG-8 with 10 outputs for inputs (B, 3, 32, 32) in ±1.
+
+    Args:
+        width: 1 is the paper's network, 0.25 a sixteenth of its work.
+        seed: of the initial weights.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    layers: list[nn.Module] = []
+    shapes = vgg8_shapes(width)
+    for index, shape in enumerate(shapes):
+        if shape.kernel == 1 and shapes[index - 1].kernel > 1:
+            layers.append(nn.Flatten())
+        layer = (
+            nn.Conv2d(shape.channels, shape.outputs, 3, padding=1, bias=False)
+            if shape.kernel > 1
+            else nn.Linear(shape.channels, shape.outputs, bias=False)
+        )
+        # He's uniform limit; weights are kept near 1/2 and the rest of the scale is a power of two after the layer.
+        limit = math.sqrt(6 / shape.rows)
+        exponent = math.floor(math.log2(2 * limit))
+        nn.init.uniform_(layer.weight, -limit / 2**exponent, limit / 2**exponent, generator=generator)
+        layers += [layer, Gain(exponent)]
+        if shape.pooled:
+            layers.append(nn.MaxPool2d(2))
+        if index < len(shapes) - 1:
+            layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
