@@ -292,6 +292,7 @@ PARSERS = {"webvoyager": parse_webvoyager, "tti": parse_tti}
 
 @pytest.mark.parametrize("dialect", ["webvoyager", "tti"])
 def test_what_is_rendered_parses_back(dialect):
+    @settings(deadline=None)
     @given(CALLS[dialect], texts)
     @example(answer("a] b [c"), "")
     @example(answer("]"), "")
@@ -333,7 +334,7 @@ PIECES = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.one_of(PIECES, st.text(st.characters(codec=None))))
 def test_any_text_is_a_call_or_a_parse_error(text):
     for dialect, parse in PARSERS.items():
@@ -344,6 +345,7 @@ def test_any_text_is_a_call_or_a_parse_error(text):
     assert all(part == part.strip() for part in split_response(text))
 
 
+@settings(deadline=None)
 @given(PIECES, st.sampled_from(["Click [5]", "Scroll down", "ANSWER [no]", "ANSWER; [no]", "Type [1]; [x]"]))
 def test_without_a_label_nothing_is_an_action(text, bare):
     for parse in PARSERS.values():

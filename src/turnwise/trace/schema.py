@@ -150,7 +150,7 @@ def _readable(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
 def _make_writable(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # means something in a new file only
     patience = time.monotonic() + _BUSY_SECONDS
-    while True:  # turning WAL on does not wait for other processes that are creating the same store
+    while True:  # SQLite does not wait by itself here while other processes turn the same new file to WAL
         try:
             db.execute("PRAGMA journal_mode=WAL")
             break
