@@ -8,7 +8,7 @@ the agent's own doing and stands in its observations.
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from turnwise.agents.base import Context, Policy
@@ -70,6 +70,7 @@ async def collect(
     workers: int = 8,
     judge: Judge | None = None,
     on_trace: Callable[[Trace], None] | None = None,
+    attempts: Mapping[str, int] | None = None,
 ) -> list[Trace]:
     """Play every episode and return the traces, in the order of the episodes.
 
@@ -82,6 +83,7 @@ async def collect(
         judge: decides success and is asked after the oracle; None lets the oracle decide.
         on_trace: called with every finished trace, infra errors included, as soon as it is finished: the place to store
             it. What `on_trace` raises stops the collection.
+        attempts: how often episodes (by id) were lost to machinery before, when a collection goes on after a kill.
 
     Returns:
         The last trace of each episode (an infra error only when its retries ran out).
@@ -97,7 +99,8 @@ async def collect(
     async def worker() -> None:
         while queue:
             position, episode = queue.pop()
-            for attempt in range(limits.retries + 1):
+            lost = (attempts or {}).get(episode.id, 0)
+            for attempt in range(lost, max(limits.retries, lost) + 1):
                 trace = await _play(environment, batcher, episode, limits, judge, attempt)
                 if on_trace is not None:
                     on_trace(trace)
