@@ -5,11 +5,10 @@ or `{"error": …}`.
 """
 
 import importlib
-import json
 from collections.abc import Callable
 
 from turnwise.errors import ParseError, UserError
-from turnwise.jsonl import read_jsonl
+from turnwise.jsonl import print_row, read_jsonl
 from turnwise.trace.types import Call
 
 # grammar -> "module:function"; the function turns a response into a `Call` or raises `ParseError`.
@@ -26,6 +25,8 @@ def main(argv: list[str]) -> int:
         return 0
     if argv[0] not in GRAMMARS:
         raise UserError(f"unknown grammar {argv[0]!r}. Grammars: {', '.join(GRAMMARS)}.")
+    if len(argv) > 2:
+        raise UserError(f"parse takes one FILE (or none, for standard input), not {' '.join(argv[1:])!r}.")
     module, function = GRAMMARS[argv[0]].split(":")
     parse: Callable[[str], Call] = getattr(importlib.import_module(module), function)
     for text in _texts(argv[1] if len(argv) > 1 else "-"):
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
             row = {"action": call.name, "arguments": dict(call.arguments)}
         except ParseError as error:
             row = {"error": str(error)}
-        print(json.dumps(row, ensure_ascii=False))
+        print_row(row)
     return 0
 
 
