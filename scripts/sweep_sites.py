@@ -64,9 +64,8 @@ def report(traces: list[Trace]) -> None:
     for trace in traces:
         kinds["{site}/{template}".format(**trace.task.params)].append(trace)
     kinds = {**dict(sorted(kinds.items())), "all": traces}
-    print(
-        f"{'template':24} {'n':>4} {'success':>8} {'steps':>6} {'needed':>7} {'as needed':>9} {'chars':>6} {'p95':>6} {'marks':>6} {'max':>4}"
-    )
+    columns = "success  steps  needed as-needed  chars    p95  marks  max"
+    print(f"{'template':24} {'n':>4} {columns}")
     for kind, some in kinds.items():
         looks = [turn.observation for trace in some for turn in trace.turns]
         sizes = [len(look.text) for look in looks]

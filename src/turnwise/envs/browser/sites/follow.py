@@ -151,14 +151,13 @@ class Follower:
                 if not self._here(view, stage["at"]) or (value := self._read(view, stage)) is None:
                     return
                 self.memory[stage["into"]] = value
-            elif (
-                stage["do"] != "act"
-                or stage["press"]
-                or not self._here(view, stage["at"])
-                or self._open_choices(view, stage)
-            ):
+            elif stage["do"] != "act" or stage["press"] or self._unready(view, stage):
                 return
             self.stage += 1
+
+    def _unready(self, view: View, stage: Stage) -> bool:
+        """Whether this is another place, or something here is still to be chosen."""
+        return not self._here(view, stage["at"]) or bool(self._open_choices(view, stage))
 
     def _here(self, view: View, at: Place) -> bool:
         """Whether this is the place, or what is taken for it."""
