@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("resume", "go on with a run that was stopped"),
     "eval": ("eval", "evaluate a policy on tasks"),
     "traces": ("traces", "list, show, export and import traces"),
+    "view": ("view", "look at runs in the browser: turnwise view [RUN…]"),
     "results": ("results", "the table of recorded claims"),
     "bench": ("bench", "measure speed: turnwise bench NAME"),
     "parse": ("parse", "parse model responses with an action grammar"),

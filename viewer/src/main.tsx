@@ -2,10 +2,12 @@
 import { render } from "preact";
 import { App } from "./app";
 import { inlineSource } from "./source/inline";
+import { serverSource, takeToken } from "./source/server";
 import { SourceContext } from "./source/source";
 
 const data = document.getElementById("turnwise-data");
 const root = document.getElementById("app");
-if (root && data) {
-  render(<SourceContext.Provider value={inlineSource(data.textContent ?? "{}")}><App /></SourceContext.Provider>, root);
+if (root) {
+  const source = data ? inlineSource(data.textContent ?? "{}") : serverSource(takeToken());
+  render(<SourceContext.Provider value={source}><App /></SourceContext.Provider>, root);
 }

@@ -19,9 +19,10 @@ from turnwise.trace import codec
 from turnwise.trace.store import SCHEMA_VERSION
 from turnwise.trace.types import ORACLE
 
-_COLUMNS = "seq, id, task_id, environment, site, split, phase, iteration, outcome, policy, seed, created_at, turn_count"
-_FAST_INSTRUCTION = "json_extract(head, '$.task.instruction')"
-_SAFE_INSTRUCTION = f"CASE WHEN json_valid(head) THEN {_FAST_INSTRUCTION} END"
+_COLUMNS = (
+    "seq, id, task_id, instruction, environment, site, split, phase, outcome, policy, iteration, seed, created_at,"
+    " turn_count"
+)
 
 
 @dataclass(slots=True)
@@ -40,17 +41,17 @@ class Row:
     seq: int
     id: str
     task_id: str
+    instruction: str
     environment: str
     site: str
     split: str
     phase: str
-    iteration: int | None
     outcome: str
     policy: str
+    iteration: int | None
     seed: int
     created_at: float
     turns: int
-    instruction: str = ""
     verdicts: dict[str, float] = field(default_factory=dict)
     first_value: float | None = None
     labels: int = 0
@@ -91,7 +92,7 @@ class Database:
         for options in ("mode=ro", "mode=ro&immutable=1"):
             try:
                 db = sqlite3.connect(f"{uri}?{options}", uri=True, timeout=5, check_same_thread=False)
-                db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+                db.text_factory = _text
                 found = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
                 version = int(found[0]) if found else 0
                 if version > SCHEMA_VERSION:
@@ -128,7 +129,7 @@ class Database:
 
     def rows_after(self, seq: int) -> tuple[list[Row], list[str]]:
         """Rows of all traces appended after `seq`, without verdicts, values and labels; and what was not readable."""
-        query = f"SELECT {_COLUMNS}, {_FAST_INSTRUCTION} FROM traces WHERE seq > ? ORDER BY seq"
+        query = f"SELECT {_COLUMNS} FROM traces WHERE seq > ? ORDER BY seq"
         try:
             return [_row(values) for values in self._all(query, (seq,))], []
         except sqlite3.Error:
@@ -141,7 +142,7 @@ class Database:
         except (sqlite3.Error, IndexError) as error:
             return [], [f"run.db: the list of traces cannot be read ({error})."]
         rows, lost, reason = [], 0, ""
-        query = f"SELECT {_COLUMNS}, {_SAFE_INSTRUCTION} FROM traces WHERE seq = ?"
+        query = f"SELECT {_COLUMNS} FROM traces WHERE seq = ?"
         for number in range(seq + 1, last + 1):
             try:
                 rows += [_row(values) for values in self._all(query, (number,))]
@@ -195,7 +196,7 @@ class Database:
         Raises:
             sqlite3.Error: if the row itself cannot be read.
         """
-        found = self._all(f"SELECT {_COLUMNS}, {_SAFE_INSTRUCTION}, head FROM traces WHERE id = ?", (trace_id,))
+        found = self._all(f"SELECT {_COLUMNS}, head FROM traces WHERE id = ?", (trace_id,))
         if not found:
             return None
         row, problems = _row(found[0][:-1]), []
@@ -265,22 +266,25 @@ class Database:
         return str(found[0][0]), found[0][1]
 
 
+def _text(raw: bytes) -> str:
+    """Stored text: the store allows lone surrogates (models cut emoji in two); anything else broken is replaced."""
+    try:
+        return raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace")
+
+
 def _row(values: tuple) -> Row:
-    """A row from the columns of `_COLUMNS` and the instruction, each brought to its type whatever was stored."""
-    seq, trace_id, task_id, environment, site, split, phase, iteration, outcome, policy, seed, created, turns, ask = (
-        values
-    )
-    texts = [str(v) for v in (trace_id, task_id, environment, site, split, phase)]
+    """A row from the columns of `_COLUMNS`, each brought to its type whatever was stored."""
+    texts = ["" if value is None else str(value) for value in values[1:10]]
+    iteration, seed, created_at, turns = values[10:]
     return Row(
-        seq,
+        values[0],
         *texts,
         iteration=iteration if isinstance(iteration, int) else None,
-        outcome=str(outcome),
-        policy=str(policy),
         seed=seed if isinstance(seed, int) else 0,
-        created_at=float(created) if isinstance(created, int | float) else 0.0,
+        created_at=float(created_at) if isinstance(created_at, int | float) else 0.0,
         turns=turns if isinstance(turns, int) else 0,
-        instruction="" if ask is None else str(ask),
     )
 
 

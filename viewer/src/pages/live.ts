@@ -1,5 +1,11 @@
 // The pages that need a server, by their address.
 import type { FunctionComponent } from "preact";
+import { ComparePage } from "./Compare";
+import { LabelsPage } from "./Labels";
+import { ResultsPage } from "./Results";
+import { RunsPage } from "./Runs";
+import { TasksPage } from "./Tasks";
+import { TracesPage } from "./Traces";
 
 export interface LivePageProps {
   run: string;
@@ -9,6 +15,6 @@ export interface LivePageProps {
 type Pages = { [path: string]: FunctionComponent<LivePageProps> | undefined };
 
 export const LIVE_PAGES: { top: Pages; run: Pages } = {
-  top: {},
-  run: {},
+  top: { "": RunsPage, compare: ComparePage, results: ResultsPage },
+  run: { traces: TracesPage, tasks: TasksPage, labels: LabelsPage },
 };
