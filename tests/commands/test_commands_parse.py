@@ -69,7 +69,7 @@ def test_standard_input_of_any_unicode(encoding):
         (b"[1]", "line 1: a JSON object is needed, not list"),
         (b'\n\n{"response": "Action: Wait"}', 'line 3: "text" is missing'),
         (b'{"text": 3}', 'line 1: "text" is missing'),
-        (b'{"text": "\xff"}', "cannot be read as text"),
+        (b'{"text": "\xff"}', "line 1: not UTF-8 text"),
         (b"[" * 100_000, "line 1: not JSON"),
     ],
 )
