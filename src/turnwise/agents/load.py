@@ -1,0 +1,197 @@
+"""From a name to a policy: a Hugging Face folder, a checkpoint of a run, or a model behind an endpoint.
+
+A model folder says how it wants to be prompted in its `config.json`, under "turnwise": {"rendering", "dialect"}. Small
+models are made with it (`new_small_policy`); a folder without it is a chat model.
+"""
+
+import importlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from turnwise.agents import grammar, render
+from turnwise.agents.base import Policy
+from turnwise.errors import UserError, require
+
+_ENDPOINT = "openai:"
+
+
+def load_policy(
+    spec: str | Path,
+    *,
+    rendering: render.Rendering | None = None,
+    dialect: grammar.Dialect | None = None,
+    sampling: Any = None,
+    device: str | None = None,
+    version: str | None = None,
+) -> Policy:
+    """The policy that a name stands for.
+
+    Args:
+        spec: a folder in the Hugging Face layout (a LoRA adapter's too), a checkpoint folder (`step-N`), or
+            "openai:MODEL@BASE_URL", such as "openai:qwen@http://localhost:8000/v1".
+        rendering: instead of the one that the model was made with; chats as "webvoyager" without any.
+        dialect: of the action grammar, likewise.
+        sampling: an `engine.local.Sampling`.
+        device: "cpu" or "cuda"; without one, CUDA where there is any.
+        version: names the weights; the folder's name without.
+
+    Raises:
+        UserError: if the folder is missing or incomplete, is not a model that can act, or a package is missing.
+    """
+    name = str(spec)
+    if name.startswith(_ENDPOINT):
+        from turnwise.agents.openai_policy import OpenAIPolicy
+
+        model, at, url = name[len(_ENDPOINT) :].rpartition("@")
+        if not at or not model or not url.startswith(("http://", "https://")):
+            raise UserError(
+                f"policy {name!r}: write openai:MODEL@BASE_URL, such as openai:qwen@http://localhost:8000/v1."
+            )
+        chosen = "webvoyager" if rendering is None else rendering
+        return OpenAIPolicy(model, url, rendering=chosen, dialect=dialect, sampling=sampling, version=version)
+    return _load_folder(Path(spec), rendering, dialect, sampling, device, version)
+
+
+def _load_folder(
+    folder: Path,
+    rendering: render.Rendering | None,
+    dialect: grammar.Dialect | None,
+    sampling: Any,
+    device: str | None,
+    version: str | None,
+) -> Policy:
+    for package in ("torch", "transformers"):
+        require(package, "hf")
+    from turnwise.agents.hf_policy import HFPolicy
+
+    if not folder.is_dir():
+        raise UserError(
+            f"policy {str(folder)!r}: there is no such folder. Give a model folder or openai:MODEL@BASE_URL."
+        )
+    label = version or folder.name
+    if (folder / "trainer.json").exists() and (folder / "model").is_dir():
+        folder = folder / "model"
+    model = load_model(folder, device)
+    tokenizer, processor = load_tokenizer(folder)
+    wanted = getattr(model.config, "turnwise", None) or {}
+    chosen = rendering or wanted.get("rendering", "webvoyager")
+    return HFPolicy(
+        model,
+        tokenizer,
+        rendering=chosen,
+        dialect=dialect or wanted.get("dialect") or ("tti" if chosen == "tti" else "webvoyager"),
+        sampling=sampling,
+        processor=processor,
+        version=label,
+    )
+
+
+def load_model(folder: Path, device: str | None = None) -> Any:
+    """The model of a folder: causal LM or vision-language model, with its LoRA adapter where the folder is one.
+
+    float32 on CPU (bfloat16 is many times slower there), the stored type on CUDA.
+
+    Raises:
+        UserError: if the folder does not hold such a model.
+    """
+    import torch
+    import transformers
+
+    importlib.import_module("turnwise.agents.copy_llama")  # registers the small model with transformers' Auto classes
+
+    if (folder / "adapter_config.json").exists():
+        return _load_adapter(folder, device)
+    config_file = folder / "config.json"
+    if not config_file.exists():
+        raise UserError(f"{folder}: not a model folder, it has no config.json.")
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(f"{folder}: there are no weights here (*.safetensors).")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.float32 if device == "cpu" else "auto"
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder)
+    except (ValueError, OSError) as error:
+        kind = _model_type(config_file)
+        raise UserError(f"{folder}: transformers knows no model of type {kind!r}, or its config is wrong.") from error
+    known: Any = (transformers.AutoModelForCausalLM, transformers.AutoModelForImageTextToText)
+    for auto in known if not hasattr(config, "vision_config") else reversed(known):
+        if type(config) in auto._model_mapping:
+            try:
+                return auto.from_pretrained(folder, config=config, dtype=dtype).to(device)
+            except (OSError, RuntimeError, ValueError) as error:
+                line = str(error).strip().splitlines()[0]
+                raise UserError(f"{folder}: the weights could not be loaded ({line}).") from error
+    raise UserError(f"{folder}: a model of type {config.model_type!r} does not write text, so it cannot act.")
+
+
+def _model_type(config_file: Path) -> str:
+    try:
+        return str(json.loads(config_file.read_text(encoding="utf-8")).get("model_type"))
+    except ValueError:
+        return "(unreadable)"
+
+
+def _load_adapter(folder: Path, device: str | None) -> Any:
+    require("peft", "hf")
+    from peft import PeftConfig, PeftModel
+
+    base = PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
+    if not base or not Path(base).is_dir():
+        raise UserError(f"{folder}: a LoRA adapter whose base model {base!r} is not a folder here.")
+    return PeftModel.from_pretrained(load_model(Path(base), device), str(folder), is_trainable=True)
+
+
+def load_tokenizer(folder: Path) -> tuple[Any, Any]:
+    """The tokenizer of a model folder, and its processor where it takes pictures (else None).
+
+    An adapter's folder may leave them to its base model.
+
+    Raises:
+        UserError: if there is no tokenizer.
+    """
+    import transformers
+
+    if not (folder / "tokenizer_config.json").exists() and (folder / "adapter_config.json").exists():
+        base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+        return load_tokenizer(Path(base))
+    pictures = any((folder / name).exists() for name in ("preprocessor_config.json", "processor_config.json"))
+    try:
+        if pictures:
+            processor = transformers.AutoProcessor.from_pretrained(folder, backend="pil")
+            return processor.tokenizer, processor
+        return transformers.AutoTokenizer.from_pretrained(folder), None
+    except Exception as error:  # each tokenizer and processor class raises its own kind
+        line = (str(error).strip() or repr(error)).splitlines()[0]
+        raise UserError(f"{folder}: no usable tokenizer or processor ({line}).") from error
+
+
+def new_small_policy(
+    texts: Iterable[str],
+    *,
+    vocab_size: int = 2000,
+    dialect: grammar.Dialect = "webvoyager",
+    sampling: Any = None,
+    seed: int = 0,
+    **model: Any,
+) -> Any:
+    """A small copy model from scratch with a tokenizer trained on these texts: an `HFPolicy` with compact prompts.
+
+    Args:
+        texts: prompts (`render.compact`) and responses as they will be.
+        vocab_size: of the tokenizer.
+        dialect: of the action grammar.
+        sampling: an `engine.local.Sampling`.
+        seed: of the initial weights.
+        model: sizes, as in `copy_llama.new_copy_llama`.
+    """
+    require("torch", "hf")
+    from turnwise.agents.copy_llama import new_copy_llama
+    from turnwise.agents.hf_policy import HFPolicy
+    from turnwise.agents.tokenizer import train_tokenizer
+
+    tokenizer = train_tokenizer(texts, vocab_size)
+    network = new_copy_llama(len(tokenizer), seed=seed, **model)
+    network.config.turnwise = {"rendering": "compact", "dialect": dialect}
+    return HFPolicy(network, tokenizer, rendering="compact", dialect=dialect, sampling=sampling)

@@ -1,0 +1,98 @@
+"""The tokenizer of the small models: trained in a second on the texts at hand, lossless on any other text.
+
+What a small model does all day is copy names and marks from its prompt, so a word must be the same tokens wherever it
+stands: in a goal, after a bracket, at the start of a line. Here the space (or its absence) therefore belongs to the
+punctuation, not to the word: every word and every number carries a leading ▁, and a punctuation mark that is followed
+by a word without a space carries the glue sign ⁀ that swallows it. `[velta kettle]` is `[⁀ ▁velta ▁kettle ]`, and its
+words are the very tokens of `open velta kettle`.
+
+Notable:
+- The mark of an element, ` [12]`, is one token for 0..199; numbers are tokens of two digits.
+- Characters that were not seen in training fall back to UTF-8 bytes, so that everything round-trips, except that ▁ and
+  ⁀ themselves are read as _ and -.
+- It is an ordinary `PreTrainedTokenizerFast` (`tokenizer.json`), loaded by `AutoTokenizer` like any other.
+"""
+
+import json
+from collections.abc import Iterable
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+PAD, EOS = "<pad>", "<eos>"
+MARKS = 200
+"""Marks `[0]` to `[199]` are single tokens; higher ones are spelled out."""
+
+_SPACE, _GLUE = "▁", "⁀"
+_PIECES = (
+    rf"{_SPACE}\[{_GLUE}{_SPACE}\p{{N}}{{1,3}}\]"  # a mark after a space
+    rf"|{_SPACE}?\p{{L}}+|{_SPACE}?\p{{N}}{{1,2}}"
+    rf"|{_SPACE}?[^{_SPACE}{_GLUE}\p{{L}}\p{{N}}]{_GLUE}?|{_SPACE}+|{_GLUE}"
+)
+
+
+def _untrained() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True))
+    glue = _GLUE + _SPACE
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace(_SPACE, "_"),
+            normalizers.Replace(_GLUE, "-"),
+            normalizers.Replace(Regex(r"(?<![ \p{L}])(?=\p{L})"), glue),
+            normalizers.Replace(Regex(r"(?<![ \p{N}])(?=\p{N})"), glue),
+            normalizers.Replace(" ", _SPACE),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECES), "isolated")
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Replace(glue, ""),
+            decoders.Replace(_SPACE, " "),
+        ]
+    )
+    return tokenizer
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 2000) -> PreTrainedTokenizerFast:
+    """Train byte-fallback BPE on texts as the model will see them (prompts and responses).
+
+    Args:
+        texts: a few thousand rendered prompts and responses are enough.
+        vocab_size: an upper bound; 256 byte tokens, 200 marks and about 220 two-digit numbers are among them.
+
+    Returns:
+        A tokenizer with `<pad>` (id 0) and `<eos>` (id 1); it adds neither by itself.
+
+    Raises:
+        ValueError: if `vocab_size` leaves no room for words.
+    """
+    if vocab_size < 1000:
+        raise ValueError(f"vocab_size is {vocab_size}; bytes, marks and numbers alone take about 700, so give >= 1000")
+    tokenizer = _untrained()
+    # Frequent enough that BPE merges every mark and two-digit number to one token, whatever the texts hold.
+    wanted = [f"x [{n}]" for n in range(MARKS)] + [f"x {n:02d} {n} ${n}.{n:02d} {n:02d}{n:02d}" for n in range(100)]
+    corpus = [*texts, *(wanted * 50)]
+    byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(byte_tokens),
+        special_tokens=[PAD, EOS],
+        show_progress=False,
+        limit_alphabet=150,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+
+    # The trainer knows byte tokens only as special tokens, which decoding would drop: they are put in by hand.
+    fields = json.loads(tokenizer.to_str())
+    vocabulary = fields["model"]["vocab"]
+    learned = sorted(vocabulary, key=vocabulary.__getitem__)
+    order = [*learned[:2], *byte_tokens, *learned[2:]]
+    fields["model"]["vocab"] = {token: index for index, token in enumerate(order)}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(fields)),
+        pad_token=PAD,
+        eos_token=EOS,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )

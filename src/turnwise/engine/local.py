@@ -1,0 +1,198 @@
+"""Batched sampling from any Hugging Face causal LM, with a hand-written cached loop.
+
+About 1.5 times as fast as `generate` on CPU, and exact where it matters: every row has its own stream of random numbers
+that depends on its seed alone, so what is sampled for one session does not depend on which others share the batch; and
+the token ids and log-probabilities that come back are those of the tokens that were drawn.
+
+Notable:
+- One uniform number a token, turned into a token by inverting the cumulative distribution. The stream is numpy's
+  Philox, so a seed means the same on CPU and GPU.
+- Rows that are done leave the batch when that shrinks it by a quarter.
+- Log-probabilities are those of the model at temperature 1 before top-p, which is what losses and scoring use.
+- Left out until the engine of threads needs them: continuous batching, shared prefixes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from turnwise.engine.cache import new_cache, select_rows
+from turnwise.engine.forward import Prompt, forward_options, group_by_length, join_vision, left_pad
+from turnwise.errors import UserError
+from turnwise.trace.types import StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample.
+
+    Attributes:
+        temperature: 0 is greedy; 1 is the model's own distribution.
+        top_p: keep the smallest set of tokens whose probability (at this temperature) reaches it; 1 keeps all.
+        max_new_tokens: where a response is cut off (`StopReason.LENGTH`).
+        stop: strings that end a response once its text contains one (`StopReason.STOP`).
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 64
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1:
+            raise UserError(
+                f"sampling: temperature {self.temperature}, top_p {self.top_p}, max_new_tokens {self.max_new_tokens}; "
+                "needed are temperature >= 0, 0 < top_p <= 1, max_new_tokens >= 1."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One response.
+
+    Attributes:
+        token_ids: what was sampled, the end-of-sequence token included.
+        logprobs: natural log-probability of each at temperature 1.
+        stop: why it ended.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    stop: StopReason
+
+
+def end_tokens(model: Any, tokenizer: Any = None) -> tuple[int, ...]:
+    """The ids that end a response: those of the generation config, else of the model's config, and the tokenizer's."""
+    found: list[int] = []
+    for source in (getattr(model, "generation_config", None), model.config.get_text_config(), tokenizer):
+        ids = getattr(source, "eos_token_id", None)
+        if ids is not None and (source is tokenizer or not found):
+            found += [ids] if isinstance(ids, int) else list(ids)
+    return tuple(dict.fromkeys(found))
+
+
+def sample(
+    model: Any,
+    prompts: Sequence[Prompt],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    eos_ids: Sequence[int],
+    decode: Callable[[list[int]], str] | None = None,
+    batch_tokens: int = 16384,
+) -> list[Sample]:
+    """Sample one response a prompt.
+
+    Args:
+        model: a Hugging Face causal LM or vision-language model in `eval()` mode.
+        prompts: what the model reads; rows of similar length are batched together.
+        seeds: one a prompt; each determines its row's sample, whatever else is in the batch (up to rounding: two
+            tokens within 1e-6 of a tie).
+        sampling: temperature and limits.
+        eos_ids: tokens that end a response; see `end_tokens`.
+        decode: token ids to text; needed where `sampling.stop` is given.
+        batch_tokens: rows times columns (prompt and response) of one batch.
+
+    Raises:
+        UserError: if a prompt and its response do not fit into the model's context.
+        ValueError: if a prompt is empty, or stop strings are given without `decode`.
+    """
+    if sampling.stop and decode is None:
+        raise ValueError("stop strings need `decode`")
+    if not all(len(prompt.ids) for prompt in prompts):
+        raise ValueError("a prompt needs at least one token")
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    lengths = [len(prompt.ids) + sampling.max_new_tokens for prompt in prompts]
+    if limit and lengths and max(lengths) > limit:
+        raise UserError(
+            f"a prompt of {max(lengths) - sampling.max_new_tokens} tokens and {sampling.max_new_tokens} new ones do "
+            f"not fit into the model's context of {limit}. Show less history or a smaller page."
+        )
+    results: list[Sample | None] = [None] * len(prompts)
+    with torch.inference_mode():
+        for group in group_by_length(lengths, batch_tokens):
+            rows = _sample_batch(
+                model, [prompts[i] for i in group], [seeds[i] for i in group], sampling, eos_ids, decode
+            )
+            for i, row in zip(group, rows, strict=True):
+                results[i] = row
+    return [result for result in results if result is not None]
+
+
+def _sample_batch(
+    model: Any,
+    prompts: list[Prompt],
+    seeds: list[int],
+    sampling: Sampling,
+    eos_ids: Sequence[int],
+    decode: Callable[[list[int]], str] | None,
+) -> list[Sample]:
+    device = model.device
+    ids, mask = (tensor.to(device) for tensor in left_pad([prompt.ids for prompt in prompts]))
+    vision = {
+        name: value.to(device) for name, value in join_vision(prompts, [len(prompt.ids) for prompt in prompts]).items()
+    }
+    uniform = torch.from_numpy(
+        np.stack([np.random.Generator(np.random.Philox(key=seed)).random(sampling.max_new_tokens) for seed in seeds])
+    ).to(device)
+    cache = new_cache(model)
+    tokens: list[list[int]] = [[] for _ in prompts]
+    logprobs: list[list[float]] = [[] for _ in prompts]
+    stops = [StopReason.LENGTH] * len(prompts)
+    ends = frozenset(eos_ids)
+    rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
+    done = [False] * len(prompts)
+
+    output = model(input_ids=ids, past_key_values=cache, use_cache=True, **forward_options(model, mask, 1), **vision)
+    for step in range(sampling.max_new_tokens):
+        logits = output.logits[:, -1].float()
+        chosen = draw(logits, uniform[rows, step], sampling.temperature, sampling.top_p)
+        chosen_logprobs = logits.log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0].tolist()
+        for row, token, logprob in zip(rows, chosen.tolist(), chosen_logprobs, strict=True):
+            if done[row]:
+                continue
+            tokens[row].append(token)
+            logprobs[row].append(logprob)
+            if token in ends:
+                stops[row], done[row] = StopReason.EOS, True
+            elif sampling.stop and decode is not None:
+                text = decode(tokens[row])
+                if any(stop in text for stop in sampling.stop):
+                    stops[row], done[row] = StopReason.STOP, True
+        alive = [index for index, row in enumerate(rows) if not done[row]]
+        if not alive or step + 1 == sampling.max_new_tokens:
+            break
+        if 4 * len(alive) <= 3 * len(rows):
+            keep = torch.tensor(alive, device=device)
+            select_rows(cache, keep)
+            chosen, mask, rows = chosen[keep], mask[keep], [rows[index] for index in alive]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+        options = forward_options(model, mask, 1, width=1)
+        output = model(input_ids=chosen[:, None], past_key_values=cache, use_cache=True, **options)
+    return [Sample(tuple(t), tuple(p), s) for t, p, s in zip(tokens, logprobs, stops, strict=True)]
+
+
+def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float) -> Tensor:
+    """One token a row, by inverting the cumulative distribution at `uniform_B` in [0, 1). Shape (B,).
+
+    Top-p keeps the most probable tokens up to and including the one that reaches `top_p`, and draws among them in
+    proportion to their probabilities.
+    """
+    if temperature == 0:
+        return logits_BV.argmax(dim=-1)
+    probabilities = (logits_BV.double() / temperature).softmax(dim=-1)
+    order = None
+    if top_p < 1:
+        probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
+        before = probabilities.cumsum(dim=-1) - probabilities
+        probabilities = probabilities.masked_fill(before >= top_p, 0.0)
+    cumulative = probabilities.cumsum(dim=-1)
+    # Below the total, so that rounding cannot push the point past the last token with any probability.
+    total = cumulative[:, -1:]
+    point = torch.minimum(uniform_B.double()[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+    index = torch.searchsorted(cumulative, point, right=True)
+    chosen = index if order is None else order.gather(1, index)
+    return chosen[:, 0]
