@@ -138,8 +138,8 @@ class Database:
     def _rows_one_by_one(self, seq: int) -> tuple[list[Row], list[str]]:
         """The slow way round damage: each trace on its own."""
         try:
-            last = self._all("SELECT max(seq) FROM traces")[0][0] or 0
-        except (sqlite3.Error, IndexError) as error:
+            last = self._last_seq()
+        except sqlite3.Error as error:
             return [], [f"run.db: the list of traces cannot be read ({error})."]
         rows, lost, reason = [], 0, ""
         query = f"SELECT {_COLUMNS} FROM traces WHERE seq = ?"
@@ -150,11 +150,19 @@ class Database:
                 lost, reason = lost + 1, str(error)
         return rows, [f"run.db: {lost} of {last} traces cannot be read ({reason})."] if lost else []
 
+    def _last_seq(self) -> int:
+        """The last sequence number that was given out, by SQLite's own note where the table cannot tell."""
+        try:
+            found = self._all("SELECT max(seq) FROM traces")
+        except sqlite3.Error:
+            found = self._all("SELECT seq FROM sqlite_sequence WHERE name = 'traces'")
+        return found[0][0] or 0 if found else 0
+
     def verdicts(self) -> dict[int, dict[str, float]]:
         """Each trace's last whole-trace reward by judge, keyed by sequence number."""
         found: dict[int, dict[str, float]] = {}
         query = "SELECT trace_seq, judge, reward FROM verdicts WHERE turn IS NULL ORDER BY rowid"
-        for seq, judge, reward in self._try_all(query):
+        for seq, judge, reward in self._try_all(query, what="verdicts"):
             if isinstance(reward, int | float):
                 found.setdefault(seq, {})[str(judge)] = float(reward)
         return found
@@ -162,16 +170,20 @@ class Database:
     def first_values(self) -> dict[int, float]:
         """V(s_1) of each trace that has one, keyed by sequence number."""
         query = "SELECT trace_seq, value FROM turns WHERE position = 0 AND value IS NOT NULL"
-        return {seq: value for seq, value in self._try_all(query) if isinstance(value, float)}
+        return {seq: value for seq, value in self._try_all(query, what="values") if isinstance(value, float)}
 
     def label_counts(self) -> dict[str, int]:
         """How many labels each trace has, keyed by trace id."""
-        return dict(self._try_all("SELECT trace_id, count(*) FROM labels GROUP BY trace_id"))
+        return dict(self._try_all("SELECT trace_id, count(*) FROM labels GROUP BY trace_id", what="labels"))
 
-    def _try_all(self, query: str, values: tuple = ()) -> list[tuple]:
+    def _try_all(self, query: str, values: tuple = (), what: str = "") -> list[tuple]:
+        """The rows, or none where they cannot be read; with `what` that is said among the problems."""
         try:
             return self._all(query, values)
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            problem = f"run.db: the {what} cannot be read ({error})."
+            if what and problem not in self.problems:
+                self.problems.append(problem)
             return []
 
     def surprise(self, first_seq: int, last_seq: int) -> dict[int, float]:

@@ -26,6 +26,7 @@ from turnwise.evaluate.claims import read_claims
 from turnwise.trace.store import Store
 from turnwise.trace.types import Label
 from turnwise.view.compare import compare
+from turnwise.view.folder import inside
 from turnwise.view.judging import judge_scores
 from turnwise.view.rows import disagrees
 from turnwise.view.run import Run
@@ -208,8 +209,11 @@ class _Pages:
         return Response(to_json(labels), media_type="application/json")
 
     def _store_label(self, run: Run, label: Label) -> list[dict[str, Any]]:
+        path = inside(run.path, "run.db")
+        if path is None:
+            raise HTTPException(409, "This run has no run.db to store a label in.")
         try:
-            with Store(run.path / "run.db") as store:
+            with Store(path) as store:
                 store.add_label(label)
         except UserError as error:
             raise HTTPException(409, f"The label was not stored. {error}") from error

@@ -31,6 +31,10 @@ def list_tasks(run: Run, query: Mapping[str, str]) -> dict[str, Any]:
         tried.setdefault(row.task_id, []).append(row)
     proposed = {str(task.get("id", "")): task for task in run.folder().tasks}
     tasks = [_task(task_id, tried.get(task_id, []), proposed.get(task_id)) for task_id in {**tried, **proposed}]
+    # Counted before the provenance of tried tasks is read, which is done for one window only.
+    stages = dict(Counter(task["stage"] for task in tasks if task["stage"]))
+    rejections = dict(Counter(task["rejected"] for task in tasks if task["rejected"]).most_common(50))
+    facets = {name: sorted({task[name] for task in tasks} - {""}) for name in ("site", "stage")}
     kept = [task for task in tasks if _matches(task, query)]
     kept.sort(key=_sort_key(query.get("sort", "recent")))
     offset, limit = _integer(query.get("offset"), 0), min(500, _integer(query.get("limit"), 100))
@@ -41,12 +45,9 @@ def list_tasks(run: Run, query: Mapping[str, str]) -> dict[str, Any]:
         "offset": offset,
         "rows": [{key: value for key, value in task.items() if key != "last_seq"} for task in window],
         "iterations": sorted({row.iteration for row in rows if row.iteration is not None}),
-        "facets": {
-            "site": sorted({task["site"] for task in tasks} - {""}),
-            "stage": sorted({task["stage"] for task in tasks} - {""}),
-        },
-        "stages": dict(Counter(task["stage"] for task in tasks if task["stage"])),
-        "rejections": dict(Counter(task["rejected"] for task in tasks if task["rejected"]).most_common(50)),
+        "facets": facets,
+        "stages": stages,
+        "rejections": rejections,
     }
 
 

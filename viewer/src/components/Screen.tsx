@@ -12,8 +12,8 @@ export interface Touch {
   point?: Position;
   end?: Position;
   box?: Box;
-  mark?: string;
-  kind: string;
+  /** A scroll of the whole window has a direction and no place. */
+  scroll?: "up" | "down";
 }
 
 export interface Element {
@@ -67,20 +67,40 @@ export function Screen({ run, digest, viewport, touch, elements, highlight, show
   const [size, setSize] = useState<Position | null>(null);
   const [width, height] = viewport ?? size ?? [1280, 720];
   const unit = width / 1000; // line widths and letters keep their size on the page, more or less
+  const boxed = elements.filter((element) => element.box !== null);
   const lit = elements.find((element) => element.mark === highlight);
   return (
     <div class="screen">
       <div class="screen-frame">
-        {digest ? <StoredImage run={run} digest={digest} alt={alt} onSize={setSize} /> : <p class="no-image">No screenshot on this turn.</p>}
-        {digest && (
+        {digest ? <StoredImage run={run} digest={digest} alt={alt} onSize={setSize} /> : boxed.length === 0 && <p class="no-image">No screenshot on this turn.</p>}
+        {!digest && boxed.length > 0 && <Wireframe elements={boxed} width={width} height={height} />}
+        {(digest || boxed.length > 0) && (
           <svg class="overlay" viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" aria-hidden="true">
-            {showMarks && elements.map((element) => element.box && <MarkBox key={element.mark} {...{ element, unit }} />)}
+            {showMarks && boxed.map((element) => <MarkBox key={element.mark} {...{ element, unit }} />)}
             {lit?.box && <rect class="lit" x={lit.box[0]} y={lit.box[1]} width={lit.box[2]} height={lit.box[3]} stroke-width={3 * unit} />}
-            {touch && <TouchMark touch={touch} unit={unit} />}
+            {touch && <TouchMark touch={touch} unit={unit} width={width} height={height} />}
           </svg>
         )}
       </div>
     </div>
+  );
+}
+
+/** The page as the boxes of its elements, for runs that keep no screenshots. */
+function Wireframe({ elements, width, height }: { elements: Element[]; width: number; height: number }) {
+  return (
+    <svg class="wireframe" viewBox={`0 0 ${width} ${height}`} role="img" aria-label={`The page as boxes: ${elements.length} elements, no screenshot was kept`}>
+      {elements.map((element, index) => {
+        const [x, y, w, h] = element.box!;
+        const size = Math.max(9, Math.min(15, h * 0.6));
+        return (
+          <svg key={index} x={x} y={y} width={Math.max(1, w)} height={Math.max(1, h)}>
+            <rect x="0.5" y="0.5" width={Math.max(1, w - 1)} height={Math.max(1, h - 1)} rx="3" class={/^(input|textarea|select|button)$/.test(element.tag) ? "field" : ""} />
+            <text x="5" y={h / 2 + size * 0.35} font-size={size}>{element.text}</text>
+          </svg>
+        );
+      })}
+    </svg>
   );
 }
 
@@ -96,9 +116,11 @@ function MarkBox({ element, unit }: { element: Element; unit: number }) {
   );
 }
 
-function TouchMark({ touch, unit }: { touch: Touch; unit: number }) {
+function TouchMark({ touch, unit, width, height }: { touch: Touch; unit: number; width: number; height: number }) {
   const { point, end, box } = touch;
-  const arrow = point && end ? swipe(point, end, unit) : "";
+  const [top, bottom]: [Position, Position] = [[width * 0.96, height * 0.35], [width * 0.96, height * 0.65]];
+  const scrolled = touch.scroll && (touch.scroll === "down" ? swipe(top, bottom, unit) : swipe(bottom, top, unit));
+  const arrow = point && end ? swipe(point, end, unit) : scrolled;
   return (
     <g class="touch">
       {box && <rect class="touch-box" x={box[0]} y={box[1]} width={box[2]} height={box[3]} stroke-width={3 * unit} rx={3 * unit} />}

@@ -15,9 +15,8 @@ export function thoughtOf(text: string): { thought: string; action: string } {
 export function describeCall(turn: Turn): string {
   const call = turn.action.call;
   if (!call) return turn.action.error ? "not understood" : "–";
-  const { mark, index, ...rest } = call.arguments;
-  const target = mark ?? index;
-  const shown = [target === undefined || target === null ? "" : `[${String(target)}]`, ...Object.values(rest).map(short)];
+  const { mark, ...rest } = call.arguments;
+  const shown = [mark === undefined || mark === null ? "" : `[${String(mark)}]`, ...Object.values(rest).map(short)];
   return [call.name, ...shown].filter(Boolean).join(" ");
 }
 

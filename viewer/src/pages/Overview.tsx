@@ -2,7 +2,7 @@
 import { Problems, Waiting, JsonView } from "../components/basic";
 import { Charts } from "../components/Chart";
 import { TraceTable, judgesOf } from "../components/TraceTable";
-import { ago, count, duration, number } from "../format";
+import { ago, count, duration, number, words } from "../format";
 import { href } from "../router";
 import { useData, useSource } from "../source/source";
 import type { Figure, RunRow } from "../types";
@@ -14,7 +14,7 @@ export function Overview({ run }: { run: string }) {
   return (
     <div class="overview">
       <header>
-        <h1>{data.run.recipe ? data.run.recipe.replaceAll("_", " ") : run}</h1>
+        <h1>{data.run.recipe ? words(data.run.recipe) : run}</h1>
         <StatusLine run={data.run} live={source.live} />
       </header>
       <Problems problems={data.run.problems} />

@@ -10,15 +10,16 @@ import type { Panel, PanelProps } from "./panel";
 export function touchOf(turn: Turn | null, elements: Element[]): Touch | null {
   if (!turn) return null;
   const call = turn.action.call;
-  const mark = turn.info.mark ?? call?.arguments.mark ?? call?.arguments.index;
+  const mark = turn.info.mark ?? call?.arguments.mark ?? call?.arguments.target;
   const named = mark === undefined || mark === null ? undefined : elements.find((element) => element.mark === String(mark));
+  const direction = call?.name === "scroll" ? call.arguments.direction : undefined;
   const touch: Touch = {
-    kind: call?.name ?? "",
+    scroll: direction === "up" || direction === "down" ? direction : undefined,
     point: position(turn.info.point),
     end: position(turn.info.end),
     box: box(turn.info.box) ?? named?.box ?? undefined,
   };
-  return touch.point || touch.box ? touch : null;
+  return touch.point || touch.box || touch.scroll ? touch : null;
 }
 
 function Stage({ run, turn, observation }: PanelProps) {
@@ -69,6 +70,6 @@ function AddressBar({ observation, children }: { observation: Observation; child
 
 export const browser: Panel = {
   name: "browser",
-  fits: (trace) => [...trace.turns.map((turn) => turn.observation), trace.final].some((seen) => (seen?.images.length ?? 0) > 0),
+  fits: (trace) => [...trace.turns.map((turn) => turn.observation), trace.final].some((seen) => seen && (seen.images.length > 0 || elementsOf(seen.info).length > 0)),
   Stage,
 };

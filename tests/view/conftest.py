@@ -1,0 +1,100 @@
+"""What the viewer's tests share: real Chromium, a real server on loopback, and runs made by `view.sample`."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from turnwise.errors import UserError
+from turnwise.view.runs import Runs
+from turnwise.view.sample import write_sample_run
+from turnwise.view.server import make_app
+
+TOKEN = "a-token-for-tests"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running viewer."""
+
+    port: int
+    root: Path
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def link(self) -> str:
+        return f"{self.origin}/#token={TOKEN}"
+
+
+@contextmanager
+def serving(root: Path, results: Path | None = None) -> Iterator[Site]:
+    """The viewer over all runs below `root`, on a free port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = make_app(Runs(root, []), TOKEN, results or root / "results")
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield Site(listener.getsockname()[1], root)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        listener.close()
+
+
+@pytest.fixture(scope="session")
+def sample_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of the same configuration but for the seed."""
+    root = tmp_path_factory.mktemp("runs")
+    for seed in range(2):
+        write_sample_run(root / f"seed-{seed}", traces=60, turns=6, iterations=3, seed=seed, distinct=6)
+    return root
+
+
+@pytest.fixture(scope="session")
+def site(sample_root: Path) -> Iterator[Site]:
+    with serving(sample_root) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One real headless Chromium for the whole session; skipped where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    from turnwise.envs.browser.chromium import find_chromium
+
+    try:
+        path = find_chromium().path
+    except UserError as error:
+        pytest.skip(str(error))
+    arguments = ["--disable-gpu"] + (["--no-sandbox"] if os.geteuid() == 0 else [])
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(path), args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A fresh page at desktop width; at the end, nothing may have failed or been refused in its console."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.set_default_timeout(15_000)
+    yield page
+    context.close()
+    assert complaints == []
