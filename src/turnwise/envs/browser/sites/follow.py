@@ -227,6 +227,8 @@ class Follower:
                 return Move(f"search {name} in {searched['aria']}", Call("type", text))
             if searched is None and view.scroll[0] > 0:
                 return scroll("up", "up to the search")
+        if at["after"] is not None and not self._here(view, at["after"]):
+            return self._go(view, at["after"])
         return self._look_for(view, name)
 
     def _look_for(self, view: View, name: str) -> Move:

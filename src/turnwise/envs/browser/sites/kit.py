@@ -24,7 +24,7 @@ from starlette.routing import Route
 from turnwise.envs.browser.sites.words import Namer, split_of_world
 
 HERE = Path(__file__).parent
-PAGE_SIZE = 8  # results on a page: an element list stays within about 35 marks
+PAGE_SIZE = 8  # results on a page, so that an element list stays within about 35 marks
 
 # accent, page background, surface, text
 _PALETTES = (
@@ -152,6 +152,11 @@ class Guest(Generic[W, S]):
     views: int = 0
 
 
+def guest_of(request: Request) -> Guest:
+    """Whose request this is."""
+    return request.scope["guest"]
+
+
 @dataclass(frozen=True)
 class Site:
     """One of the local sites.
@@ -210,7 +215,7 @@ _NO_STORE = {"Cache-Control": "no-store"}  # going back asks the server again, s
 
 def page(request: Request, template: str, title: str, key: str, status: int = 200, **values: Any) -> Response:
     """Render `SITE/TEMPLATE` for the guest of this request and note what they are looking at."""
-    guest: Guest = request.scope["guest"]
+    guest = guest_of(request)
     guest.views += 1
     guest.viewing = key
     theme = guest.world.theme
@@ -237,6 +242,71 @@ def _url_with(request: Request, changes: Mapping[str, Any]) -> str:
     return f"{request.url.path}?{urlencode(kept)}" if kept else request.url.path
 
 
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """One page of a longer list: its items, its number from 1, and how many pages there are."""
+
+    items: Sequence[Any]
+    number: int
+    pages: int
+
+
+def _paged(request: Request, items: Sequence[Any]) -> _Slice:
+    """The part of `items` that `?page=N` asks for."""
+    pages = max(1, -(-len(items) // PAGE_SIZE))
+    asked = request.query_params.get("page", "1")
+    number = min(max(int(asked), 1), pages) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
+    return _Slice(items[(number - 1) * PAGE_SIZE : number * PAGE_SIZE], number, pages)
+
+
+Option = tuple[str, str, bool]  # text, address, whether it is chosen
+
+
+def choices(request: Request, key: str, options: Sequence[str], chosen: str) -> list[Option]:
+    """Links of which exactly one is chosen, such as the order of a list; they set the query key."""
+    return [(option, _url_with(request, {key: option, "page": None}), option == chosen) for option in options]
+
+
+def toggles(request: Request, key: str, options: Sequence[str]) -> list[Option]:
+    """Links that switch a filter on, or off again when it is on."""
+    chosen = request.query_params.get(key, "")
+    return [
+        (option, _url_with(request, {key: None if option == chosen else option, "page": None}), option == chosen)
+        for option in options
+    ]
+
+
+def list_page(
+    request: Request,
+    title: str,
+    key: str,
+    items: Sequence[Any],
+    row: Callable[[Any], dict[str, Any]],
+    *,
+    heading: str = "",
+    filters: Sequence[Option] = (),
+    sorts: Sequence[Option] = (),
+    more: Sequence[tuple[str, str]] = (),
+    **values: Any,
+) -> Response:
+    """A list in pages; `row` makes {"name", "url", "meta"} of an item, `more` are further buttons (label, address)."""
+    part = _paged(request, items)
+    rows = [row(item) for item in part.items]
+    return page(
+        request,
+        "frame/list.html",
+        title,
+        key,
+        heading=heading or title,
+        slice=part,
+        items=rows,
+        filters=filters,
+        sorts=sorts,
+        more=more,
+        **values,
+    )
+
+
 def see(path: str) -> Response:
     """Send the browser on to another page after a form was taken (303)."""
     return RedirectResponse(path, 303, headers=_NO_STORE)
@@ -246,24 +316,6 @@ async def form(request: Request) -> dict[str, str]:
     """The fields of a submitted form, trimmed."""
     body = (await request.body()).decode("utf-8", "replace")
     return {key: value.strip() for key, value in parse_qsl(body, keep_blank_values=True)}
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """One page of a longer list: its items, its number from 1, and how many pages there are."""
-
-    items: Sequence[Any]
-    number: int
-    pages: int
-    total: int
-
-
-def paged(request: Request, items: Sequence[Any], size: int = PAGE_SIZE) -> Slice:
-    """The part of `items` that `?page=N` asks for."""
-    pages = max(1, -(-len(items) // size))
-    asked = request.query_params.get("page", "1")
-    number = min(max(int(asked), 1), pages) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
-    return Slice(items[(number - 1) * size : number * size], number, pages, len(items))
 
 
 def found(query: str, items: Sequence[Any], name: Callable[[Any], str]) -> list[Any]:

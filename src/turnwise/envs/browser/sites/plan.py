@@ -1,8 +1,8 @@
 """Plans: the hidden part of a task that tells a demonstrator what to do, as JSON.
 
 A plan is a list of stages that are done one after the other. Every stage says at which *place* it is done, so that
-whoever follows it finds back after a wrong click. A place is a page by the head of its title, with the links that lead
-towards it (nearest first) and whether the site's search finds it.
+whoever follows it finds back after a wrong click. A place is a page by the head of its title, with other links that
+lead to it or towards it, whether the site's search finds it, and the place from which it is linked.
 
 | stage  | what is done at its place                                                              |
 |--------|----------------------------------------------------------------------------------------|
@@ -21,9 +21,16 @@ Place = dict[str, Any]
 Stage = dict[str, Any]
 
 
-def place(name: str, links: Sequence[str] = (), search: bool = False) -> Place:
-    """A page whose title starts with `name`; `links` lead to it, and `search` says whether searching its name does."""
-    return {"name": name, "links": list(links), "search": search}
+def place(name: str, links: Sequence[str] = (), search: bool = False, after: Place | None = None) -> Place:
+    """A page whose title starts with `name`.
+
+    Args:
+        name: the head of its title, and usually the text of the links to it.
+        links: the texts of other links to it or towards it, nearest first.
+        search: whether the site's search finds it by its name.
+        after: the place where such links stand.
+    """
+    return {"name": name, "links": list(links), "search": search, "after": after}
 
 
 def found(name: str) -> Place:

@@ -5,11 +5,23 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from turnwise.envs.browser.sites.kit import Guest, form, found, get, page, paged, post, see
+from turnwise.envs.browser.sites.draft import family
+from turnwise.envs.browser.sites.kit import (
+    Guest,
+    choices,
+    form,
+    found,
+    get,
+    guest_of,
+    list_page,
+    page,
+    post,
+    see,
+    toggles,
+)
 from turnwise.envs.browser.sites.shop.world import (
     BANDS,
     DELIVERY,
-    FEATURED,
     SORTS,
     Product,
     ShopState,
@@ -19,27 +31,31 @@ from turnwise.envs.browser.sites.shop.world import (
 
 
 def _guest(request: Request) -> Guest[ShopWorld, ShopState]:
-    return request.scope["guest"]
+    return guest_of(request)
 
 
-def _show(request: Request, template: str, title: str, key: str, **values: Any) -> Response:
-    """A page in the shop's frame."""
+def _frame(request: Request) -> dict[str, Any]:
+    """The navigation, and the way to the cart with a count of what is in it."""
     guest = _guest(request)
     count = sum(guest.state.cart.values())
     cart = guest.world.theme.words["cart"]
-    nav = [(category, f"/category/{category}") for category in guest.world.categories]
-    corner = [(f"{cart} ({count})" if count else cart, "/cart")]
-    return page(request, f"shop/{template}", title, key, nav=nav, corner=corner, **values)
+    return {
+        "nav": [(category, f"/category/{category}") for category in guest.world.categories],
+        "corner": [(f"{cart} ({count})" if count else cart, "/cart")],
+    }
 
 
-def _results(products: list[Product]) -> list[dict]:
-    return [{"name": item.name, "url": item.url, "meta": [f"${item.price}"]} for item in products]
+def _show(request: Request, template: str, title: str, key: str, **values: Any) -> Response:
+    return page(request, f"shop/{template}", title, key, **_frame(request), **values)
+
+
+def _row(item: Product) -> dict[str, Any]:
+    return {"name": item.name, "url": item.url, "meta": [f"${item.price}"]}
 
 
 async def home(request: Request) -> Response:
     """The front page: a welcome and four popular products."""
-    world = _guest(request).world
-    return _show(request, "home.html", "Home", "home", items=_results(list(world.products[:FEATURED])))
+    return _show(request, "home.html", "Home", "home", items=[_row(item) for item in _guest(request).world.featured])
 
 
 async def category(request: Request) -> Response:
@@ -47,29 +63,26 @@ async def category(request: Request) -> Response:
     world, name = _guest(request).world, request.path_params["name"]
     if name not in world.categories:
         return await missing(request)
-    band = request.query_params.get("band", "")
     sort = request.query_params.get("sort", SORTS[0])
-    part = paged(request, world.listed(name, band, sort))
-    return _show(
+    items = world.listed(name, request.query_params.get("band", ""), sort)
+    return list_page(
         request,
-        "list.html",
         name,
         f"category:{name}",
-        slice=part,
-        items=_results(list(part.items)),
-        bands=list(BANDS),
-        band=band,
-        sorts=SORTS,
-        sort=sort if sort in SORTS else SORTS[0],
+        items,
+        _row,
+        filters=toggles(request, "band", list(BANDS)),
+        sorts=choices(request, "sort", SORTS, sort),
+        **_frame(request),
     )
 
 
 async def search(request: Request) -> Response:
     """What a search finds."""
     query = request.query_params.get("q", "")
-    part = paged(request, found(query, _guest(request).world.products, lambda item: item.name))
-    key = f"search:{query}"
-    return _show(request, "list.html", "Results", key, slice=part, items=_results(list(part.items)), bands=[], sorts=[])
+    items = found(query, _guest(request).world.products, lambda item: item.name)
+    heading = f"Results for “{query}”"
+    return list_page(request, "Results", f"search:{query}", items, _row, heading=heading, **_frame(request))
 
 
 def _product(request: Request) -> Product | None:
@@ -82,8 +95,7 @@ async def item(request: Request) -> Response:
     product = _product(request)
     if product is None:
         return await missing(request)
-    first = product.name.split()[0]
-    related = [other for other in _guest(request).world.products if other.name.split()[0] == first and other != product]
+    related = family(product, _guest(request).world.products)
     return _show(request, "item.html", product.name, f"item:{product.name}", item=product, related=related)
 
 
@@ -174,7 +186,7 @@ async def thanks(request: Request) -> Response:
 
 async def missing(request: Request) -> Response:
     """Nothing here."""
-    return _show(request, "missing.html", "Not found", "missing", status=404)
+    return page(request, "frame/missing.html", "Not found", "missing", status=404, **_frame(request))
 
 
 ROUTES = [

@@ -2,10 +2,10 @@
 
 import random
 
-from turnwise.envs.browser.sites import plan
-from turnwise.envs.browser.sites.draft import Draft, Template, by_name, phrase
-from turnwise.envs.browser.sites.plan import Stage, act, fill, found, place, read
-from turnwise.envs.browser.sites.shop.world import BANDS, DELIVERY, FEATURED, Product, ShopWorld, line, order
+from turnwise.envs.browser.sites import draft, plan
+from turnwise.envs.browser.sites.draft import Draft, family, phrase, templates
+from turnwise.envs.browser.sites.plan import Stage, act, fill, found, place
+from turnwise.envs.browser.sites.shop.world import BANDS, DELIVERY, Product, ShopWorld, line, order
 from turnwise.envs.browser.sites.words import Namer
 
 COMPARABLE = ("Weight", "Height", "Warranty")
@@ -16,25 +16,11 @@ EXTREMES = {
 }
 
 
-def number(text: str) -> int:
-    """The number in a value such as "340 g"."""
-    return int(text.split()[0])
-
-
-def _pair(world: ShopWorld, rng: random.Random) -> tuple[Product, Product]:
-    """Two products; half of the time of the same maker, so that their names differ in the last word only."""
-    first = rng.choice(world.products)
-    family = [item for item in world.products if item.name.split()[0] == first.name.split()[0] and item != first]
-    if family and rng.random() < 0.5:
-        return first, rng.choice(family)
-    return first, rng.choice([item for item in world.products if item != first])
-
-
 def _reach(world: ShopWorld, item: Product, before: Product | None = None) -> int:
     """How many steps lead to a product from the front page, or from another product's page."""
     if before is None:
-        return 1 if item in world.products[:FEATURED] else 2
-    return 1 if item.name.split()[0] == before.name.split()[0] else 2
+        return 1 if item in world.featured else 2
+    return 1 if item in family(before, world.products) else 2
 
 
 def _add(world: ShopWorld, item: Product, variant: str, before: Product | None = None) -> Stage:
@@ -45,31 +31,15 @@ def _add(world: ShopWorld, item: Product, variant: str, before: Product | None =
 def open_item(world: ShopWorld, rng: random.Random) -> Draft:
     """Find a product by name and stay on its page."""
     item = rng.choice(world.products)
-    return Draft(
-        phrase(rng, "Open the page of {x}.", "Go to the product page of {x}.", "Show me {x}.", x=item.name),
-        [act(found(item.name), _reach(world, item)), plan.say("done")],
-        [item.name],
-        page=f"item:{item.name}",
-    )
+    wordings = "Open the page of {x}.", "Go to the product page of {x}.", "Show me {x}."
+    return draft.opened(rng, item, "item", _reach(world, item), *wordings)
 
 
 def item_fact(world: ShopWorld, rng: random.Random) -> Draft:
     """A detail that stands only on the product's page."""
     item = rng.choice(world.products)
-    label = rng.choice(list(item.facts))
-    return Draft(
-        phrase(
-            rng,
-            "What is the {l} of {x}?",
-            "Find the {l} of {x}.",
-            "Look up {x}: what is its {l}?",
-            l=label,
-            x=item.name,
-        ),
-        [read(found(item.name), label, _reach(world, item) + world.theme.folded), plan.say_value(item.name)],
-        [item.name],
-        answer=[item.facts[label]],
-    )
+    wordings = "What is the {l} of {x}?", "Find the {l} of {x}.", "Look up {x}: what is its {l}?"
+    return draft.fact(rng, item, rng.choice(list(item.facts)), _reach(world, item) + world.theme.folded, *wordings)
 
 
 def add_item(world: ShopWorld, rng: random.Random) -> Draft:
@@ -91,126 +61,82 @@ def add_item(world: ShopWorld, rng: random.Random) -> Draft:
     )
 
 
-def _sorted(world: ShopWorld, rng: random.Random) -> tuple[str, str, list[str], Stage]:
-    """A category, a word for the order, the names in that order, and the stage that brings them up."""
+def _sorted(world: ShopWorld, rng: random.Random) -> tuple[Stage, list[str], dict[str, str]]:
+    """A sorted category: the stage that brings it up, its names in that order, and the words for it."""
     category, sort = rng.choice(world.categories), rng.choice(sorted(EXTREMES))
     names = [item.name for item in world.listed(category, sort=sort)]
-    stage = act(place(category), 3, choose=[(sort, world.theme.words["sort"])])
-    return category, rng.choice(EXTREMES[sort]), names, stage
+    values = {"w": rng.choice(EXTREMES[sort]), "c": category, "b": world.brand}
+    return draft.sorted_list(category, sort, world.theme.words["sort"]), names, values
 
 
 def extreme(world: ShopWorld, rng: random.Random) -> Draft | None:
     """The first of a category in some order, as the answer."""
-    category, word, names, stage = _sorted(world, rng)
-    if len(names) < 2:
-        return None
-    return Draft(
-        phrase(
-            rng,
-            "Which is the {w} product in {c} at {b}?",
-            "Name the {w} thing that {b} sells in {c}.",
-            "At {b}, what is the {w} product in {c}?",
-            w=word,
-            c=category,
-            b=world.brand,
-        ),
-        [stage, plan.say_first(names[0], names)],
-        [world.brand, names[0]],
-        answer=[names[0]],
+    listing, names, values = _sorted(world, rng)
+    wordings = (
+        "Which is the {w} product in {c} at {b}?",
+        "Name the {w} thing that {b} sells in {c}.",
+        "At {b}, what is the {w} product in {c}?",
     )
+    return draft.first_of(rng, listing, names, *wordings, **values)
 
 
 def open_extreme(world: ShopWorld, rng: random.Random) -> Draft | None:
     """The first of a category in some order, opened."""
-    category, word, names, stage = _sorted(world, rng)
-    if len(names) < 2:
-        return None
-    return Draft(
-        phrase(
-            rng,
-            "Open the {w} product in {c} at {b}.",
-            "Go to the page of the {w} thing in {c} at {b}.",
-            w=word,
-            c=category,
-            b=world.brand,
-        ),
-        [stage, act(place(names[0], [category]), 1), plan.say("done")],
-        [world.brand, names[0]],
-        page=f"item:{names[0]}",
-    )
+    listing, names, values = _sorted(world, rng)
+    wordings = "Open the {w} product in {c} at {b}.", "Go to the page of the {w} thing in {c} at {b}."
+    return draft.open_first(rng, listing, names, "item", *wordings, **values)
 
 
 def compare(world: ShopWorld, rng: random.Random) -> Draft | None:
     """Two products by a detail that stands only on their pages."""
-    (one, other), label, largest = _pair(world, rng), rng.choice(COMPARABLE), rng.random() < 0.6
-    if one.facts[label] == other.facts[label]:
-        return None
-    values = {item.name: number(item.facts[label]) for item in (one, other)}
-    best = (max if largest else min)(values, key=values.__getitem__)
-    steps = [_reach(world, item, before) + world.theme.folded for item, before in ((one, None), (other, one))]
-    reads = [read(found(item.name), label, count) for item, count in zip((one, other), steps, strict=True)]
-    return Draft(
-        phrase(
-            rng,
-            "Which has the {w} {l}: {x} or {y}?",
-            "Compare {x} and {y}: which has the {w} {l}?",
-            w="higher" if largest else "lower",
-            l=label,
-            x=one.name,
-            y=other.name,
-        ),
-        [*reads, plan.say_extreme(list(values), largest)],
-        list(values),
-        answer=[best],
-    )
+    one, other = draft.pair(rng, world.products)
+    steps = [_reach(world, one) + world.theme.folded, _reach(world, other, one) + world.theme.folded]
+    wordings = "Which has the {w} {l}: {x} or {y}?", "Compare {x} and {y}: which has the {w} {l}?"
+    return draft.comparison(rng, (one, other), rng.choice(COMPARABLE), steps, *wordings)
 
 
 def survey(world: ShopWorld, rng: random.Random) -> Draft | None:
     """The best of a filtered list by a detail that stands only on the pages behind it."""
-    category, band, label = rng.choice(world.categories), rng.choice(list(BANDS)), rng.choice(COMPARABLE)
-    items = world.listed(category, band)
-    values = {item.name: number(item.facts[label]) for item in items}
-    if not 2 <= len(items) <= 4 or len(set(values.values())) < len(values):
-        return None
-    largest = rng.random() < 0.6
-    best = (max if largest else min)(values, key=values.__getitem__)
-    folded = int(world.theme.folded)
-    reads = [read(place(name, [category]), label, (2 if k else 1) + folded) for k, name in enumerate(values)]
-    return Draft(
-        phrase(
-            rng,
-            "Of the products in {c} at {p} from {b}, which has the {w} {l}?",
-            "At {b}, which {c} product priced {p} has the {w} {l}?",
-            c=category,
-            p=band[0].lower() + band[1:],
-            b=world.brand,
-            w="highest" if largest else "lowest",
-            l=label,
-        ),
-        [act(place(category), 2, choose=[(band, "")]), *reads, plan.say_extreme(list(values), largest)],
-        [world.brand, *values],
-        answer=[best],
+    category, band = rng.choice(world.categories), rng.choice(list(BANDS))
+    return draft.survey(
+        rng,
+        draft.filtered_list(category, band),
+        world.listed(category, band),
+        rng.choice(COMPARABLE),
+        int(world.theme.folded),
+        "Of the products in {c} at {p} from {b}, which has the {w} {l}?",
+        "At {b}, which {c} product priced {p} has the {w} {l}?",
+        c=category,
+        p=band[0].lower() + band[1:],
+        b=world.brand,
     )
+
+
+def _wanted(world: ShopWorld, rng: random.Random, count: int) -> tuple[list[str], list[str], list[Stage]]:
+    """One or two products in some variant: in words, as lines of a cart, and as stages."""
+    items = [rng.choice(world.products)] if count == 1 else draft.pair(rng, world.products)
+    words, lines, adds = [], [], []
+    for k, item in enumerate(items):
+        variant = rng.choice(item.variants)
+        words.append(f"{item.name} in {variant}")
+        lines.append(line(item.name, variant, 1))
+        adds.append(_add(world, item, variant, items[k - 1] if k else None))
+    return words, sorted(lines), adds
 
 
 def add_two(world: ShopWorld, rng: random.Random) -> Draft:
     """Two products, each in a variant, into the cart."""
-    pair = _pair(world, rng)
-    wanted = [(item, rng.choice(item.variants)) for item in pair]
-    adds = [_add(world, *wanted[0]), _add(world, *wanted[1], before=pair[0])]
-    x, y = (f"{item.name} in {variant}" for item, variant in wanted)
+    words, lines, adds = _wanted(world, rng, 2)
     return Draft(
-        phrase(rng, "Add {x} and {y} to the cart.", "Put {x} into the cart, and {y} too.", x=x, y=y),
+        phrase(rng, "Add {x} and {y} to the cart.", "Put {x} into the cart, and {y} too.", x=words[0], y=words[1]),
         [*adds, plan.say("done")],
-        [item.name for item in pair],
-        state={"cart": sorted(line(item.name, variant, 1) for item, variant in wanted)},
+        [stage["at"]["name"] for stage in adds],
+        state={"cart": lines},
     )
 
 
 def _order(world: ShopWorld, rng: random.Random, count: int) -> Draft:
-    items = rng.sample(world.products, 1) if count == 1 else list(_pair(world, rng))
-    wanted = [(item, rng.choice(item.variants)) for item in items]
-    adds = [_add(world, *wanted[k], before=items[k - 1] if k else None) for k in range(count)]
+    wanted, lines, adds = _wanted(world, rng, count)
     names, words = Namer(world.split, rng), world.theme.words
     address = {
         "name": names.person(),
@@ -219,29 +145,25 @@ def _order(world: ShopWorld, rng: random.Random, count: int) -> Draft:
         "postcode": str(rng.randrange(10000, 100000)),
     }
     way = rng.choice(list(DELIVERY))
-    cart, checkout = words["cart"], words["checkout"]
+    cart = place(words["cart"])
+    fields = [(words[key], address[key]) for key in world.address]
     buy = [
-        act(place(cart, [cart]), 2, checkout),
-        fill(
-            place("Delivery address", [checkout, cart]),
-            [(words[key], address[key]) for key in world.address],
-            words["continue"],
-        ),
-        act(place("Delivery", [checkout, cart]), 1, way),
-        act(place("Review", [checkout, cart]), 1, words["place"]),
+        act(cart, 2, words["checkout"]),
+        fill(place("Delivery address", [words["checkout"]], after=cart), fields, words["continue"]),
+        act(place("Delivery", [words["checkout"]], after=cart), 1, way),
+        act(place("Review", [words["checkout"]], after=cart), 1, words["place"]),
     ]
-    lines = [line(item.name, variant, 1) for item, variant in wanted]
     return Draft(
         phrase(
             rng,
             "Order {x} with {d} delivery to {a}.",
             "Buy {x}. Delivery: {d}. Address: {a}.",
-            x=" and ".join(f"{item.name} in {variant}" for item, variant in wanted),
+            x=" and ".join(wanted),
             d=way,
             a=", ".join(address.values()),
         ),
         [*adds, *buy, plan.say("done")],
-        [item.name for item in items],
+        [stage["at"]["name"] for stage in adds],
         state={"cart": [], "orders": [order(lines, address, way)]},
     )
 
@@ -257,46 +179,49 @@ def order_two(world: ShopWorld, rng: random.Random) -> Draft:
 
 
 def add_many(world: ShopWorld, rng: random.Random) -> Draft:
-    """Several pieces of one product (held out)."""
+    """Several pieces of one product."""
     item, count = rng.choice(world.products), rng.randrange(2, 10)
     variant = rng.choice(item.variants)
     here = found(item.name)
     choose = act(here, _reach(world, item) + (variant != item.variants[0]), choose=[(variant, "")])
     return Draft(
-        phrase(rng, "Add {n} pieces of {x} in {v} to the cart.", "Put {n} of {x} ({v}) into the cart.",
-               n=count, x=item.name, v=variant),
+        phrase(
+            rng,
+            "Add {n} pieces of {x} in {v} to the cart.",
+            "Put {n} of {x} ({v}) into the cart.",
+            n=count,
+            x=item.name,
+            v=variant,
+        ),
         [choose, fill(here, [("Quantity", str(count))], world.theme.words["add"]), plan.say("done")],
         [item.name],
         state={"cart": [line(item.name, variant, count)]},
-    )  # fmt: skip
+    )
 
 
 def remove_item(world: ShopWorld, rng: random.Random) -> Draft:
-    """One of three products out of a cart that is already filled (held out)."""
-    items = rng.sample(world.products, 3)
-    filled = [(item.name, rng.choice(item.variants), 1) for item in items]
+    """One of three products out of a cart that is already filled."""
+    filled = [(item.name, rng.choice(item.variants), 1) for item in rng.sample(world.products, 3)]
     gone, kept = filled[0], filled[1:]
-    cart = world.theme.words["cart"]
     return Draft(
         phrase(rng, "Remove {x} from the cart.", "Take {x} out of the cart again.", x=gone[0]),
-        [act(place(cart, [cart]), 2, f"Remove {gone[0]}"), plan.say("done")],
+        [act(place(world.theme.words["cart"]), 2, f"Remove {gone[0]}"), plan.say("done")],
         [name for name, _, _ in filled],
         state={"cart": sorted(line(*entry) for entry in kept)},
         setup={"cart": [list(entry) for entry in filled]},
     )
 
 
-TEMPLATES = by_name(
-    Template("open_item", open_item),
-    Template("item_fact", item_fact),
-    Template("add_item", add_item),
-    Template("extreme", extreme),
-    Template("open_extreme", open_extreme),
-    Template("compare", compare),
-    Template("survey", survey),
-    Template("add_two", add_two),
-    Template("order_one", order_one),
-    Template("order_two", order_two),
-    Template("add_many", add_many, held_out=True),
-    Template("remove_item", remove_item, held_out=True),
+TEMPLATES = templates(
+    open_item,
+    item_fact,
+    add_item,
+    extreme,
+    open_extreme,
+    compare,
+    survey,
+    add_two,
+    order_one,
+    order_two,
+    held_out=[add_many, remove_item],
 )

@@ -23,7 +23,6 @@ OPTIONS = {
 MATERIALS = ("Steel", "Oak", "Bamboo", "Cotton", "Glass", "Copper", "Leather", "Cork", "Linen", "Ceramic")
 DELIVERY = {"Standard": 4, "Express": 9, "Pick-up": 0}
 BANDS = {"Under $40": (0, 39), "$40 to $80": (40, 80), "Over $80": (81, 10**6)}
-FEATURED = 4  # products on the front page
 SORTS = ("Popular", "Price: low to high", "Price: high to low", "Top rated")
 WORDING = {
     "cart": ("Cart", "Basket", "Bag"),
@@ -62,6 +61,11 @@ class ShopWorld(World):
     products: tuple[Product, ...] = ()
     categories: tuple[str, ...] = ()
     address: tuple[str, ...] = ()
+
+    @property
+    def featured(self) -> tuple[Product, ...]:
+        """What the front page shows."""
+        return self.products[:4]
 
     def called(self, name: str) -> Product:
         """The product of this name."""
