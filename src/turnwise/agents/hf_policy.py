@@ -10,21 +10,17 @@ training and sampling of one model apart.
 import asyncio
 import io
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from turnwise.agents import grammar, render
 from turnwise.agents.base import Context
+from turnwise.agents.parsing import parse
 from turnwise.engine.forward import Prompt
-from turnwise.engine.local import Sampling, end_tokens, sample
+from turnwise.engine.local import end_tokens, sample
+from turnwise.engine.sampling import Sampling
 from turnwise.engine.score import score
-from turnwise.errors import ParseError
-from turnwise.trace.types import Action, Call, ImageRef
-
-PARSERS: dict[grammar.Dialect, Callable[[str], Call]] = {
-    "webvoyager": grammar.parse_webvoyager,
-    "tti": grammar.parse_tti,
-}
+from turnwise.trace.types import Action, ImageRef
 
 
 class HFPolicy:
@@ -99,7 +95,7 @@ class HFPolicy:
         actions = []
         for prompt, drawn in zip(prompts, samples, strict=True):
             text = self.tokenizer.decode(drawn.token_ids, skip_special_tokens=True).strip()
-            call, error = self.parse(text)
+            call, error = parse(text, self.dialect)
             actions.append(
                 Action(
                     text,
@@ -120,13 +116,6 @@ class HFPolicy:
         ]
         with self.lock:
             return score(self.model, prompts, [action.token_ids for _, action in steps], self.batch_tokens)
-
-    def parse(self, text: str) -> tuple[Call | None, str]:
-        """The call of a response, or None and what is wrong with it."""
-        try:
-            return PARSERS[self.dialect](text), ""
-        except ParseError as error:
-            return None, str(error)
 
     # -- prompts and responses as tokens
 

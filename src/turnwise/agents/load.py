@@ -12,6 +12,7 @@ from typing import Any
 
 from turnwise.agents import grammar, render
 from turnwise.agents.base import Policy
+from turnwise.engine.sampling import Sampling
 from turnwise.errors import UserError, require
 
 _ENDPOINT = "openai:"
@@ -22,7 +23,7 @@ def load_policy(
     *,
     rendering: render.Rendering | None = None,
     dialect: grammar.Dialect | None = None,
-    sampling: Any = None,
+    sampling: Sampling | None = None,
     device: str | None = None,
     version: str | None = None,
 ) -> Policy:
@@ -33,7 +34,7 @@ def load_policy(
             "openai:MODEL@BASE_URL", such as "openai:qwen@http://localhost:8000/v1".
         rendering: instead of the one that the model was made with; chats as "webvoyager" without any.
         dialect: of the action grammar, likewise.
-        sampling: an `engine.local.Sampling`.
+        sampling: an `engine.sampling.Sampling`.
         device: "cpu" or "cuda"; without one, CUDA where there is any.
         version: names the weights; the folder's name without.
 
@@ -43,14 +44,15 @@ def load_policy(
     name = str(spec)
     if name.startswith(_ENDPOINT):
         from turnwise.agents.openai_policy import OpenAIPolicy
+        from turnwise.engine.openai_client import Endpoint
 
         model, at, url = name[len(_ENDPOINT) :].rpartition("@")
         if not at or not model or not url.startswith(("http://", "https://")):
             raise UserError(
                 f"policy {name!r}: write openai:MODEL@BASE_URL, such as openai:qwen@http://localhost:8000/v1."
             )
-        chosen = "webvoyager" if rendering is None else rendering
-        return OpenAIPolicy(model, url, rendering=chosen, dialect=dialect, sampling=sampling, version=version)
+        chosen = rendering or "webvoyager"
+        return OpenAIPolicy(Endpoint(url, model), rendering=chosen, dialect=dialect, sampling=sampling, version=version)
     return _load_folder(Path(spec), rendering, dialect, sampling, device, version)
 
 
@@ -58,7 +60,7 @@ def _load_folder(
     folder: Path,
     rendering: render.Rendering | None,
     dialect: grammar.Dialect | None,
-    sampling: Any,
+    sampling: Sampling | None,
     device: str | None,
     version: str | None,
 ) -> Policy:
@@ -172,7 +174,7 @@ def new_small_policy(
     *,
     vocab_size: int = 2000,
     dialect: grammar.Dialect = "webvoyager",
-    sampling: Any = None,
+    sampling: Sampling | None = None,
     seed: int = 0,
     **model: Any,
 ) -> Any:
@@ -182,7 +184,7 @@ def new_small_policy(
         texts: prompts (`render.compact`) and responses as they will be.
         vocab_size: of the tokenizer.
         dialect: of the action grammar.
-        sampling: an `engine.local.Sampling`.
+        sampling: an `engine.sampling.Sampling`.
         seed: of the initial weights.
         model: sizes, as in `copy_llama.new_copy_llama`.
     """

@@ -13,7 +13,6 @@ Notable:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,47 +21,9 @@ from torch import Tensor
 
 from turnwise.engine.cache import new_cache, select_rows
 from turnwise.engine.forward import Prompt, forward_options, group_by_length, join_vision, left_pad
+from turnwise.engine.sampling import Sample, Sampling
 from turnwise.errors import UserError
 from turnwise.trace.types import StopReason
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How to sample.
-
-    Attributes:
-        temperature: 0 is greedy; 1 is the model's own distribution.
-        top_p: keep the smallest set of tokens whose probability (at this temperature) reaches it; 1 keeps all.
-        max_new_tokens: where a response is cut off (`StopReason.LENGTH`).
-        stop: strings that end a response once its text contains one (`StopReason.STOP`).
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_new_tokens: int = 64
-    stop: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1:
-            raise UserError(
-                f"sampling: temperature {self.temperature}, top_p {self.top_p}, max_new_tokens {self.max_new_tokens}; "
-                "needed are temperature >= 0, 0 < top_p <= 1, max_new_tokens >= 1."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One response.
-
-    Attributes:
-        token_ids: what was sampled, the end-of-sequence token included.
-        logprobs: natural log-probability of each at temperature 1.
-        stop: why it ended.
-    """
-
-    token_ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    stop: StopReason
 
 
 def end_tokens(model: Any, tokenizer: Any = None) -> tuple[int, ...]:
