@@ -81,6 +81,12 @@ def family(thing: Thing, others: Sequence[Any]) -> list[Any]:
     return [other for other in others if other.name.split()[0] == first and other.name != thing.name]
 
 
+def reach(thing: Thing, featured: Sequence[Thing], before: Thing | None = None) -> int:
+    """How many steps lead to a thing: one where the front page, or the page `before` it, links to it, else a search."""
+    linked = family(before, [thing]) if before is not None else [one for one in featured if one.name == thing.name]
+    return 1 if linked else 2
+
+
 def pair(rng: random.Random, things: Sequence[Any]) -> tuple[Any, Any]:
     """Two things; half of the time of one family, so that only the last words of their names differ."""
     one = rng.choice(things)

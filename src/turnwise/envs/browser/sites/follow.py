@@ -43,9 +43,11 @@ class View:
         return next((element["text"] for element in self.elements if element["mark"] == mark), "")
 
     def press(self, label: str) -> Mapping[str, Any] | None:
-        """The link, button or list item of exactly this text, or with a count behind it ("Cart (2)")."""
+        """The link, button or list item of exactly this text (a count may follow, "Cart (2)") or accessible name."""
         for element in self.elements:
-            if element["tag"] not in ("input", "textarea", "td") and re.sub(r" \(\d+\)$", "", element["text"]) == label:
+            if element["tag"] in ("input", "textarea", "td"):
+                continue
+            if label in (re.sub(r" \(\d+\)$", "", element["text"]), element["aria"]):
                 return element
         return None
 
@@ -80,7 +82,7 @@ class Move:
 
 def click(element: Mapping[str, Any], thought: str = "") -> Move:
     """Click an element; the thought names it."""
-    return Move(thought or f"press {element['text'] or element['aria']}", Call("click", {"mark": element["mark"]}))
+    return Move(thought or f"press {element['aria'] or element['text']}", Call("click", {"mark": element["mark"]}))
 
 
 def scroll(direction: str, thought: str) -> Move:

@@ -37,6 +37,17 @@ _GIVEN = (
     "Zelda Zeno Zoe"
 )
 
+_REMARKS = (
+    "Try {} instead",
+    "Same here with {}",
+    "{} works well",
+    "Ask {} about it",
+    "Thanks from {}",
+    "I use {} for this",
+    "See you at {}",
+    "Better than {}",
+)
+
 
 def split_of_world(seed: int) -> str:
     """The split of a world seed: a key of `WORLDS`.
@@ -87,3 +98,7 @@ class Namer:
     def person(self) -> str:
         """A full name, such as "Mira Cedarwick"."""
         return f"{self.rng.choice(self._given)} {self.word()}"
+
+    def remark(self) -> str:
+        """A short sentence to be typed, with one name in it."""
+        return self.rng.choice(_REMARKS).format(self.word())

@@ -3,7 +3,7 @@
 import random
 
 from turnwise.envs.browser.sites import draft, plan
-from turnwise.envs.browser.sites.draft import Draft, family, phrase, templates
+from turnwise.envs.browser.sites.draft import Draft, phrase, reach, templates
 from turnwise.envs.browser.sites.plan import Stage, act, fill, found, place
 from turnwise.envs.browser.sites.shop.world import BANDS, DELIVERY, Product, ShopWorld, line, order
 from turnwise.envs.browser.sites.words import Namer
@@ -16,15 +16,8 @@ EXTREMES = {
 }
 
 
-def _reach(world: ShopWorld, item: Product, before: Product | None = None) -> int:
-    """How many steps lead to a product from the front page, or from another product's page."""
-    if before is None:
-        return 1 if item in world.featured else 2
-    return 1 if item in family(before, world.products) else 2
-
-
 def _add(world: ShopWorld, item: Product, variant: str, before: Product | None = None) -> Stage:
-    steps = _reach(world, item, before) + (variant != item.variants[0]) + 1
+    steps = reach(item, world.featured, before) + (variant != item.variants[0]) + 1
     return act(found(item.name), steps, world.theme.words["add"], [(variant, "")])
 
 
@@ -32,14 +25,16 @@ def open_item(world: ShopWorld, rng: random.Random) -> Draft:
     """Find a product by name and stay on its page."""
     item = rng.choice(world.products)
     wordings = "Open the page of {x}.", "Go to the product page of {x}.", "Show me {x}."
-    return draft.opened(rng, item, "item", _reach(world, item), *wordings)
+    return draft.opened(rng, item, "item", reach(item, world.featured), *wordings)
 
 
 def item_fact(world: ShopWorld, rng: random.Random) -> Draft:
     """A detail that stands only on the product's page."""
     item = rng.choice(world.products)
     wordings = "What is the {l} of {x}?", "Find the {l} of {x}.", "Look up {x}: what is its {l}?"
-    return draft.fact(rng, item, rng.choice(list(item.facts)), _reach(world, item) + world.theme.folded, *wordings)
+    return draft.fact(
+        rng, item, rng.choice(list(item.facts)), reach(item, world.featured) + world.theme.folded, *wordings
+    )
 
 
 def add_item(world: ShopWorld, rng: random.Random) -> Draft:
@@ -90,7 +85,7 @@ def open_extreme(world: ShopWorld, rng: random.Random) -> Draft | None:
 def compare(world: ShopWorld, rng: random.Random) -> Draft | None:
     """Two products by a detail that stands only on their pages."""
     one, other = draft.pair(rng, world.products)
-    steps = [_reach(world, one) + world.theme.folded, _reach(world, other, one) + world.theme.folded]
+    steps = [reach(one, world.featured) + world.theme.folded, reach(other, world.featured, one) + world.theme.folded]
     wordings = "Which has the {w} {l}: {x} or {y}?", "Compare {x} and {y}: which has the {w} {l}?"
     return draft.comparison(rng, (one, other), rng.choice(COMPARABLE), steps, *wordings)
 
@@ -183,7 +178,7 @@ def add_many(world: ShopWorld, rng: random.Random) -> Draft:
     item, count = rng.choice(world.products), rng.randrange(2, 10)
     variant = rng.choice(item.variants)
     here = found(item.name)
-    choose = act(here, _reach(world, item) + (variant != item.variants[0]), choose=[(variant, "")])
+    choose = act(here, reach(item, world.featured) + (variant != item.variants[0]), choose=[(variant, "")])
     return Draft(
         phrase(
             rng,
