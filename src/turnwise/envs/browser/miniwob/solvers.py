@@ -1,7 +1,7 @@
 """How a script solves some MiniWoB++ pages: for each, the next call for a scene.
 
-Solvers keep no state: what was done already shows in the scene. They know what a page of their name is like, as somebody
-does who has played before, but not its answers.
+Solvers keep no state: what was done already shows in the scene. They know how a page of their name goes, like somebody
+who has played it before, but not its answers.
 """
 
 import re
@@ -15,7 +15,7 @@ from turnwise.trace.types import Call
 
 Solver = Callable[[Scene], Call]
 
-MONTHS = list(month_name)  # 1 is January
+MONTHS = list(month_name)[1:]
 
 
 def fill(scene: Scene, values: Sequence[tuple[Element, str]], submit: Element) -> Call:
@@ -43,13 +43,6 @@ def quoted_button(scene: Scene) -> Call:
 def buttons_in_order(scene: Scene) -> Call:
     """Buttons named ONE and TWO, in the order in which the goal names them."""
     return click(scene.named(re.findall(r"button (\w+)", scene.goal)[len(scene.past)], "button"))
-
-
-def button_delay(scene: Scene) -> Call:
-    """ONE, a pause of three seconds, TWO: a wait lasts a second."""
-    if not scene.past:
-        return click(scene.named("ONE"))
-    return WAIT if len(scene.past) < 5 else click(scene.named("TWO"))
 
 
 def quoted_text(scene: Scene) -> Call:
@@ -236,9 +229,9 @@ def pick_date(scene: Scene) -> Call:
     field = scene.fields[0]
     if field.text == f"{month}/{day}/{year}":
         return click(scene.named("Submit"))
-    if not scene.shows("Prev") and not scene.shows("Next"):
+    if not scene.tagged("a"):
         return click(field)
-    shown = next(MONTHS.index(line.name) for line in scene.lines if line.name in MONTHS)
+    shown = next(MONTHS.index(line.name) + 1 for line in scene.lines if line.name in MONTHS)
     if shown == int(month):
         return click(scene.named(str(int(day)), "a"))
     return click(scene.named("Next" if shown < int(month) else "Prev"))
@@ -328,11 +321,11 @@ def mail(scene: Scene) -> Call:
     In the inbox a mail has five marks: sender, subject, beginning, and, without a text, trash and star. While one is
     forwarded, the second mark sends it. (An answer is out of reach: Enter puts a line break at its end.)
     """
-    (sender,) = scene.read(r"email by (\w+)")
+    (sender,) = scene.read(r"email by ([\w-]+)")
     if scene.shows("Forward"):
         return click(scene.named("Forward"))
     if scene.of_type("textarea"):
-        (recipient,) = scene.read(r"forward that email to (\w+)")
+        (recipient,) = scene.read(r"forward that email to ([\w-]+)")
         return fill(scene, [(scene.fields[0], recipient)], scene.elements[1])
     if not scene.shows(sender):
         return Call("scroll", {"direction": "down", "target": scene.elements[-1].mark})
@@ -344,7 +337,6 @@ def mail(scene: Scene) -> Call:
 
 
 SOLVERS: dict[str, Solver] = {
-    "button-delay": button_delay,
     "choose-date-easy": pick_date,
     "choose-date-medium": pick_date,
     "choose-date-nodelay": pick_date,
@@ -376,7 +368,6 @@ SOLVERS: dict[str, Solver] = {
     "email-inbox-delete": mail,
     "email-inbox-forward": mail,
     "email-inbox-important": mail,
-    "email-inbox-star-reply": mail,
     "enter-date": enter_date,
     "enter-password": enter_quoted,
     "enter-text": enter_quoted,
