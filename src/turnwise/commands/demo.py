@@ -1,0 +1,43 @@
+"""`turnwise demo`: train a small web agent in real Chromium and show that it got better, in a few minutes on a laptop.
+
+It collects noisy scripted demonstrations, learns from them, then improves by filtered behaviour cloning on its own
+episodes, and is evaluated before and after on entities that it has never seen. `runs/demo/report.html` has the learning
+curve and ten episodes with screenshots.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import tyro
+
+
+def main(argv: list[str]) -> int:
+    """Run the demo preset of `filtered_bc`; a demo that was stopped goes on, a finished one is made anew."""
+    from turnwise.commands.doctor import checks
+    from turnwise.errors import UserError
+
+    config_options = [argument for argument in argv if argument not in ("-h", "--help")]
+    if len(config_options) != len(argv):
+        print(f"usage: turnwise demo [options]\n\n{__doc__}")
+        return 0
+    missing = [check for check in checks() if check.state == "needed"]
+    if missing:
+        raise UserError("; ".join(f"{check.what}: {check.found}. {check.mend}" for check in missing))
+
+    from turnwise.recipes import filtered_bc
+    from turnwise.recipes.progress import console
+    from turnwise.trace.run import read_json
+
+    config = tyro.cli(filtered_bc.Config, default=filtered_bc.Config.preset("demo"), args=argv, prog="turnwise demo")
+    folder = Path("runs") / config.name
+    report = folder / "report.json"
+    if report.exists() and read_json(report).get("status") == "done":
+        shutil.rmtree(folder)
+    path = filtered_bc.main(config)
+    console.print(f"Open [bold]{path}[/bold] in a browser: the learning curve, and ten episodes with screenshots.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
