@@ -39,45 +39,49 @@ class Actor:
         self.nodes: dict[int, int] = {}
         """Backend node ids behind further numbers, which only the accessibility tree showed."""
 
-    async def execute(self, call: Call) -> dict[str, Any]:
+    async def execute(self, call: Call) -> tuple[dict[str, Any], str]:
         """Carry out a call and wait until the page settled.
 
         Returns:
-            What to record: "mark", "box" and "point" where the action aimed at an element.
+            What to record ("mark", "box" and "point" where the action aimed at an element), and why the call could not
+            be carried out or led nowhere ("" where it did what it says).
 
         Raises:
-            StepError: if it cannot be carried out, or led nowhere.
             InfraError: as in the table of `faults`.
         """
         self.tab.begin()
-        arguments = call.arguments
+        info: dict[str, Any] = {}
         try:
-            match call.name:
-                case "click":
-                    info = await self._click(arguments)
-                case "type":
-                    info = await self._type(arguments)
-                case "scroll":
-                    info = await self._scroll(arguments)
-                case "wait":
-                    info = await self._wait()
-                case "go_back":
-                    if not await self.tab.go_back():
-                        raise StepError("There is no earlier page to go back to.")
-                    info = {}
-                case "search_engine":
-                    if self.search_url is None:
-                        raise StepError("There is no search engine here.")
-                    await self.tab.goto(self.search_url)
-                    return {}
-                case "answer":
-                    return {}
-                case _:
-                    raise StepError(f"There is no action {call.name!r} here.")
-        except DocumentReplaced:  # the page moved on while it was acted on; what it is now, the agent will see
-            info = {}
-        await self.tab.settle()
-        return info
+            try:
+                await self._act(call, info)
+            except DocumentReplaced:
+                pass  # the page moved on while it was acted on; what it is now, the agent will see
+            await self.tab.settle()
+        except StepError as error:
+            return info, str(error)
+        return info, ""
+
+    async def _act(self, call: Call, info: dict[str, Any]) -> None:
+        match call.name:
+            case "click":
+                await self._click(call.arguments, info)
+            case "type":
+                await self._type(call.arguments, info)
+            case "scroll":
+                await self._scroll(call.arguments, info)
+            case "wait":
+                await self.tab.evaluate(f"__turnwise__.change({self.tab.limits.wait * 1000})")
+            case "go_back":
+                if not await self.tab.go_back():
+                    raise StepError("There is no earlier page to go back to.")
+            case "search_engine":
+                if self.search_url is None:
+                    raise StepError("There is no search engine here.")
+                await self.tab.goto(self.search_url)
+            case "answer":
+                pass  # the session ends the episode
+            case _:
+                raise StepError(f"There is no action {call.name!r} here.")
 
     async def _target(self, arguments: Mapping[str, Any], name: str = "mark") -> tuple[int, int | str]:
         """The mark of a call, and what stands for its element in scripts."""
@@ -98,12 +102,13 @@ class Actor:
             raise StepError(f"Element [{mark}] {_REASONS[trouble]}; nothing was done.")
         return aim
 
-    async def _click(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    async def _click(self, arguments: Mapping[str, Any], info: dict[str, Any]) -> None:
         mark, target = await self._target(arguments)
+        info["mark"] = mark
         aim = await self._aim(mark, target)
         if aim["kind"] == "choice":
             await self.tab.call("choose", target, "")
-            return {"mark": mark}
+            return
         if aim["kind"] == "select" and not aim["listbox"]:
             raise StepError(
                 f"Element [{mark}] is a drop-down list; nothing was done. Type one of its options into it: "
@@ -111,57 +116,51 @@ class Actor:
             )
         if aim["kind"] == "file":
             raise StepError(f"Element [{mark}] wants a file, which cannot be given here; nothing was done.")
+        info.update(_where(aim))
         await self.tab.press(aim["point"])
-        return _where(mark, aim)
 
-    async def _type(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    async def _type(self, arguments: Mapping[str, Any], info: dict[str, Any]) -> None:
         mark, target = await self._target(arguments)
+        info["mark"] = mark
         text = arguments.get("text")
         if not isinstance(text, str):
             raise StepError("The action needs a text to type.")
         aim = await self._aim(mark, target)
-        if aim["kind"] == "select":
-            done = await self.tab.call("choose", target, text)
-            if done.get("trouble"):
+        if aim["kind"] in ("select", "set"):
+            done = await self.tab.call("choose" if aim["kind"] == "select" else "put", target, text)
+            if not done.get("trouble"):
+                info.update(_where(aim))
+            elif aim["kind"] == "select":
                 raise StepError(
                     f"Element [{mark}] has no option {text!r}; nothing was done. Options: {_listed(aim['options'])}."
                 )
-            return _where(mark, aim)
-        if aim["kind"] == "set":
-            done = await self.tab.call("put", target, text)
-            if done.get("trouble"):
-                raise StepError(
-                    f"Element [{mark}] takes a value of type {aim['type']}, not {text!r}; nothing was done."
-                )
-            return _where(mark, aim)
+            else:
+                raise StepError(f"Element [{mark}] wants a {aim['type']}, which {text!r} is not; nothing was done.")
+            return
         if aim["kind"] != "text" or aim["readonly"]:
             kind = f"<{aim['tag']}>" + (f" of type {aim['type']}" if aim["tag"] == "input" else "")
             raise StepError(f"Element [{mark}] is not a field to type into ({kind}); nothing was done.")
+        info.update(_where(aim))
         await self.tab.press(aim["point"])
         if await self.tab.call("take", target):
             await self.tab.write(text)
-        return _where(mark, aim)
 
-    async def _scroll(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    async def _scroll(self, arguments: Mapping[str, Any], info: dict[str, Any]) -> None:
         sign = {"up": -1, "down": 1}.get(str(arguments.get("direction")))
         if sign is None:
             raise StepError("The direction of a scroll is up or down.")
         if arguments.get("target", "window") == "window":
             await self.tab.call("scroll", None, sign)
-            return {}
+            return
         mark, target = await self._target(arguments, "target")
+        info["mark"] = mark
         done = await self.tab.call("scroll", target, sign)
         if trouble := done.get("trouble"):
             raise StepError(f"Element [{mark}] {_REASONS[trouble]}; nothing was done.")
-        return {"mark": mark}
-
-    async def _wait(self) -> dict[str, Any]:
-        await self.tab.evaluate(f"__turnwise__.change({self.tab.limits.wait * 1000})")
-        return {}
 
 
-def _where(mark: int, aim: Mapping[str, Any]) -> dict[str, Any]:
-    return {"mark": mark, "box": aim["box"], "point": [round(aim["point"][0]), round(aim["point"][1])]}
+def _where(aim: Mapping[str, Any]) -> dict[str, Any]:
+    return {"box": aim["box"], "point": [round(aim["point"][0]), round(aim["point"][1])]}
 
 
 def _listed(options: list[str], limit: int = 20) -> str:

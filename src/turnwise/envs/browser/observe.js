@@ -64,7 +64,7 @@
 
   const FIELDS = new Set(["INPUT", "TEXTAREA", "SELECT"]);
   const PUSH = { submit: "Submit", reset: "Reset", button: "" };
-  const visibleText = (element) => say(element.innerText ?? element.textContent);
+  const visibleText = (element) => say(element.innerText ?? element.textContent) || say(element.shadowRoot?.textContent);
 
   function shownText(element) {
     if (element.tagName === "SELECT") return [...element.selectedOptions].map((option) => say(option.label)).join(", ");
@@ -230,14 +230,21 @@
     row.point = [rect.x, rect.y];
     row.box = [rect.left, rect.top, rect.width, rect.height].map(Math.round);
     row.listbox = row.kind === "select" && (element.multiple || element.size > 1);
-    // same tab
-    const link = element.closest("a[target], area[target]");
-    if (link) link.target = "_self";
-    const form = element.form;
-    if (form?.hasAttribute("target")) form.target = "_self";
-    if (element.hasAttribute("formtarget")) element.setAttribute("formtarget", "_self");
+    stayInTab(element);
     watch();
     return row;
+  }
+
+  // What this element leads to opens in the same tab, unless it is meant for a frame of the page.
+  function stayInTab(element) {
+    const base = document.querySelector("base[target]")?.target ?? "";
+    const leaves = (name) =>
+      name && !/^_(self|parent|top)$/i.test(name) && !document.querySelector(`iframe[name="${CSS.escape(name)}"]`);
+    const link = element.closest("a, area");
+    if (link && leaves(link.target || base)) link.target = "_self";
+    const form = element.form;
+    if (form && leaves(form.target || base)) form.target = "_self";
+    if (element.formTarget && leaves(element.formTarget)) element.formTarget = "_self";
   }
 
   // After the click that focuses a field: select what is in the focused field, so that typing replaces it.
@@ -343,6 +350,7 @@
   let mutated = false;
   let inFlight = 0; // requests of fetch and XMLHttpRequest that began since `watch`
   let epoch = 0;
+  let patient = true; // the document has not yet been given up on loading
 
   function watch() {
     epoch += 1;
@@ -413,12 +421,13 @@
   async function quiet(patience, restless) {
     const start = now();
     if (!observer) watch();
-    if (document.readyState !== "complete") {
+    if (patient && document.readyState !== "complete") {
       await new Promise((resolve) => {
         const timer = setTimeout(resolve, patience);
         addEventListener("load", () => (clearTimeout(timer), resolve()), { once: true });
       });
     }
+    patient = false;
     for (;;) {
       finishAnimations();
       mutated = false;
@@ -445,13 +454,11 @@
 
   // ---- one tab ----------------------------------------------------------------------------------------------------
 
-  if (window === window.top) {
-    window.open = (url) => {
-      if (url) location.href = new URL(url, document.baseURI).href;
-      return null;
-    };
-    window.close = () => {};
-  }
+  window.open = (url) => {
+    if (url) window.top.location.href = new URL(url, document.baseURI).href;
+    return null;
+  };
+  window.close = () => {};
 
   const element = (mark) => marks[mark];
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from turnwise.envs.browser.chromium import ChromiumInstall, find_chromium, launch_arguments
 from turnwise.envs.browser.faults import Limits
-from turnwise.envs.browser.tab import Tab
+from turnwise.envs.browser.tab import Tab, answers
 from turnwise.errors import InfraError, require
 
 if TYPE_CHECKING:
@@ -75,20 +75,23 @@ class BrowserPool:
         """A fresh tab that may reach `hosts`.
 
         Raises:
-            InfraError: `browser_died` if the browser died twice in a row while the tab was made, `browser_start`.
+            InfraError: `browser_died` if no tab could be made in a fresh browser either, `browser_start`.
         """
         from playwright.async_api import Error
 
-        for _ in range(2):
+        reason = ""
+        for _ in range(3):
             browser = await self.browser()
             try:
                 async with asyncio.timeout(self.limits.step):
                     return await Tab.open(browser, hosts, self.viewport, self.limits)
             except (Error, TimeoutError) as error:
-                trouble = error
-                if isinstance(error, TimeoutError):
-                    await self._discard(browser)
-        raise InfraError("browser_died", str(trouble).splitlines()[0] if str(trouble) else "no context could be made")
+                reason = str(error).partition("\n")[0]
+                async with self._starting:
+                    if browser is self._browser and not await answers(browser):
+                        await self._close(browser)
+                        self._browser = None
+        raise InfraError("browser_died", reason)
 
     def retire(self, tab: Tab) -> None:
         """Close a tab in the background."""
@@ -96,8 +99,8 @@ class BrowserPool:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    async def _discard(self, browser: "Browser") -> None:
-        """Close a browser that no longer answers."""
+    async def _close(self, browser: "Browser") -> None:
+        """Close a browser, whether or not it still answers."""
         from playwright.async_api import Error
 
         try:
@@ -119,6 +122,6 @@ class BrowserPool:
         if self._retiring:
             await asyncio.wait(set(self._retiring), timeout=self.limits.step)
         if self._browser is not None:
-            await self._discard(self._browser)
+            await self._close(self._browser)
             self._browser = None
         await self._stop_playwright()

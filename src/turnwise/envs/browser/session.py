@@ -1,6 +1,6 @@
 """One session: an episode at a time, in a context of its own."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from turnwise.envs.base import Step
 from turnwise.envs.browser.actions import Actor
@@ -41,18 +41,18 @@ class BrowserSession:
         await self.close()
         self._answer = None
         self._broken = None
-        self._visit = visit = await self._host.visit(task, seed)
-        self._tab = tab = await self._pool.tab(frozenset(visit.hosts))
-        if not tab.wall.allows(visit.start_url):
-            raise UserError(f"task {task.id}: the first page {visit.start_url} is not at one of its allowed hosts.")
-        self._actor = Actor(tab, self._search_url)
         try:
+            self._visit = visit = await self._host.visit(task, seed)
+            self._tab = tab = await self._pool.tab(frozenset(visit.hosts))
+            self._actor = Actor(tab, self._search_url)
             return await tab.guard(self._arrive(tab, visit, task))
         except InfraError as error:
             self._broken = error
             raise
 
     async def _arrive(self, tab: Tab, visit: Visit, task: Task) -> Observation:
+        if not tab.wall.allows(visit.start_url):
+            raise UserError(f"task {task.id}: the first page {visit.start_url} is not at one of its allowed hosts.")
         if visit.cookies:
             await tab.context.add_cookies([dict(cookie) for cookie in visit.cookies])  # type: ignore[arg-type]
         try:
@@ -82,15 +82,11 @@ class BrowserSession:
         assert self._actor is not None
         assert self._visit is not None
         blocked = len(tab.wall.blocked)
-        info: dict[str, object] = {}
-        error = ""
+        info: dict[str, Any] = {}
         if action.call is None:
             error = action.error or "The action is not in the grammar; nothing was done."
         else:
-            try:
-                info.update(await self._actor.execute(action.call))
-            except StepError as trouble:
-                error = str(trouble)
+            info, error = await self._actor.execute(action.call)
         done = action.call is not None and action.call.name == "answer"
         if done and action.call is not None:
             self._answer = str(action.call.arguments.get("text", ""))

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import time
+from collections import deque
 from collections.abc import Awaitable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,8 +29,34 @@ SCRIPT = files("turnwise.envs.browser").joinpath("observe.js").read_text(encodin
 _CALL = "function (name, ...rest) { return window.__turnwise__[name](this, ...rest); }"
 
 
+_REPLACED = (
+    "Inspected target navigated",
+    "Execution context was destroyed",
+    "Cannot find context",
+    "Cannot find execution context",
+    "Promise was collected",
+    "uniqueContextId not found",
+    "Could not find object with given id",
+    "No node with given id",
+    "Node with given id does not belong",
+)
+
+
 class DocumentReplaced(Exception):
     """The document went away while a script ran in it: a navigation came through."""
+
+
+async def answers(browser: "Browser", patience: float = 5.0) -> bool:
+    """Whether a browser does what it is asked (`is_connected` knows nothing of the death of Playwright's driver)."""
+    from playwright.async_api import Error
+
+    try:
+        async with asyncio.timeout(patience):
+            session = await browser.new_browser_cdp_session()
+            await session.detach()
+    except (Error, TimeoutError):
+        return False
+    return True
 
 
 class Tab:
@@ -54,6 +81,7 @@ class Tab:
         self._moved = asyncio.Event()  # something about `_pending` changed
         self._unreachable = ""  # the URL whose error page is shown
         self._network_error = ""
+        self._windows: deque[str] = deque()  # URLs of windows that are about to open
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @classmethod
@@ -83,7 +111,7 @@ class Tab:
     async def _attach(self, browser: "Browser") -> None:
         browser.on("disconnected", self._on_disconnected)
         self.page.on("crash", lambda _: self._fail("page_crashed"))
-        self.page.on("close", lambda _: self._fail("page_closed"))
+        self.page.on("close", lambda _: self._spawn(self._closed()))
         self.page.on("dialog", self._on_dialog)
         self.page.on("download", self._on_download)
         self.page.on("requestfailed", self._on_request_failed)
@@ -92,6 +120,7 @@ class Tab:
         self.cdp.on("Page.frameStoppedLoading", self._on_stopped)
         self.cdp.on("Page.frameNavigated", self._on_navigated)
         self.cdp.on("Page.navigatedWithinDocument", self._on_within)
+        self.cdp.on("Page.windowOpen", self._on_window_announced)
         patterns = [{"urlPattern": "https://*", "resourceType": "Document"}]
         self.cdp.on("Fetch.requestPaused", lambda event: self._spawn(self._judge(event)))
         *_, tree = await asyncio.gather(
@@ -120,6 +149,11 @@ class Tab:
 
     def _on_disconnected(self, _: object) -> None:
         self._fail("browser_died")
+
+    async def _closed(self) -> None:
+        """A dying browser closes its pages first; that it died is heard a moment later."""
+        await asyncio.wait({self.failure}, timeout=0.5)
+        self._fail("page_closed")
 
     def _fail(self, kind: str) -> None:
         if not self.failure.done():
@@ -153,13 +187,18 @@ class Tab:
         if window is not self.page:
             self._spawn(self._adopt(window))
 
+    def _on_window_announced(self, event: Mapping[str, Any]) -> None:
+        self._windows.append(event["url"])
+        self._begin(event["url"])
+
     async def _adopt(self, window: "Page") -> None:
-        url = window.url
+        url = self._windows.popleft() if self._windows else window.url
         await window.close()
         if urlsplit(url).scheme in ("http", "https"):
             self._begin(url)
             await self.cdp.send("Page.navigate", {"url": url})
         else:
+            self._end()
             self.notes.append("a new window was closed")
 
     def _on_request_failed(self, request: "Request") -> None:
@@ -216,23 +255,29 @@ class Tab:
         from playwright.async_api import Error
 
         task = asyncio.ensure_future(work)
-        await asyncio.wait({task, self.failure}, timeout=self.limits.step, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({task, self.failure}, timeout=self.limits.step, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                task.cancel()
         if not task.done():
-            task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            raise self.failure.result() if self.failure.done() else InfraError("page_hung", self.url)
+            raise self.failure.result() if self.failure.done() else self._too_late()
         try:
             return task.result()
         except Error as error:
             raise await self._classify(error) from error
 
+    def _too_late(self) -> InfraError:
+        return InfraError("navigation_timeout", self._pending) if self._pending else InfraError("page_hung", self.url)
+
     async def _classify(self, error: Exception) -> Exception:
         """A Playwright error after the page was lost is that loss; any other is a bug and stays what it is."""
         if "closed" in str(error) or "crashed" in str(error) or "disconnected" in str(error):
             await asyncio.wait({self.failure}, timeout=1.0)
-            if self.failure.done():
-                return self.failure.result()
-            return InfraError("page_closed", str(error).splitlines()[0])
+            if not self.failure.done():
+                self._fail("page_closed" if await answers(self._browser) else "browser_died")
+            return self.failure.result()
         return error
 
     # ---- scripts ----
@@ -275,8 +320,7 @@ class Tab:
             try:
                 answer = await self.cdp.send(method, params)
             except Error as error:
-                text = str(error)
-                if "navigated" in text or ("context" in text.lower() and "closed" not in text):
+                if any(phrase in str(error) for phrase in _REPLACED):
                     raise DocumentReplaced from error
                 raise
             thrown = answer.get("exceptionDetails", {}).get("exception", {}).get("description", "")
@@ -314,7 +358,7 @@ class Tab:
         await self.settle()
 
     async def go_back(self) -> bool:
-        """Start one step back in the history; False where there is none (the blank page at its start does not count)."""
+        """Start one step back in the history; False where there is none (a blank first page does not count)."""
         history = await self.cdp.send("Page.getNavigationHistory")
         at = history["currentIndex"]
         if at == 0 or history["entries"][at - 1]["url"] == "about:blank":
@@ -339,10 +383,13 @@ class Tab:
         deadline = time.monotonic() + self.limits.navigation
         while True:
             await self._navigation(deadline)
-            try:
-                await self.evaluate(f"__turnwise__.quiet({patience}, {restless})")
+            try:  # while a navigation is under way, the browser holds scripts back until it came through
+                async with asyncio.timeout(deadline - time.monotonic() + self.limits.settle):
+                    await self.evaluate(f"__turnwise__.quiet({patience}, {restless})")
             except DocumentReplaced:
                 continue
+            except TimeoutError:
+                raise self._too_late() from None
             if self._pending is None:
                 break
         if self._unreachable:
@@ -361,7 +408,7 @@ class Tab:
                 async with asyncio.timeout(deadline - time.monotonic()):
                     await self._moved.wait()
             except TimeoutError:
-                raise InfraError("navigation_timeout", self._pending or self._wanted) from None
+                raise self._too_late() from None
 
     def _raise_unreachable(self) -> None:
         url, code = self._unreachable, self._network_error or "no reason given"
