@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--wander", type=float, default=0.0)
     parser.add_argument("--horizon", type=int, default=30)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--show", type=int, default=0, help="print this many failures, turn by turn")
+    parser.add_argument("--show", type=int, default=0, help="print this many failures or detours")
     parser.add_argument("--save", type=Path, help="write one JSON line an episode")
     asyncio.run(sweep(parser.parse_args()))
 
@@ -45,7 +45,8 @@ async def sweep(options: argparse.Namespace) -> None:
     async with BrowserEnvironment(LocalSites(), options.workers) as environment:
         traces = await collect(environment, policy, episodes, Limits(options.horizon), workers=options.workers)
     report(traces)
-    for trace in [trace for trace in traces if not trace.reward()][: options.show]:
+    odd = [trace for trace in traces if not trace.reward() or (not options.noise and len(trace.turns) != needed(trace))]
+    for trace in odd[: options.show]:
         show(trace)
     if options.save:
         rows = [

@@ -216,12 +216,11 @@ class Follower:
             return click(twin, f"open {twin['text']}")
         if (element := view.press(name)) is not None:
             return click(element, f"open {name}")
-        on_way = not at["search"] and self.trail and self.trail[-1].press(name) is not None
-        if on_way:
-            return Move(f"back to {name}", Call("go_back"))
         for label in at["links"]:
             if label != view.head and (element := view.press(label)) is not None:
                 return click(element, f"open {label}")
+        if not at["search"] and self.trail and self.trail[-1].press(name) is not None:
+            return Move(f"back to {name}", Call("go_back"))
         if at["search"]:
             searched = view.search()
             if searched is not None and searched.get("value", "").strip().lower() != name.lower():

@@ -287,6 +287,7 @@ def list_page(
     filters: Sequence[Option] = (),
     sorts: Sequence[Option] = (),
     more: Sequence[tuple[str, str]] = (),
+    pictures: bool = True,
     **values: Any,
 ) -> Response:
     """A list in pages; `row` makes {"name", "url", "meta"} of an item, `more` are further buttons (label, address)."""
@@ -303,6 +304,7 @@ def list_page(
         filters=filters,
         sorts=sorts,
         more=more,
+        pictures=pictures,
         **values,
     )
 

@@ -1,5 +1,6 @@
 """The forum's pages."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -31,6 +32,10 @@ def _frame(request: Request) -> dict[str, Any]:
     return {"nav": [(board, f"/board/{board}") for board in world.boards], "corner": [("Members", "/members")]}
 
 
+def _list(request: Request, title: str, key: str, items: Sequence[Thread | Member], **values: Any) -> Response:
+    return list_page(request, title, key, items, _row, pictures=False, **_frame(request), **values)
+
+
 def _show(request: Request, template: str, title: str, key: str, **values: Any) -> Response:
     return page(request, f"forum/{template}", title, key, **_frame(request), **values)
 
@@ -51,16 +56,14 @@ async def board(request: Request) -> Response:
     if name not in world.boards:
         return await missing(request)
     sort = request.query_params.get("sort", SORTS[0])
-    return list_page(
+    return _list(
         request,
         name,
         f"board:{name}",
         world.listed(name, request.query_params.get("kept", ""), sort),
-        _row,
         filters=toggles(request, "kept", FILTERS),
         sorts=choices(request, "sort", SORTS, sort),
         more=[(world.theme.words["new_thread"], f"/board/{name}/new")],
-        **_frame(request),
     )
 
 
@@ -69,12 +72,12 @@ async def search(request: Request) -> Response:
     query, world = request.query_params.get("q", ""), _guest(request).world
     items = found(query, [*world.threads, *world.members], lambda one: one.name)
     heading = f"Results for “{query}”"
-    return list_page(request, "Results", f"search:{query}", items, _row, heading=heading, **_frame(request))
+    return _list(request, "Results", f"search:{query}", items, heading=heading)
 
 
 async def members(request: Request) -> Response:
     """Everybody."""
-    return list_page(request, "Members", "members", _guest(request).world.members, _row, **_frame(request))
+    return _list(request, "Members", "members", _guest(request).world.members)
 
 
 def _thread(request: Request) -> Thread | None:

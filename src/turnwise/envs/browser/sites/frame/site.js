@@ -43,3 +43,11 @@ document.addEventListener("keydown", (event) => {
   const empty = [...form.querySelectorAll("input:not([type=hidden]), textarea")].find((field) => !field.value);
   if (empty) empty.focus();
 });
+
+// A filter that hides what does not match while one types.
+document.addEventListener("input", (event) => {
+  const list = event.target.dataset && event.target.dataset.filters && document.getElementById(event.target.dataset.filters);
+  if (!list) return;
+  const asked = event.target.value.trim().toLowerCase();
+  for (const entry of list.children) entry.hidden = !entry.textContent.toLowerCase().includes(asked);
+});
