@@ -258,11 +258,15 @@ def test_a_malformed_row_names_its_line_and_nothing_is_imported(tmp_path, row, m
     file.write_text("\n".join([json.dumps({**GOOD, "id": "first"}), "", json.dumps(row)]))
     with Store(tmp_path / "run.db") as store:
         store.append(simple_trace("before"))
-        with pytest.raises(UserError, match=message) as caught:
-            import_messages(file, store)
-        assert f"{file}, line 3: " in str(caught.value)
-        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=message) as caught:
+        import_messages(file, tmp_path / "run.db")
+    assert f"{file}, line 3: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with Store(tmp_path / "run.db") as store:
         assert [summary.id for summary in store.summaries()] == ["before"]
+    with pytest.raises(UserError, match=message.replace("there already", "")):
+        import_messages(file, tmp_path / "new" / "run.db")
+    assert not (tmp_path / "new").exists()
 
 
 message_like = st.fixed_dictionaries(
@@ -301,15 +305,15 @@ def test_files_go_from_store_to_store(tmp_path):
         assert export_messages(store, tmp_path / "plain.jsonl") == 3
         assert export_messages(store, tmp_path / "some.jsonl", outcome=Outcome.SUCCESS) == 1
     assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["all.jsonl", "plain.jsonl", "some.jsonl"]
-    with Store(tmp_path / "b.db") as store:
-        assert import_messages(tmp_path / "all.jsonl", store) == 3
+    assert import_messages(tmp_path / "all.jsonl", tmp_path / "new" / "b.db") == 3
+    with Store(tmp_path / "new" / "b.db") as store:
         assert list(store.traces()) == [WEB, TOOLS, odd]
         assert store.image(PICTURE.digest) == PICTURE
-        with pytest.raises(UserError, match="line 1: a trace 'web-1' is there already"):
-            import_messages(tmp_path / "plain.jsonl", store)
+    with pytest.raises(UserError, match="line 1: a trace 'web-1' is there already"):
+        import_messages(tmp_path / "plain.jsonl", tmp_path / "new" / "b.db")
     assert DATA_URL not in (tmp_path / "plain.jsonl").read_text()
+    import_messages(tmp_path / "plain.jsonl", tmp_path / "c.db")
     with Store(tmp_path / "c.db") as store:
-        import_messages(tmp_path / "plain.jsonl", store)
         export_messages(store, tmp_path / "plain-again.jsonl")
     assert (tmp_path / "plain-again.jsonl").read_bytes() == (tmp_path / "plain.jsonl").read_bytes()
 

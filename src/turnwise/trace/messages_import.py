@@ -49,8 +49,8 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _ROW_FIELDS = {"id", "messages", "task", "outcome", "reward", "score", "turn_rewards", "policy", "seed", "record"}
 
 
-def import_messages(path: Path, store: Store) -> int:
-    """Append the traces of a JSONL file to a store.
+def import_messages(path: Path, database: Path) -> int:
+    """Append the traces of a JSONL file to the store at `database`, which is made when it is not there.
 
     Returns:
         How many there were.
@@ -58,20 +58,28 @@ def import_messages(path: Path, store: Store) -> int:
     Raises:
         UserError: if a row is malformed (with its line number) or its id is there already; nothing is then stored.
     """
-    seen = {summary.id for summary in store.summaries()}
+    seen: set[str] = set()
+    if database.exists():
+        with Store(database, read_only=True) as store:
+            seen = {summary.id for summary in store.summaries()}
     for number, trace in _traces_of(path):
         if trace.id in seen:
             raise UserError(
-                f"{path}, line {number}: a trace {trace.id!r} is there already, in the file or in {store.path}."
+                f"{path}, line {number}: a trace {trace.id!r} is there already, in the file or in {database}."
             )
         seen.add(trace.id)
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{database.parent}: cannot be made ({error.strerror}).") from error
     count, batch = 0, []
-    for _, trace in _traces_of(path):  # a second reading, so that a large file with images never is in memory whole
-        batch.append(trace)
-        if len(batch) == _BATCH:
-            count += len(store.append_many(batch))
-            batch = []
-    return count + len(store.append_many(batch))
+    with Store(database) as store:
+        for _, trace in _traces_of(path):  # read again, so that a large file with images is never in memory whole
+            batch.append(trace)
+            if len(batch) == _BATCH:
+                count += len(store.append_many(batch))
+                batch = []
+        return count + len(store.append_many(batch))
 
 
 def _traces_of(path: Path) -> Iterator[tuple[int, Trace]]:
