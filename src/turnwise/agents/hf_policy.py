@@ -133,6 +133,7 @@ class HFPolicy:
 
     def encode_response(self, text: str) -> tuple[int, ...]:
         """Token ids of a response as this model would have written it, with the token that ends its turn."""
+        text = render.compact_response(text) if self.rendering == "compact" else text
         ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         return (*ids, self._turn_end)
 

@@ -8,12 +8,15 @@ import importlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from turnwise.agents import grammar, render
 from turnwise.agents.base import Policy
 from turnwise.engine.sampling import Sampling
 from turnwise.errors import UserError, require
+
+if TYPE_CHECKING:
+    from turnwise.agents.hf_policy import HFPolicy
 
 _ENDPOINT = "openai:"
 
@@ -53,17 +56,20 @@ def load_policy(
             )
         chosen = rendering or "webvoyager"
         return OpenAIPolicy(Endpoint(url, model), rendering=chosen, dialect=dialect, sampling=sampling, version=version)
-    return _load_folder(Path(spec), rendering, dialect, sampling, device, version)
+    return load_local(spec, rendering=rendering, dialect=dialect, sampling=sampling, device=device, version=version)
 
 
-def _load_folder(
-    folder: Path,
-    rendering: render.Rendering | None,
-    dialect: grammar.Dialect | None,
-    sampling: Sampling | None,
-    device: str | None,
-    version: str | None,
-) -> Policy:
+def load_local(
+    spec: str | Path,
+    *,
+    rendering: render.Rendering | None = None,
+    dialect: grammar.Dialect | None = None,
+    sampling: Sampling | None = None,
+    device: str | None = None,
+    version: str | None = None,
+) -> "HFPolicy":
+    """The policy of a folder, whose model can be trained. Arguments and errors as in `load_policy`."""
+    folder = Path(spec)
     for package in ("torch", "transformers"):
         require(package, "hf")
     from turnwise.agents.hf_policy import HFPolicy
@@ -100,6 +106,7 @@ def load_model(folder: Path, device: str | None = None) -> Any:
     """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     importlib.import_module("turnwise.agents.copy_llama")  # registers the small model with transformers' Auto classes
 
@@ -122,7 +129,7 @@ def load_model(folder: Path, device: str | None = None) -> Any:
         if type(config) in auto._model_mapping:
             try:
                 return auto.from_pretrained(folder, config=config, dtype=dtype).to(device)
-            except (OSError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError, SafetensorError) as error:
                 line = str(error).strip().splitlines()[0]
                 raise UserError(f"{folder}: the weights could not be loaded ({line}).") from error
     raise UserError(f"{folder}: a model of type {config.model_type!r} does not write text, so it cannot act.")
@@ -177,7 +184,7 @@ def new_small_policy(
     sampling: Sampling | None = None,
     seed: int = 0,
     **model: Any,
-) -> Any:
+) -> "HFPolicy":
     """A small copy model from scratch with a tokenizer trained on these texts: an `HFPolicy` with compact prompts.
 
     Args:

@@ -19,6 +19,7 @@ A context has no hidden fields, and nothing here could show them.
 """
 
 import base64
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -66,6 +67,20 @@ def compact(context: Context) -> str:
     return "\n".join(lines) + "\n"
 
 
+def compact_response(text: str) -> str:
+    """A response as the small models write it: the thought ends with the mark that the action uses.
+
+    `Thought: open Velta Kettle [13]` and then `Action: Click [13]`. A thought that names its element is followed by
+    the mark just as the element is on the page, which makes the mark a matter of copying on. For scripted and imported
+    responses; one without a mark, or that is not in the grammar's form, comes back as it is.
+    """
+    thought, action = split_response(text)
+    mark = re.match(r"(?:Click|Type|Scroll) (\[\d+\])", action)
+    if not mark or not thought or thought.endswith(mark[1]):
+        return text
+    return f"Thought: {thought} {mark[1]}\nAction: {action}"
+
+
 def one_line(text: str) -> str:
     """The text with every run of white space as one space."""
     return " ".join(text.split())
@@ -77,8 +92,9 @@ def cut(text: str, longest: int) -> str:
 
 
 def _did(turn: Turn) -> str:
-    thought = split_response(turn.action.text)[0]
-    said = cut(one_line(thought), _THOUGHT_CHARACTERS)
+    thought = one_line(split_response(turn.action.text)[0])
+    # Marks of an earlier page mean nothing on this one.
+    said = cut(re.sub(r" ?\[\d+\]", "", thought), _THOUGHT_CHARACTERS)
     if turn.action.call is None:
         return f"{said} (invalid)"
     return said or turn.action.call.name
