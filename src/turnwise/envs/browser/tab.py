@@ -26,7 +26,11 @@ T = TypeVar("T")
 
 SCRIPT = files("turnwise.envs.browser").joinpath("observe.js").read_text(encoding="utf-8")
 
-_CALL = "function (name, ...rest) { return window.__turnwise__[name](this, ...rest); }"
+# Lines of the accessibility tree can stand for a text or for the document: then the element around or at its root.
+_CALL = """function (name, ...rest) {
+  const target = this.nodeType === 3 ? this.parentElement : this.nodeType === 9 ? this.documentElement : this;
+  return window.__turnwise__[name](target, ...rest);
+}"""
 
 
 _REPLACED = (
