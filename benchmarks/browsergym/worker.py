@@ -9,6 +9,7 @@ second browser and takes no path for it, so `BrowserType.launch` gets a default 
 
 import argparse
 import json
+import logging
 import sys
 import time
 
@@ -31,6 +32,7 @@ def main() -> None:
     playwright.sync_api.BrowserType.launch = launch_that_chromium
     options = {"slow_mo": 0, "pre_observation_delay": 0.0} if arguments.no_sleeps else {}
 
+    logging.getLogger("browsergym").setLevel(logging.ERROR)  # it warns at each reset that slow_mo was overridden
     print(json.dumps({"ready": browsergym.core.__version__}), flush=True)
     for line in sys.stdin:
         episodes = json.loads(line)

@@ -337,6 +337,7 @@ def mail(scene: Scene) -> Call:
 
 
 SOLVERS: dict[str, Solver] = {
+    "choose-date": pick_date,
     "choose-date-easy": pick_date,
     "choose-date-medium": pick_date,
     "choose-date-nodelay": pick_date,

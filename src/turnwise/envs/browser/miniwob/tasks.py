@@ -49,7 +49,7 @@ async def miniwob_tasks(pages: Sequence[str], split: str = "train", count: int =
         known_page(page, "miniwob_tasks")
     mode = "test" if split == "test" else "train"
     drawn = [(page, page_seed) for page in pages for page_seed in page_seeds(page, split, count, seed)]
-    instructions = await _instructions([(page, page_seed, mode) for page, page_seed in drawn])
+    instructions = await miniwob_instructions([(page, page_seed, mode) for page, page_seed in drawn])
     return [
         Task(
             id=f"miniwob/{page}/{page_seed}",
@@ -63,8 +63,8 @@ async def miniwob_tasks(pages: Sequence[str], split: str = "train", count: int =
     ]
 
 
-async def _instructions(episodes: Sequence[tuple[str, int, str]]) -> list[str]:
-    """The instruction of each (page, seed, mode), from a freshly loaded page each."""
+async def miniwob_instructions(episodes: Sequence[tuple[str, int, str]]) -> list[str]:
+    """The instruction of each (page, seed, mode), from a freshly loaded page each; raises as `miniwob_tasks`."""
     require("playwright", "browser")
     from playwright.async_api import async_playwright
 
