@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("bench", "measure speed: turnwise bench NAME"),
     "parse": ("parse", "parse model responses with an action grammar"),
     "verify": ("verify", "grade recorded answers with an environment's own checker"),
+    "eeg": ("eeg", "gaze and cues from EEG recordings"),
     "doctor": ("doctor", "check this machine and say how to mend each gap"),
 }
 

@@ -9,6 +9,7 @@ BENCHMARKS: dict[str, str] = {
     "store": "turnwise.bench.store",
     "browser": "turnwise.bench.browser",
     "view": "turnwise.bench.view",
+    "eeg": "turnwise.bench.eeg",
 }
 
 

@@ -99,8 +99,8 @@ def make_anatomy(electrodes_m: np.ndarray, rng: np.random.Generator, sources: in
     eyes = eyes[:, :3] + eyes[:, 3:]
 
     up, back = np.array([[0.0, 0.35, 1.0]] * 2), np.array([[0.0, -1.0, 0.2]] * 2)
-    lids = lead_field(positions, places + [0, 0.003, 0.004], up * 1.2e-7).sum(1) * np.exp(rng.normal(0, 0.3))
-    spike = lead_field(positions, places - [0, 0.006, 0], back * 4e-8).sum(1) * np.exp(rng.normal(0, 0.4))
+    lids = lead_field(positions, places + np.array([0, 0.003, 0.004]), up * 1.2e-7).sum(1) * np.exp(rng.normal(0, 0.3))
+    spike = lead_field(positions, places - np.array([0, 0.006, 0]), back * 4e-8).sum(1) * np.exp(rng.normal(0, 0.4))
 
     cortex = _directions(rng, sources, lowest=-0.2) * rng.uniform(0.055, 0.075, (sources, 1))
     brain = lead_field(positions, cortex, _moments(cortex, rng) * 1e-8)

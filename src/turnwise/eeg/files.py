@@ -73,8 +73,8 @@ class FileName:
         match = _NAME.fullmatch(name)
         if match is None:
             raise UserError(
-                f"{name}: not the name of an EEGEyeNet file. It is TASK_task_with_DATASET_synchronised_min.npz, such as "
-                "Position_task_with_dots_synchronised_min.npz; rename the file."
+                f"{name}: not the name of an EEGEyeNet file. It is TASK_task_with_DATASET_synchronised_min.npz, such "
+                "as Position_task_with_dots_synchronised_min.npz; rename the file."
             )
         if match["dataset"] not in DATASETS[match["task"]]:
             raise UserError(
@@ -147,13 +147,13 @@ def _check(path: Path, name: FileName, eeg: np.ndarray, labels: np.ndarray) -> N
         )
     if eeg.shape[2] != channels:
         raise UserError(
-            f"{path}: EEG has {eeg.shape[2]} channels; EEGEyeNet's net has {channels}. For another montage make a model "
-            "with that many channels: see docs/eeg.md, Your own recordings."
+            f"{path}: EEG has {eeg.shape[2]} channels; EEGEyeNet's net has {channels}. For another montage see "
+            "docs/eeg.md, Your own recordings."
         )
     if labels.ndim != 2 or labels.shape != (len(eeg), columns):
         raise UserError(
-            f"{path}: labels have shape {labels.shape}; the {name.task} task needs ({len(eeg)}, {columns}): participant, "
-            f"{', '.join(LABELS[name.task])}."
+            f"{path}: labels have shape {labels.shape}; the {name.task} task needs ({len(eeg)}, {columns}): "
+            f"participant, {', '.join(LABELS[name.task])}."
         )
     if not np.isfinite(labels).all():
         raise UserError(
@@ -180,7 +180,7 @@ def _member(path: Path, archive: zipfile.ZipFile, member: str) -> np.ndarray:
 
 
 def _data_offset(raw: BinaryIO, info: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes begin: after the local header, whose own extra field may differ from the index's."""
+    """Where a stored member's bytes begin: after the local header, whose extra field may differ from the index's."""
     raw.seek(info.header_offset)
     local = raw.read(30)
     return info.header_offset + 30 + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")

@@ -1,4 +1,4 @@
-"""Linear models in closed form: ridge regression, shrinkage discriminant, the naive mean. What any network must beat."""
+"""Linear models in closed form, which any network must beat: ridge regression and a shrinkage discriminant."""
 
 from dataclasses import dataclass
 
@@ -51,7 +51,7 @@ def select_ridge(
 
 
 def time_bins(eeg: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Mean of each channel in equal spans of time, flattened: (windows, samples, channels) to (windows, bins x channels)."""
+    """Means of each channel in equal spans of time: (windows, samples, channels) to (windows, bins x channels)."""
     windows, samples, channels = eeg.shape
     length = samples // bins
     return eeg[:, : bins * length].reshape(windows, bins, length, channels).mean(2).reshape(windows, -1)
@@ -73,6 +73,10 @@ class Discriminant:
 def fit_discriminant(features: np.ndarray, labels: np.ndarray) -> Discriminant:
     """Linear discriminant with the pooled covariance shrunk towards a scaled identity (Ledoit and Wolf 2004).
 
+    The covariance is (1 - s) S + s mu I: mu is the mean variance and s = min(1, b^2 / d^2), where b^2 estimates how far
+    the sample covariance S is from the truth and d^2 how far it is from mu I. With more features than trials it is
+    inverted through the trials' Gram matrix, which is the small one.
+
     Args:
         features: (trials, features); standardised here by the pooled within-class spread.
         labels: 0 or 1, (trials,).
@@ -85,21 +89,22 @@ def fit_discriminant(features: np.ndarray, labels: np.ndarray) -> Discriminant:
     first, second = features[labels == 0].mean(0), features[labels == 1].mean(0)
     within = features - np.where(labels[:, None] == 0, first, second)
     scale = within.std(0) + 1e-12
-    covariance, shrinkage = shrunk_covariance(within / scale)
-    weight = np.linalg.solve(covariance, (second - first) / scale) / scale
-    return Discriminant(weight, float(-weight @ (first + second) / 2), shrinkage)
-
-
-def shrunk_covariance(centred: np.ndarray) -> tuple[np.ndarray, float]:
-    """Ledoit-Wolf covariance of centred rows and the shrinkage that was chosen.
-
-    (1 - s) S + s mu I, with mu the mean variance and s = min(1, b^2 / d^2): b^2 estimates how far S is from the truth,
-    d^2 how far it is from mu I.
-    """
-    rows, columns = centred.shape
-    sample = centred.T @ centred / rows
-    mean_variance = np.trace(sample) / columns
-    distance = ((sample - mean_variance * np.eye(columns)) ** 2).sum()
-    error = (((centred**2).sum(1) ** 2).sum() / rows - (sample**2).sum()) / rows
+    z = within / scale
+    trials, columns = z.shape
+    wide = columns > trials
+    product = z @ z.T if wide else z.T @ z
+    mean_variance = (z**2).sum() / trials / columns
+    squared = (product**2).sum() / trials**2  # |S|^2: the same of either product
+    distance = squared - columns * mean_variance**2
+    error = (((z**2).sum(1) ** 2).sum() / trials - squared) / trials
     shrinkage = float(np.clip(error / distance, 0, 1)) if distance > 0 else 1.0
-    return (1 - shrinkage) * sample + shrinkage * mean_variance * np.eye(columns), shrinkage
+    ridge = shrinkage * mean_variance + 1e-9
+    shift = (second - first) / scale
+    if wide:
+        # (c Z'Z + r I)^-1 v = (v - Z' (ZZ' + r/c I)^-1 Z v) / r
+        share = (1 - shrinkage) / trials
+        inner = np.linalg.solve(share * product + ridge * np.eye(trials), share * (z @ shift))
+        weight = (shift - z.T @ inner) / ridge / scale
+    else:
+        weight = np.linalg.solve((1 - shrinkage) * product / trials + ridge * np.eye(columns), shift) / scale
+    return Discriminant(weight, float(-weight @ (first + second) / 2), shrinkage)

@@ -1,8 +1,8 @@
 """Masked autoencoders over EEGViT: the one that was released for arXiv 2408.05375, and one that does what MAE means.
 
-`PaperMae` hides single values (half of the 129 x 500), drops no token, and decodes the whole window from the class token
-with cosine loss on the hidden values. Its decoder receives (batch, width), which torch's encoder reads as one sequence:
-attention runs across the batch. That is kept.
+`PaperMae` hides single values (half of the 129 x 500), drops no token, and decodes the whole window from the class
+token with cosine loss on the hidden values. Its decoder receives (batch, width), which torch's encoder reads as one
+sequence: attention runs across the batch. That is kept.
 
 `FixedMae` hides whole patches and drops them, so that a hidden patch costs nothing in the encoder; a small decoder over
 the full sequence (He et al. 2021) predicts each hidden patch, by mean squared error of normalised values.
@@ -175,7 +175,7 @@ def interpolate_values(eeg: Tensor, mask: Tensor) -> Tensor:
 
 
 def interpolate_patches(patches: Tensor, grid: tuple[int, int], keep: Tensor) -> Tensor:
-    """Fill hidden patches from the nearest known ones in time, linearly, channel by channel: the baseline for `FixedMae`.
+    """Fill hidden patches linearly from the nearest known ones in time, each channel: the baseline for `FixedMae`.
 
     Args:
         patches: (batch, tokens, patch_chans, kernel).

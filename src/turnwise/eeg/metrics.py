@@ -1,8 +1,8 @@
 """How far off a prediction is. For gaze position two figures circulate, and they are not the same one.
 
 EEGEyeNet's code scores the mean Euclidean distance; EEGViT and EEG-MAE report the root of the squared error averaged
-over both coordinates, halved to millimetres. On the same predictions the second is lower by up to a factor of the square
-root of two, so every report here prints both.
+over both coordinates, halved to millimetres. On the same predictions the two differ by a fifth or more, so every report
+here prints both.
 """
 
 from dataclasses import asdict, dataclass

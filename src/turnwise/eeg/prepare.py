@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,11 @@ DOT_END = frozenset({"41"})
 
 # The dots' places in pixels of an 800 x 600 screen, in order of cue 1..27 (cues 101..127 are the same places).
 DOT_PLACES_PX = np.array(
-    [(400, 300), (650, 500), (400, 100), (100, 450), (700, 450), (100, 500), (200, 350), (300, 400), (100, 150)]
-    + [(150, 500), (150, 100), (700, 100), (300, 200), (100, 100), (700, 500), (500, 400), (600, 250), (650, 100)]
-    + [(400, 300), (200, 250), (400, 500), (700, 150), (500, 200), (100, 300), (700, 300), (600, 350), (400, 300)],
+    [
+        *[(400, 300), (650, 500), (400, 100), (100, 450), (700, 450), (100, 500), (200, 350), (300, 400), (100, 150)],
+        *[(150, 500), (150, 100), (700, 100), (300, 200), (100, 100), (700, 500), (500, 400), (600, 250), (650, 100)],
+        *[(400, 300), (200, 250), (400, 500), (700, 150), (500, 200), (100, 300), (700, 300), (600, 350), (400, 300)],
+    ],
     dtype=np.float64,
 )
 
@@ -78,7 +81,7 @@ class EventTable:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Where to cut. `start` counts from 0; `end` is where reflection padding begins (-1: none). Shape (windows,) each."""
+    """Where to cut: `start` counts from 0, `end` is where reflection begins (-1: none); each of shape (windows,)."""
 
     start: np.ndarray
     end: np.ndarray
@@ -283,7 +286,7 @@ def _read_mat_73(path: Path) -> tuple[np.ndarray, EventTable]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        structure = file[next(key for key in file if not key.startswith("#"))]
+        structure: Any = file[next(key for key in map(str, file) if not key.startswith("#"))]
         events = structure["event"]
 
         def cells(column: str) -> list[np.ndarray]:

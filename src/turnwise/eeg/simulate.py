@@ -1,10 +1,10 @@
 """EEG with known gaze, from physics: recordings that EEGEyeNet's preparation can cut, for as many people as wanted.
 
-Each eye is a dipole along the line of sight (the cornea is positive), so potentials turn with gaze. Lids, blinks and the
-eye muscles' spike potential add to them; cortex gives 1/f background, alpha bursts and a response to each new
+Each eye is a dipole along the line of sight (the cornea is positive), so potentials turn with gaze. Lids, blinks and
+the eye muscles' spike potential add to them; cortex gives 1/f background, alpha bursts and a response to each new
 fixation; muscles, mains, sweat, popping electrodes and bad channels spoil it. People differ in eye places and strength,
-skull-to-cap shift, noise and habits of looking. After band-pass 0.5 to 40 Hz the absolute gaze is only in the echo of the
-last jumps, as in the real data.
+in how the cap sits, in noise and in habits of looking. After band-pass 0.5 to 40 Hz the absolute gaze is only in the
+echo of the last jumps, as in the real data.
 
 Notable: nothing here is fitted to EEGEyeNet; strengths are textbook figures, fixed before any model was trained.
 """
@@ -142,7 +142,7 @@ def eye_potentials(track: Track, anatomy: Anatomy) -> np.ndarray:
     pulse = np.diff(np.exp(-(np.linspace(-2.5, 2.5, 13) ** 2)))
     for start, _, amplitude in track.saccades:
         begin = int(start) - 3
-        if 0 <= begin and begin + len(pulse) < len(spikes):
+        if begin >= 0 and begin + len(pulse) < len(spikes):
             spikes[begin : begin + len(pulse)] += pulse * np.sqrt(amplitude)
     return signal + np.outer(spikes, anatomy.spike)
 
@@ -224,33 +224,41 @@ def hilbert_features(signal: np.ndarray) -> np.ndarray:
     """Phase and amplitude of each channel's analytic signal, (samples, 2 channels), as the Hilbert files hold them."""
     from scipy.signal import hilbert
 
-    analytic = hilbert(signal, axis=0)
+    analytic = np.asarray(hilbert(signal, axis=0))
     return np.concatenate([np.angle(analytic), np.abs(analytic)], 1).astype(np.float32)
 
 
 def band_pass(signal: np.ndarray, low_hz: float, high_hz: float, rate_hz: float) -> np.ndarray:
     """Zero-phase band-pass along axis 0: squared magnitude of a fourth-order Butterworth, ends reflected."""
-    from scipy.fft import irfft, next_fast_len, rfft
+    from scipy.fft import irfft, rfft
 
     pad = min(len(signal) - 1, int(4 * rate_hz / max(low_hz, 0.1)))
-    after = min(len(signal) - 1, next_fast_len(len(signal) + 2 * pad, real=True) - len(signal) - pad)
+    after = min(len(signal) - 1, _fast_length(len(signal) + 2 * pad) - len(signal) - pad)
     padded = np.pad(signal, ((pad, after), (0, 0)), mode="reflect", reflect_type="odd")
     frequency = np.fft.rfftfreq(len(padded), 1 / rate_hz)
     gain = 1 / (1 + (frequency / high_hz) ** 8)
     if low_hz > 0:
         gain *= 1 - 1 / (1 + (frequency / low_hz) ** 4)
-    return irfft(rfft(padded, axis=0) * gain[:, None], len(padded), axis=0)[pad : pad + len(signal)]
+    made = irfft(np.asarray(rfft(padded, axis=0)) * gain[:, None], len(padded), axis=0)
+    return np.asarray(made)[pad : pad + len(signal)]
+
+
+def _fast_length(samples: int) -> int:
+    """The next length that the Fourier transform is fast at."""
+    from scipy.fft import next_fast_len
+
+    return int(next_fast_len(samples, real=True) or samples)
 
 
 def _coloured(samples: int, rng: np.random.Generator, spectrum: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Gaussian noise of unit variance whose amplitude spectrum (as a function of Hz) is given, (samples,)."""
-    from scipy.fft import irfft, next_fast_len, rfft
+    from scipy.fft import irfft, rfft
 
-    length = next_fast_len(samples, real=True)
+    length = _fast_length(samples)
     frequency = np.fft.rfftfreq(length, 1 / SAMPLING_RATE)
     shape = spectrum(np.maximum(frequency, frequency[1]))
     shape[0] = 0
-    made = irfft(rfft(rng.normal(size=length)) * shape, length)[:samples]
+    made = np.asarray(irfft(np.asarray(rfft(rng.normal(size=length))) * shape, length))[:samples]
     return made / made.std()
 
 

@@ -1,8 +1,8 @@
 """EEGViT: a vision transformer whose patches are eight neighbouring channels by 72 ms (Yang and Modesitt 2023).
 
 The stem is the paper's: a convolution over time (kernel and stride 36, padding 2), batch normalisation, a depthwise
-convolution over eight channels; then ViT blocks and a head on the class token. With 129 channels and 500 samples that is
-16 x 14 = 224 tokens of width 768. Channels and samples left over at the end are not seen (the 129th is the reference).
+convolution over eight channels; then ViT blocks and a head on the class token. With 129 channels and 500 samples that
+is 16 x 14 = 224 tokens of width 768. Channels left over at the end are not seen (the 129th is the reference).
 
 Notable: stride equals kernel, so both convolutions are matrix products on patches. They are computed patch by patch:
 that lets masked pretraining drop patches before the stem, and lets the same weights run on all patches afterwards.
@@ -21,7 +21,7 @@ from turnwise.errors import UserError
 
 
 class Stem(nn.Module):
-    """Patches (…, patch_chans, kernel) to tokens (…, width): time convolution, batch norm, depthwise channel convolution."""
+    """Patches (…, patch_chans, kernel) to tokens (…, width): convolve time, normalise, convolve channels."""
 
     def __init__(self, filters: int, width: int, patch_chans: int, kernel: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class EEGViT(nn.Module):
     Args:
         n_chans, n_times, n_outputs: braindecode's names for the input's size and the number of outputs.
         filters, width, depth, heads, mlp: the paper's sizes (ViT-Base) by default.
-        patch_chans, kernel: channels and samples of a patch. Half of what is missing to whole patches is padded in time.
+        patch_chans, kernel: channels and samples of a patch. What is missing to whole spans is padded on both sides.
         head: width of the hidden layer of the head (1000 as released).
         dropout: in the blocks; 0 as released. The head always has 0.1.
         pool: what the head reads: "cls" as in the paper, or "mean" of the patch tokens.
@@ -199,8 +199,8 @@ def load_image_weights(model: EEGViT, folder: str | Path) -> list[str]:
     wanted = (model.width, len(model.blocks))
     if (config.get("hidden_size"), config.get("num_hidden_layers")) != wanted:
         raise UserError(
-            f"{folder}: width and depth are {config.get('hidden_size')} and {config.get('num_hidden_layers')}; the model "
-            f"has {wanted[0]} and {wanted[1]}. Make the sizes equal."
+            f"{folder}: width and depth are {config.get('hidden_size')} and {config.get('num_hidden_layers')}; the "
+            f"model has {wanted[0]} and {wanted[1]}. Make the sizes equal."
         )
     ours = dict(_from_image_vit({name.removeprefix("vit."): tensor for name, tensor in weights.items()}, wanted[1]))
     missing, unexpected = model.load_state_dict(ours, strict=False)

@@ -1,0 +1,372 @@
+"""The stages of the EEG masked-autoencoder study: each is a method that returns JSON; the recipe orders them.
+
+Everything that a stage needs from an earlier one is found on disk (weights of the pretrained encoder, checkpoints), so
+any of them can be the first after a restart.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from turnwise.data import data_file
+from turnwise.eeg import files, linear, prepare, splits
+from turnwise.eeg.anatomy import HYDROCEL, montage
+from turnwise.eeg.batches import Source, fit_scaler, no_scaling
+from turnwise.eeg.curves import AXES, compare
+from turnwise.eeg.files import FileName, GazeData
+from turnwise.eeg.fit import FitSettings, Fitted, fit, linear_probe, outputs, pretraining_loss, supervised
+from turnwise.eeg.mae import (
+    FixedMae,
+    PaperMae,
+    cosine_loss,
+    interpolate_patches,
+    interpolate_values,
+    mask_tokens,
+    mask_values,
+)
+from turnwise.eeg.model_file import Card, build, save_model
+from turnwise.eeg.recordings import LEFT_RIGHT_RUNS, Signal, read_recording, run_number
+from turnwise.eeg.simulate import BAND_HZ, simulate_data
+from turnwise.eeg.targets import target_of
+from turnwise.eeg.transfer import STARTS, real_transfer
+from turnwise.eeg.vit import EEGViT, load_image_weights
+from turnwise.errors import UserError
+
+if TYPE_CHECKING:
+    from turnwise.recipes.eeg_mae import Config
+
+
+class Study:
+    """Data, split and models of one run.
+
+    Attributes:
+        config: the recipe's settings.
+        folder: of the run.
+        data: labelled windows.
+        split: by participant.
+        target: the task.
+    """
+
+    def __init__(self, config: "Config", folder: Path) -> None:
+        self.config, self.folder = config, folder
+        self.data = open_data(config, folder)
+        self.split = splits.by_participant(self.data.participants)
+        labels = self.data.targets
+        self.target = target_of(self.data.name.task, labels[self.split.train], config.preset_name == "paper")
+        scaler = fit_scaler(self.data.eeg, self.split.train, config.clip) if config.clip else no_scaling(files.N_CHANS)
+        self.source = Source(self.data.eeg, scaler, self.target.scaled(labels), config.device)
+
+    def facts(self) -> dict[str, Any]:
+        """What the data are."""
+        people = self.data.participants
+        return {
+            "file": str(self.data.name),
+            "simulated": not self.config.data,
+            "windows": len(people),
+            "participants": len(np.unique(people)),
+            **{f"{name}_windows": len(getattr(self.split, name)) for name in ("train", "validation", "test")},
+        }
+
+    # -- linear models and the naive mean ------------------------------------------------------------------------------
+
+    def linear(self) -> dict[str, Any]:
+        """Naive mean, and ridge on channel means of 50 ms (the penalty chosen on validation people)."""
+        labels, split = self.data.targets, self.split
+        naive = np.repeat(labels[split.train].mean(0)[None], len(split.test), 0)
+        features = {
+            name: np.concatenate([linear.time_bins(np.asarray(self.data.eeg[rows]), 20) for rows in _pieces(which)])
+            for name, which in (("train", split.train), ("validation", split.validation), ("test", split.test))
+        }
+        held = features["validation"], labels[split.validation]
+        ridge = linear.select_ridge(features["train"], labels[split.train], held)
+        return {
+            "naive": self.target.score(naive, labels[split.test]),
+            "ridge": self.target.score(ridge.predict(features["test"]), labels[split.test]),
+            "test": self.target.score(ridge.predict(features["test"]), labels[split.test]),
+        }
+
+    # -- pretraining ---------------------------------------------------------------------------------------------------
+
+    def encoder(self) -> EEGViT:
+        """EEGViT of the configured sizes with this seed's random weights."""
+        torch.manual_seed(self.config.seed)
+        return EEGViT(**self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        sizes = self.config.model
+        names = ("filters", "width", "depth", "heads", "mlp", "head", "pool")
+        chosen = {name: getattr(sizes, name) for name in names}
+        return {"n_chans": files.N_CHANS, "n_times": files.N_TIMES, "n_outputs": len(self.target.outputs), **chosen}
+
+    def _mae(self, encoder: EEGViT, mode: str) -> nn.Module:
+        masking = self.config.masking
+        if mode == "paper":
+            return PaperMae(encoder, masking.ratio, masking.decoder_heads)
+        return FixedMae(
+            encoder, masking.ratio, width=masking.decoder_width, depth=masking.decoder_depth,
+            heads=masking.decoder_heads, normalise=masking.normalise,
+        )  # fmt: skip
+
+    def pretrain(self, from_image: bool = False) -> dict[str, Any]:
+        """Pretrain on the training people's windows; the encoder's weights are kept for the other stages."""
+        encoder = self.encoder()
+        if from_image:
+            load_image_weights(encoder, self.config.image_weights)
+        mae = self._mae(encoder, self.config.masking.mode).to(self.config.device)
+        name = "pretrain-image" if from_image else "pretrain"
+        fitted = fit(
+            mae, pretraining_loss, self.source, self.split.train, self.config.pretrain, self.config.seed,
+            self.folder / "checkpoints" / name,
+        )  # fmt: skip
+        _save_weights(self._weights(from_image), encoder)
+        loss, interpolation = self._held_out_losses(mae)
+        return {
+            "seconds": fitted.seconds,
+            "cpu_seconds": fitted.curve[-1].cpu_seconds,
+            "loss": loss,
+            "interpolation_loss": interpolation,
+            **fitted.as_dict(),
+        }
+
+    def _weights(self, from_image: bool = False) -> Path:
+        return self.folder / "encoder" / ("mae-image.safetensors" if from_image else "mae.safetensors")
+
+    @torch.no_grad()
+    def _held_out_losses(self, mae: nn.Module) -> tuple[float, float]:
+        """Loss on validation people: the autoencoder's, and what linear interpolation in time reaches."""
+        generator = torch.Generator().manual_seed(0)
+        mae.eval()
+        ours, theirs = [], []
+        for rows in _pieces(self.split.validation[:256], 64):
+            eeg = self.source.batch(rows)[0]
+            if isinstance(mae, PaperMae):
+                mask = mask_values(eeg, mae.ratio, generator)
+                hidden = 1 - mask
+                ours.append(cosine_loss(mae.reconstruct(eeg * mask) * hidden, eeg * hidden).item())
+                theirs.append(cosine_loss(interpolate_values(eeg * mask, mask) * hidden, eeg * hidden).item())
+            elif isinstance(mae, FixedMae):
+                patches = mae.encoder.patches(eeg)
+                keep, hidden = mask_tokens(len(eeg), mae.encoder.tokens, mae.ratio, generator)
+                keep, hidden = keep.to(eeg.device), hidden.to(eeg.device)
+                wanted = mae.targets(patches, hidden)
+                guess = mae.targets(interpolate_patches(patches, mae.encoder.grid, keep), hidden)
+                ours.append(nn.functional.mse_loss(mae.reconstruct(patches, keep, hidden), wanted).item())
+                theirs.append(nn.functional.mse_loss(guess, wanted).item())
+        return float(np.mean(ours)), float(np.mean(theirs))
+
+    def probe(self) -> dict[str, Any]:
+        """Ridge on frozen features: of the pretrained encoder, and of the random one."""
+        result: dict[str, Any] = {}
+        for start in ("scratch", "mae"):
+            model = self.start(start).to(self.config.device).eval()
+            labels, split = self.data.targets, self.split
+            _, predicted = linear_probe(
+                model.features, self.source, labels, split.train, split.validation, split.test
+            )  # fmt: skip
+            result[start] = self.target.score(predicted, labels[split.test])
+        return result
+
+    # -- fine-tuning ---------------------------------------------------------------------------------------------------
+
+    def start(self, start: str) -> EEGViT:
+        """A model before fine-tuning: "scratch", "mae", "image" or "image_mae"."""
+        model = self.encoder()
+        if start == "image":
+            load_image_weights(model, self.config.image_weights)
+        elif start != "scratch":
+            from safetensors.torch import load_file
+
+            model.load_state_dict(load_file(self._weights(start == "image_mae")), strict=False)
+        return model
+
+    def finetune(self, start: str, fraction: float) -> dict[str, Any]:
+        """Train on a share of the labels from one start; the error is that of the test people."""
+        model = self.start(start).to(self.config.device)
+        fitted = self._fit(model, self.config.finetune, f"{start}-{100 * fraction:g}", fraction)
+        if start == "mae" and fraction == 1.0:
+            _save_weights(self.folder / "encoder" / "finetuned.safetensors", model)
+        return {"seconds": fitted.seconds, **self._scores(model), **fitted.as_dict()}
+
+    def _fit(self, model: nn.Module, settings: FitSettings, name: str, fraction: float = 1.0) -> Fitted:
+        rows = splits.label_fraction(self.split.train, self.data.participants, fraction, self.config.seed)
+        labels = self.data.targets[self.split.validation]
+
+        def error(model: nn.Module) -> float:
+            raw = outputs(model, self.source, self.split.validation)
+            return self.target.score(self.target.predictions(raw), labels)[self.target.error]
+
+        return fit(
+            model, supervised(self.target.criterion), self.source, rows, settings, self.config.seed,
+            self.folder / "checkpoints" / name, error,
+        )  # fmt: skip
+
+    def _scores(self, model: nn.Module) -> dict[str, Any]:
+        return {
+            name: self.target.score(self.predict(model, rows), self.data.targets[rows])
+            for name, rows in (("validation", self.split.validation), ("test", self.split.test))
+        }
+
+    def predict(self, model: nn.Module, rows: np.ndarray) -> np.ndarray:
+        """Predictions in the labels' units."""
+        return self.target.predictions(outputs(model, self.source, rows))
+
+    def finetuned(self) -> EEGViT:
+        """The model that was pretrained and fine-tuned on all labels."""
+        from safetensors.torch import load_file
+
+        model = self.encoder()
+        model.load_state_dict(load_file(self.folder / "encoder" / "finetuned.safetensors"))
+        return model.to(self.config.device).eval()
+
+    # -- comparisons ---------------------------------------------------------------------------------------------------
+
+    def paper_check(self) -> dict[str, Any]:
+        """The released pretraining in small, then its linear probe: does it run, and does its loss mean anything?"""
+        encoder = self.encoder()
+        mae = self._mae(encoder, "paper").to(self.config.device)
+        settings = FitSettings(
+            steps=self.config.paper_check, batch=self.config.pretrain.batch, learning_rate=1e-4, weight_decay=0.0,
+            warmup=0, schedule="stairs", evaluate_every=max(1, self.config.paper_check // 4), shuffle=False,
+            clip_norm=0.0,
+        )  # fmt: skip
+        place = self.folder / "checkpoints" / "paper-mode"
+        fitted = fit(mae, pretraining_loss, self.source, self.split.train, settings, self.config.seed, place)
+        loss, interpolation = self._held_out_losses(mae)
+        labels, split = self.data.targets, self.split
+        _, predicted = linear_probe(
+            encoder.eval().features, self.source, labels, split.train, split.validation, split.test
+        )
+        return {
+            "seconds": fitted.seconds,
+            "loss": loss,
+            "interpolation_loss": interpolation,
+            "probe": self.target.score(predicted, labels[split.test]),
+            **fitted.as_dict(),
+        }
+
+    def baseline(self, name: str) -> dict[str, Any]:
+        """One of EEGEyeNet's networks on all labels."""
+        torch.manual_seed(self.config.seed)
+        sizes = {"n_chans": files.N_CHANS, "n_times": files.N_TIMES, "n_outputs": len(self.target.outputs)}
+        model = build(name, sizes).to(self.config.device)
+        fitted = self._fit(model, self.config.baseline_fit, f"baseline-{name}")
+        return {"seconds": fitted.seconds, **self._scores(model), **fitted.as_dict()}
+
+    # -- real EEG ------------------------------------------------------------------------------------------------------
+
+    def real_recordings(self) -> dict[str, Path]:
+        """The EEGMMIDB runs of one participant, where they are."""
+        folder = data_file("eeg/eegmmidb_s001")
+        return {path.stem: path for path in sorted(folder.glob("*.edf"))} if folder is not None else {}
+
+    def real(self) -> dict[str, Any]:
+        """Cue side and EOG proxy from three starts, each left/right run held out in turn."""
+        signals: dict[str, Signal] = {name: read_recording(path) for name, path in self.real_recordings().items()}
+        labelled = [name for name in signals if run_number(name) in LEFT_RIGHT_RUNS]
+        place = self.folder / "checkpoints" / "real"
+        result = real_transfer(
+            signals, labelled, self.config.transfer, self.config.seed, place, self.config.device
+        )  # fmt: skip
+        for start, runs in result["cue"].items():
+            right, trials = np.array(list(runs.values())).sum(0)
+            result[f"cue_accuracy_{start}"] = float(right / trials)
+            result[f"proxy_r2_{start}"] = float(np.mean(list(result["proxy"][start].values())))
+        return result
+
+    # -- what comes of it ----------------------------------------------------------------------------------------------
+
+    def comparison(self, done: dict[str, Any]) -> dict[str, Any]:
+        """The figures that the claims are made of, from the stages' results."""
+        scratch, mae = (Fitted.from_dict(done[f"{start}-100"]).curve for start in ("scratch", "mae"))
+        figures: dict[str, Any] = {axis: compare(scratch, mae, axis) for axis in AXES}
+        figures["pretrain_seconds"] = done["pretrain"]["seconds"]
+        figures["finetune_seconds"] = done["scratch-100"]["seconds"]
+        error = self.target.error
+        figures["test_error_reduction_pct"] = {
+            f"{100 * fraction:g}": 100
+            * (1 - done[f"mae-{100 * fraction:g}"]["test"][error] / done[f"scratch-{100 * fraction:g}"]["test"][error])
+            for fraction in self.config.fractions
+        }
+        return figures
+
+    def summary(self, done: dict[str, Any]) -> list[dict[str, Any]]:
+        """Rows of `report.json`: name, value, unit."""
+        error, unit = self.target.error, self.target.unit
+        rows = [{"name": kind, "value": done["linear"][kind][error], "unit": unit} for kind in ("naive", "ridge")]
+        rows += [
+            {"name": name, "value": result["test"][error], "unit": unit}
+            for name, result in done.items()
+            if "test" in result and name != "linear"
+        ]
+        figures = self.comparison(done)
+        rows.append({"name": "match ratio (updates)", "value": figures["step"]["match_ratio"], "unit": ""})
+        rows.append({"name": "error at half time ratio", "value": figures["step"]["half_time_ratio"], "unit": ""})
+        for start in STARTS:
+            if f"cue_accuracy_{start}" in done.get("real", {}):
+                rows.append(
+                    {"name": f"real cue side, {start}", "value": done["real"][f"cue_accuracy_{start}"], "unit": ""}
+                )
+                rows.append({"name": f"real proxy R2, {start}", "value": done["real"][f"proxy_r2_{start}"], "unit": ""})
+        return rows
+
+    def save_model(self, folder: Path) -> Path:
+        """The fine-tuned model with its card, for `turnwise eeg predict`."""
+        card = Card(
+            "EEGViT",
+            self._arguments(),
+            tuple(montage(HYDROCEL)),
+            files.SAMPLING_RATE,
+            files.N_TIMES,
+            BAND_HZ,
+            tuple(self.source.scaler.spread.tolist()),
+            self.source.scaler.clip,
+            self.target.outputs,
+            tuple(self.target.mean.tolist()),
+            tuple(self.target.spread.tolist()),
+            note=json.dumps(self.facts()),
+        )
+        return save_model(folder, self.finetuned(), card)
+
+
+def open_data(config: "Config", folder: Path) -> GazeData:
+    """The labelled windows that the settings name: a file, a folder with one or with raw recordings, or a simulation.
+
+    Raises:
+        UserError: if there is nothing usable.
+    """
+    if config.dataset not in files.DATASETS[config.task]:
+        raise UserError(
+            f"the {config.task} task is made from {' or '.join(files.DATASETS[config.task])}, not from "
+            f"{config.dataset}: add --dataset {files.DATASETS[config.task][0]}."
+        )
+    name = FileName(config.task, config.dataset)
+    if not config.data:
+        return simulate_data(name, config.participants, config.windows, config.seed)
+    path = Path(config.data)
+    if path.is_file():
+        return files.read(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder. Name an EEGEyeNet npz file, or a folder with one.")
+    if (path / str(name)).exists():
+        return files.read(path / str(name))
+    made = folder / "data" / str(name)
+    if not made.exists():
+        files.write(made, prepare.participants(path, name))
+    return files.read(made)
+
+
+def _pieces(rows: np.ndarray, size: int = 256) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _save_weights(path: Path, model: nn.Module) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
+    temporary.replace(path)
