@@ -1,0 +1,198 @@
+"""One subarray and what stands beside it: energy, area and leakage from counts of gates, wires and conversions.
+
+Every figure is a count times a physical unit of the technology (inverter energy, wire capacitance, F², leakage per
+width). The counts that no schematic fixes are in `GateCounts`; they are calibrated once, on one reference run
+(`reference` says which, and how well the others are then predicted).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from turnwise.cim.device import Array
+from turnwise.cim.technology import ArrayCell, Technology
+
+COLUMNS_PER_ADC = 8
+"""Columns that share a converter."""
+CONDUCTANCE_UNIT = 1e-5
+"""Siemens by which column conductances are counted: one 100 kΩ cell."""
+_SAMPLES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class GateCounts:
+    """Calibrated counts, in minimum-inverter transitions, F² or F of leaking width.
+
+    Attributes:
+        adder_bit: energy of one full-adder bit, activity included.
+        register_bit: energy of one register access, clock and activity included.
+        control: energy of decoders, column multiplexers and switch matrices of a subarray for one bit plane.
+        converter_base, converter_current: joules at 22 nm of a 31-comparator conversion: without column current, and
+            per fourth root of the column conductance (in `CONDUCTANCE_UNIT`). Sense time falls with current about as
+            fast as its power rises, hence the weak power.
+        gate_area: F² of an adder bit or a register bit.
+        comparator_area: F² of one comparator.
+        row_area: F² of the read driver of a row.
+        wire_factor: energy of a routed wire over that of a bare one along half a tile's side.
+        chip_distance: mean way from global buffer to tile, as a share of the chip's side.
+        leak_width: leaking width of a subarray's periphery in F.
+        wire_leak_width: leaking width of a tile's repeaters per metre of its side, in metres.
+    """
+
+    adder_bit: float = 5.376
+    register_bit: float = 11.45
+    control: float = 25_160.0
+    converter_base: float = 41.75e-15
+    converter_current: float = 24.83e-15
+    gate_area: float = 2_182.0
+    comparator_area: float = 1_000.0
+    row_area: float = 5_000.0
+    wire_factor: float = 0.8084
+    chip_distance: float = 0.388
+    leak_width: float = 342_300.0
+    wire_leak_width: float = 291.9
+
+
+COUNTS = GateCounts()
+CONVERTER_POWER = 0.25
+"""Exponent of the column conductance in the energy of a conversion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subarray:
+    """One subarray of a chip.
+
+    Attributes:
+        tech, cell: technology and memory cell.
+        side: rows and columns.
+        read_rows: rows read at once.
+        levels: levels of the converter.
+        cell_bits, weight_bits, input_bits: widths.
+        counts: calibrated counts.
+    """
+
+    tech: Technology
+    cell: ArrayCell
+    side: int
+    read_rows: int
+    levels: int
+    cell_bits: int
+    weight_bits: int
+    input_bits: int
+    counts: GateCounts = COUNTS
+
+    @property
+    def passes(self) -> int:
+        """A: reads until all rows of a vector have been read."""
+        return math.ceil(self.side / self.read_rows)
+
+    @property
+    def cells_per_weight(self) -> int:
+        """c: columns of one weight."""
+        return math.ceil(self.weight_bits / self.cell_bits)
+
+    @property
+    def code_bits(self) -> int:
+        """Width of a converter code after the row passes are summed."""
+        return math.ceil(math.log2(self.levels)) + math.ceil(math.log2(self.passes))
+
+    @property
+    def weight_sum_bits(self) -> int:
+        """Width once the cells of a weight are recombined."""
+        return self.code_bits + (self.cells_per_weight - 1) * self.cell_bits
+
+    @property
+    def partial_sum_bits(self) -> int:
+        """Width of a subarray's result, after all input bits."""
+        return self.weight_sum_bits + self.input_bits + 1
+
+    def row_energy(self, active_rows: float) -> float:
+        """Joules to raise the word lines of a bit plane with so many active rows."""
+        wire = self.side * self.cell.width * self.tech.feature * self.tech.wire_capacitance
+        gates = self.side * self.cell.gate_farads_per_feature * self.tech.feature
+        volts = self.cell.read_volts or self.tech.vdd
+        return active_rows * (wire + gates) * volts**2
+
+    def control_energy(self) -> float:
+        """Joules of decoders, multiplexers and switch matrices for one bit plane."""
+        return self.counts.control * self.tech.inverter_energy
+
+    def conversion_energy(self, conductance: float | Array) -> float | Array:
+        """Joules of one conversion of a column of so many siemens: (levels − 1) comparators that share its current."""
+        root = (np.asarray(conductance) / CONDUCTANCE_UNIT) ** CONVERTER_POWER
+        joules = self.counts.converter_base + self.counts.converter_current * root
+        return joules * self.tech.converter_scale * (self.levels - 1) / 31
+
+    def plane_conversion_energy(self, rows: int, activity: float, level_shares: tuple[float, ...]) -> float:
+        """Mean joules that all passes of one column take for one bit plane.
+
+        Args:
+            rows: rows of the subarray that hold weights.
+            activity: share of input bits that are 1.
+            level_shares: how often each stored level occurs, lowest first.
+
+        Returns:
+            Joules, averaged over inputs and weights drawn independently (a fixed sample of them).
+        """
+        total, left = 0.0, rows
+        for _ in range(self.passes):
+            present = min(self.read_rows, max(left, 0))
+            left -= present
+            total += float(np.mean(self.conversion_energy(self._conductances(present, activity, level_shares))))
+        return total
+
+    def _conductances(self, rows: int, activity: float, level_shares: tuple[float, ...]) -> Array:
+        rng = np.random.default_rng(0)
+        low, high = self.cell.on_siemens / self.cell.on_off, self.cell.on_siemens
+        siemens = low + (high - low) * np.arange(len(level_shares)) / (len(level_shares) - 1)
+        active = rng.binomial(rows, activity, size=_SAMPLES)
+        shares = np.asarray(level_shares) / sum(level_shares)
+        return rng.multinomial(active, shares) @ siemens
+
+    def accumulate_energy(self, outputs: int) -> float:
+        """Joules to sum passes, cells of a weight and the bit plane for so many outputs, in all their columns."""
+        add_store = (self.counts.adder_bit + self.counts.register_bit) * self.tech.inverter_energy
+        columns = outputs * self.cells_per_weight
+        bits = (self.passes - 1) * columns * self.code_bits
+        bits += outputs * (self.cells_per_weight - 1) * self.weight_sum_bits + outputs * self.partial_sum_bits
+        return bits * add_store
+
+    def tree_add_energy(self, bits: int) -> float:
+        """Joules of one addition between subarrays."""
+        return bits * self.counts.adder_bit * self.tech.inverter_energy
+
+    def register_energy(self) -> float:
+        """Joules of one write and one read of a buffer bit."""
+        return 2 * self.counts.register_bit * self.tech.inverter_energy
+
+    def box(self) -> tuple[float, float]:
+        """Width and height in metres of the bounding box: cells, drivers to the left, converters and adders below."""
+        cells_wide, cells_high = self.side * self.cell.width, self.side * self.cell.height
+        drivers = self.side * (self.counts.row_area + self.cell.write_driver)
+        converters = self.side // COLUMNS_PER_ADC
+        outputs = self.side // self.cells_per_weight
+        below = converters * (self.levels - 1) * self.counts.comparator_area
+        # Adders belong to a converter; every output has its own accumulator register.
+        adders = converters * (self.weight_sum_bits + self.partial_sum_bits)
+        registers = converters * self.weight_sum_bits + outputs * self.partial_sum_bits
+        below += self.counts.gate_area * (adders + registers)
+        width = cells_wide + drivers / cells_high
+        height = cells_high + below / cells_wide
+        return width * self.tech.feature, height * self.tech.feature
+
+    def share_of_pe_area(self, pe_side: int) -> float:
+        """m² of a PE's buffers and adder tree that fall to one subarray."""
+        subarrays = (pe_side // self.side) ** 2
+        inputs = pe_side * self.input_bits
+        # Copies may fill the PE, so the output buffer holds a result for every row of subarrays.
+        results = (pe_side // self.cells_per_weight) * (pe_side // self.side) * self.partial_sum_bits
+        return (inputs + 2 * results) * self.counts.gate_area * self.tech.square / subarrays
+
+    def leakage(self) -> float:
+        """Watts of the periphery."""
+        return self.counts.leak_width * self.tech.feature * self.tech.off_current * self.tech.vdd
+
+    def cell_leakage(self) -> float:
+        """Watts of the cells, which cannot be switched off while they hold weights."""
+        return self.side**2 * self.cell.leak_widths * self.tech.feature * self.tech.off_current * self.tech.vdd
