@@ -9,10 +9,11 @@
 | courses | find courses, follow prerequisites, enrol into groups, look up teachers                  |
 """
 
+from turnwise.envs.browser.sites.courses import COURSES
 from turnwise.envs.browser.sites.docs import DOCS
 from turnwise.envs.browser.sites.forum import FORUM
 from turnwise.envs.browser.sites.kit import Site
 from turnwise.envs.browser.sites.recipes import RECIPES
 from turnwise.envs.browser.sites.shop import SHOP
 
-SITES: dict[str, Site] = {site.name: site for site in (SHOP, FORUM, DOCS, RECIPES)}
+SITES: dict[str, Site] = {site.name: site for site in (SHOP, FORUM, DOCS, RECIPES, COURSES)}

@@ -34,7 +34,7 @@ def _version(request: Request) -> str:
 
 def _frame(request: Request) -> dict[str, Any]:
     world, version = _guest(request).world, _version(request)
-    rest = request.url.path.removeprefix(f"/{version}/") if "version" in request.path_params else ""
+    rest = request.url.path.split("/", 2)[2] if "version" in request.path_params else ""
     return {
         "nav": [(section, f"/{version}/section/{section}") for section in world.sections],
         "corner": [("Bookmarks", f"/{version}/bookmarks")],
