@@ -220,7 +220,8 @@ def participants(folder: str | Path, name: FileName) -> Iterator[tuple[np.ndarra
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder. Name the one that holds a folder a participant.")
     channels, found = (2 if name.hilbert else 1) * files.N_CHANS, 0
-    for number, person in enumerate(sorted(path for path in folder.iterdir() if path.is_dir()), start=1):
+    people = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for number, person in enumerate(people, start=1):
         for path in sorted(path for path in person.iterdir() if pattern.match(path.name)):
             signal, events = read_mat(path)
             if signal.shape[1] < channels:

@@ -118,7 +118,7 @@ class Config:
                 pretrain=tiny,
                 finetune=tiny,
                 fractions=(0.5, 1.0),
-                baselines=("EEGNet",),
+                baselines=("PyramidalCNN",),
                 baseline_fit=tiny,
                 paper_check=2,
                 transfer=TransferSettings(
