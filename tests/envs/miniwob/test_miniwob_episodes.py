@@ -123,3 +123,16 @@ async def test_a_text_in_the_tree_can_be_clicked(session):
     number = int(line.split("]")[0].strip().removeprefix("["))
     assert number >= len(seen.info["elements"])
     assert (await session.step(click(number))).observation.error == ""
+
+
+async def test_a_page_that_was_loaded_again_has_lost_its_episode(environment):
+    visit = await environment.host.visit(one("click-test"), 0)
+    page = await (await environment.pool.browser()).new_page()
+    await page.goto(visit.start_url)
+    await visit.ready(page)
+    assert await visit.after_step(page) == (0, False)
+    await page.reload()
+    assert await visit.after_step(page) == (0, True)
+    verdict = await visit.grade(page, None)
+    assert (verdict.reward, verdict.reason) == (0, "the agent left the page")
+    await page.close()

@@ -29,11 +29,11 @@ FLIGHT_VIEWPORT = (600, 800)
 """CSS pixels: the window that the benchmark gives to the flight pages, whose task area is 375x667."""
 
 _FULL_REWARD = 1 - 1e-6
-_SCORED_PAGES = frozenset(
-    {"bisect-angle", "chase-circle", "circle-center", "draw-circle", "draw-line", "find-midpoint", "moving-items"}
-    | {"right-angle"}
-)
 _ENOUGH = 0.5
+_SCORED_PAGES = {
+    *("bisect-angle", "chase-circle", "circle-center", "draw-circle"),
+    *("draw-line", "find-midpoint", "moving-items", "right-angle"),
+}
 
 # Runs once in a freshly loaded page. The page has set itself up when its load event was handled.
 _START = """async ([seed, mode]) => {
@@ -50,13 +50,14 @@ _START = """async ([seed, mode]) => {
   document.getElementById("click-canvas").style.display = "none";
   document.body.removeEventListener("click", core.canvasDrawClick);
   core.startEpisode = () => {};
+  window.turnwiseEpisode = true; // a page that was loaded again has none
   return "";
 }"""
 
 _READY = "() => WOB_TASK_READY"
 
-_STATE = """() => typeof WOB_DONE_GLOBAL === "undefined"
-  ? null : [WOB_RAW_REWARD_GLOBAL, WOB_DONE_GLOBAL, String(WOB_REWARD_REASON ?? "")]"""
+_STATE = """() => window.turnwiseEpisode
+  ? [WOB_RAW_REWARD_GLOBAL, WOB_DONE_GLOBAL, String(WOB_REWARD_REASON ?? "")] : null"""
 
 _UTTERANCE = """() => {
   const said = core.getUtterance();
@@ -110,7 +111,7 @@ class MiniWobVisit:
     async def after_step(self, page: "Page") -> tuple[float, bool]:
         """The page's raw reward (in [-1, 1]; 0 until the end) and whether it ended the episode.
 
-        An agent that leaves the page has ended the episode too, with reward 0.
+        An agent that leaves the page, or loads it again, has ended the episode too, with reward 0.
         """
         state = await page.evaluate(_STATE)
         if state is None:
@@ -187,8 +188,11 @@ class MiniWob:
 
 
 def known_page(page: object, where: str) -> None:
-    """Raise a `UserError` that says where and suggests near names, unless `page` is a page of the wheel."""
+    """Check that `page` is a page of the wheel.
+
+    Raises:
+        UserError: if it is not; the message begins with `where` and suggests near names.
+    """
     if page not in list_pages():
-        near = get_close_matches(str(page), list_pages(), n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else "such as click-test."
-        raise UserError(f'{where}: there is no MiniWoB page {page!r} in params "page"; {hint}')
+        near = get_close_matches(str(page), list_pages(), n=3) or ["click-test", "login-user"]
+        raise UserError(f"{where}: there is no MiniWoB page {page!r}. Pages are named like {', '.join(near)}.")
