@@ -1,6 +1,7 @@
 """Models against oracles: torch's own convolutions, transformers' ViT, and what masking must and must not see."""
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def test_the_paper_s_sizes():
     assert (model.grid, model.tokens, model.padding) == ((16, 14), 224, (2, 2))
     blocks = sum(p.numel() for p in model.blocks.parameters())
     assert blocks == 12 * (4 * 768 * 768 + 4 * 768 + 2 * 768 * 3072 + 768 + 3072 + 4 * 768)  # ViT-Base's 85 M
-    assert [tuple(layer.weight.shape) for layer in model.head if isinstance(layer, nn.Linear)] == [(1000, 768), (2, 1000)]
+    assert [tuple(model.head[index].weight.shape) for index in (0, 2)] == [(1000, 768), (2, 1000)]
 
 
 def test_blocks_with_image_weights_compute_what_transformers_vit_computes(tmp_path):
@@ -58,8 +59,10 @@ def test_blocks_with_image_weights_compute_what_transformers_vit_computes(tmp_pa
     from transformers import ViTConfig, ViTModel
 
     torch.manual_seed(1)
-    config = ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, layer_norm_eps=1e-6,
-                       image_size=32, patch_size=8, num_channels=1)  # fmt: skip
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, layer_norm_eps=1e-6,
+        image_size=32, patch_size=8, num_channels=1,
+    )  # fmt: skip
     theirs = ViTModel(config, add_pooling_layer=False).eval()
     nn.init.normal_(theirs.embeddings.cls_token)
     theirs.save_pretrained(tmp_path)
@@ -196,7 +199,7 @@ def test_baselines_have_the_benchmark_s_sizes():
     cnn += (129 + 3 * 16) * 16 * 64 + 4 * (16 + 32) + head(16)
     assert count["CNN"] == cnn
     widths = [129, 16, 32, 48, 64, 80, 96]
-    assert count["PyramidalCNN"] == sum(16 * a * b + 2 * b for a, b in zip(widths, widths[1:], strict=False)) + head(96)
+    assert count["PyramidalCNN"] == sum(16 * a * b + 2 * b for a, b in pairwise(widths)) + head(96)
     assert count["EEGNet"] == 16 * 256 + 32 + 64 * 129 + 128 + 256 * 64 + 4 * 256 + 8 + 2 * (4 * 500 + 1)
     separable = (129 * 40 + 129 * 64) + 17 * (64 * 40 + 64 * 64) + 18 * 128
     assert count["Xception"] == separable + (129 + 5 * 64) * 64 * 40 + 6 * (64 + 128) + head(64)

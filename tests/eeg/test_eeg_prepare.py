@@ -132,7 +132,8 @@ def test_matlab_7_3_files_hold_the_same(tmp_path):
             references = event.create_dataset(name, (len(cells), 1), h5py.ref_dtype)
             for index, cell in enumerate(cells):
                 empty = np.isnan(cell[0])
-                stored = np.array([0, 0], np.uint64) if empty else np.array(cell, float if name != "type" else np.uint16)
+                kind = float if name != "type" else np.uint16
+                stored = np.array([0, 0], np.uint64) if empty else np.array(cell, kind)
                 target = file["#refs#"].create_dataset(f"{name}{index}", data=stored if empty else stored[:, None])
                 references[index, 0] = target.ref
     with open(path, "r+b") as file:

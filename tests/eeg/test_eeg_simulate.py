@@ -47,7 +47,7 @@ def test_left_and_right_gaze_mirror_each_other(quiet):
     still = np.tile([400.0, 300.0], (100, 1))
     sides = []
     for shift in (-200.0, 200.0):
-        track = gaze.Track(still + [shift, 0], np.zeros(100), np.zeros((0, 3)), quiet.track.events)
+        track = gaze.Track(still + np.array([shift, 0]), np.zeros(100), np.zeros((0, 3)), quiet.track.events)
         sides.append(eye_potentials(track, quiet.anatomy)[0])
     assert np.corrcoef(*sides)[0, 1] < -0.98
 

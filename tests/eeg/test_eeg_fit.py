@@ -1,0 +1,163 @@
+"""Training: the order of batches, schedules, and that a killed run ends where an unbroken one does."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from turnwise.eeg import fit as fitting
+from turnwise.eeg.batches import Scaler, Source, fit_scaler, rows_of_step, stream
+from turnwise.eeg.fit import FitSettings, Fitted, fit, linear_probe, supervised
+from turnwise.eeg.relevance import channel_relevance
+from turnwise.eeg.targets import squared_angle, target_of
+
+SETTINGS = FitSettings(steps=12, batch=4, learning_rate=1e-2, warmup=2, evaluate_every=2)
+
+
+def _source(windows=14, channels=3, samples=8):
+    rng = np.random.default_rng(0)
+    eeg = rng.normal(0, 10, (windows, samples, channels))
+    return Source(eeg, fit_scaler(eeg, np.arange(windows)), eeg[:, :4, 0].mean(1, keepdims=True))
+
+
+def _model():
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Flatten(), nn.Linear(24, 8), nn.Dropout(0.3), nn.BatchNorm1d(8), nn.Linear(8, 1))
+
+
+def _error(source):
+    rows = np.arange(10, 14)
+    return lambda model: float(((fitting.outputs(model, source, rows) - source.targets[rows]) ** 2).mean())
+
+
+class _Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("killed_at", [1, 3, 5])
+def test_a_killed_training_resumes_to_the_same_weights_and_curve(tmp_path, killed_at):
+    source, rows = _source(), np.arange(10)
+    unbroken = _model()
+    expected = fit(unbroken, supervised(functional.mse_loss), source, rows, SETTINGS, 5, None, _error(source))
+
+    calls = iter(range(100))
+
+    def dies(model):
+        if next(calls) == killed_at:
+            raise _Killed
+        return _error(source)(model)
+
+    broken, loss = _model(), supervised(functional.mse_loss)
+    with pytest.raises(_Killed):
+        fit(broken, loss, source, rows, SETTINGS, 5, tmp_path, dies, save_seconds=0)
+    again = _model()
+    found = fit(again, loss, source, rows, SETTINGS, 5, tmp_path, _error(source), save_seconds=0)
+    for name, tensor in unbroken.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+    assert [(p.step, p.train_loss, p.error) for p in found.curve] == [
+        (p.step, p.train_loss, p.error) for p in expected.curve
+    ]
+    finished = fit(_model(), loss, source, rows, SETTINGS, 5, tmp_path, dies)  # done: nothing is evaluated again
+    assert finished.best_step == expected.best_step
+    assert Fitted.from_dict(finished.as_dict()) == finished
+
+
+def test_the_best_weights_are_kept_or_the_last_as_released():
+    source, rows = _source(), np.arange(10)
+    errors = iter([3.0, 1.0, 2.0, 2.0, 2.0, 2.0] * 2)
+    seen = []
+
+    def error(model):
+        seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return next(errors)
+
+    best = _model()
+    found = fit(best, supervised(functional.mse_loss), source, rows, SETTINGS, 0, None, error)
+    assert (found.best_step, found.best_error) == (4, 1.0)
+    assert torch.equal(best.state_dict()["1.weight"], seen[1]["1.weight"])
+    last = _model()
+    settings = FitSettings(steps=12, batch=4, evaluate_every=2, keep_best=False)
+    fit(last, supervised(functional.mse_loss), source, rows, settings, 0, None, error)
+    assert torch.equal(last.state_dict()["1.weight"], seen[-1]["1.weight"])
+
+
+def test_patience_ends_training():
+    errors = iter([1.0, 2.0, 2.0, 2.0, 2.0, 2.0])
+    settings = FitSettings(steps=12, batch=4, evaluate_every=2, patience=2)
+    source = _source()
+    found = fit(
+        _model(), supervised(functional.mse_loss), source, np.arange(10), settings, 0, None, lambda _: next(errors)
+    )
+    assert found.curve[-1].step == 6
+
+
+def test_every_epoch_holds_every_row_once_in_a_new_order():
+    rows = np.arange(100, 110)
+    epochs = [np.concatenate([rows_of_step(rows, 4, 1, 3 * epoch + i) for i in range(3)]) for epoch in range(2)]
+    for epoch in epochs:
+        assert sorted(epoch) == list(rows)
+    assert list(epochs[0]) != list(epochs[1])
+    assert list(rows_of_step(rows, 4, 1, 2, shuffle=False)) == [108, 109]
+
+
+def test_a_stream_from_the_middle_gives_the_batches_of_the_middle():
+    source, rows = _source(), np.arange(14)
+    whole = {step: eeg for step, eeg, _ in stream(source, rows, 4, 0, 0, 6)}
+    for step, eeg, _ in stream(source, rows, 4, 0, 3, 6):
+        assert torch.equal(eeg, whole[step])
+
+
+def test_an_error_while_reading_reaches_the_training():
+    with pytest.raises(IndexError):
+        list(stream(_source(), np.array([99]), 4, 0, 0, 1))
+
+
+def test_schedules():
+    stairs = FitSettings(learning_rate=1.0, warmup=0, schedule="stairs", stair_epochs=10)
+    assert [stairs.rate(step, 5) for step in (0, 49, 50, 100)] == pytest.approx([1, 1, 0.1, 0.01])
+    cosine = FitSettings(steps=110, learning_rate=1.0, warmup=10)
+    assert [cosine.rate(step, 5) for step in (0, 9, 10, 60, 110)] == pytest.approx([0.1, 1, 1, 0.5, 0])
+    with pytest.raises(ValueError, match="sinus"):
+        FitSettings(schedule="sinus", warmup=0).rate(0, 1)
+
+
+def test_scaling_gives_unit_spread_cuts_extremes_and_survives_a_flat_channel():
+    rng = np.random.default_rng(0)
+    eeg = rng.normal(0, [5, 50, 0], (200, 100, 3))
+    eeg[0, 0, 0] = 1e6
+    scaled = fit_scaler(eeg, np.arange(200))(eeg)
+    assert scaled.shape == (200, 3, 100)
+    np.testing.assert_allclose(scaled[1:, :2].std((0, 2)), 1, atol=0.05)
+    assert scaled.max() == 6
+    assert np.isfinite(scaled).all()
+    np.testing.assert_array_equal(Scaler(np.ones(3), 0)(eeg)[0, 0, 0], np.float32(1e6))
+
+
+def test_a_probe_of_features_that_hold_the_answer_finds_it():
+    source = _source(windows=60)
+    parts = np.arange(40), np.arange(40, 50), np.arange(50, 60)
+    _, predicted = linear_probe(lambda x: x.flatten(1), source, source.targets, *parts)
+    np.testing.assert_allclose(predicted, source.targets[50:], atol=0.2)
+
+
+def test_relevance_points_at_the_only_channel_that_is_used():
+    class First(nn.Module):
+        def forward(self, x):
+            return torch.stack([x[:, 2].sum(1), x[:, 0].sum(1) * 5], 1)
+
+    relevance = channel_relevance(First(), _source(), np.arange(14))
+    np.testing.assert_array_equal(relevance, [[0, 0, 1], [1, 0, 0]])
+
+
+def test_targets_are_scaled_and_scaled_back_in_every_task():
+    rng = np.random.default_rng(0)
+    labels = rng.uniform(0.1, 3, (20, 2))
+    for task in ("Position", "Direction"):
+        target = target_of(task, labels)
+        np.testing.assert_allclose(target.predictions(target.scaled(labels)), labels)
+        assert target.score(labels, labels)[target.error] == pytest.approx(0)
+    sides = target_of("LR", np.array([[0.0], [1.0]]))
+    assert sides.score(np.array([[-2.0], [0.5]]), np.array([[0.0], [0.0]]))["accuracy"] == 0.5
+    angles = torch.tensor([3.1]), torch.tensor([-3.1])
+    assert squared_angle(*angles).item() == pytest.approx((2 * np.pi - 6.2) ** 2, rel=1e-4)

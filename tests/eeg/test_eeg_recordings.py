@@ -1,0 +1,168 @@
+"""Real recordings: what is read, what is refused with which fix, and what can be decoded from the real runs."""
+
+import json
+
+import mne
+import numpy as np
+import pytest
+
+from turnwise.cli import main
+from turnwise.data import data_file
+from turnwise.eeg import cue, proxy
+from turnwise.eeg.edf import write_edf
+from turnwise.eeg.recordings import Signal, from_epochs, from_raw, read_recording, standard_name, windows
+from turnwise.errors import UserError
+
+RUNS = data_file("eeg/eegmmidb_s001")
+EEGLAB = data_file("eeg/eeglab/eeglab_data.set")
+needs_runs = pytest.mark.skipif(RUNS is None, reason="no real EEG: set TURNWISE_DATA")
+
+
+def _signal(channels=("Fp1", "Cz", "E7"), seconds=3, rate=100, microvolts=20.0):
+    rng = np.random.default_rng(0)
+    return Signal(rng.normal(0, microvolts, (seconds * rate, len(channels))), rate, channels)
+
+
+def test_edf_written_here_is_read_back_by_mne_within_the_16_bit_step(tmp_path):
+    signal = _signal()
+    found = read_recording(write_edf(tmp_path / "a.edf", signal))
+    assert (found.rate, found.channels) == (100, ("Fp1", "Cz", "E7"))
+    np.testing.assert_allclose(found.values, signal.values, atol=np.abs(signal.values).max() / 32767)
+
+
+def test_a_damaged_edf_says_what_happened_to_it(tmp_path):
+    path = write_edf(tmp_path / "a.edf", _signal())
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-50])
+    with pytest.raises(UserError, match="50 bytes shorter"):
+        read_recording(path)
+    path.write_bytes(whole.replace(b"\n", b"\r\n"))
+    with pytest.raises(UserError, match="replace each CR LF by LF"):
+        read_recording(path)
+    path.write_bytes(b"hello" * 100)
+    with pytest.raises(UserError, match="no EDF header"):
+        read_recording(path)
+    with pytest.raises(UserError, match="no such recording"):
+        read_recording(tmp_path / "none.edf")
+
+
+@pytest.mark.parametrize(("microvolts", "factor"), [(2e-5, "1e\\+06"), (2e6, "1e-06|0.001")])
+def test_impossible_amplitudes_name_the_factor(tmp_path, microvolts, factor):
+    rng = np.random.default_rng(0)
+    info = mne.create_info(["Fp1", "Cz"], 100.0, "eeg", verbose="error")
+    raw = mne.io.RawArray(rng.normal(0, microvolts * 1e-6, (2, 500)), info, verbose="error")
+    raw.save(tmp_path / "a_raw.fif", verbose="error")
+    with pytest.raises(UserError, match=f"--scale ({factor})"):
+        read_recording(tmp_path / "a_raw.fif")
+
+
+def test_raw_and_epochs_of_mne_come_in_as_microvolts():
+    info = mne.create_info(["FC5.", "Cz..", "STI"], 50.0, ["eeg", "eeg", "stim"], verbose="error")
+    volts = np.arange(300.0).reshape(3, 100) * 1e-6
+    raw = mne.io.RawArray(volts, info, verbose="error")
+    raw.set_annotations(mne.Annotations([0.5], [0], ["T1"]))
+    signal = from_raw(raw)
+    assert signal.channels == ("FC5", "Cz")
+    assert signal.marks == ((0.5, "T1"),)
+    np.testing.assert_allclose(signal.values, volts[:2].T * 1e6)
+    epochs = mne.EpochsArray(volts[None, :, :50], info, events=np.array([[0, 0, 7]]), verbose="error")
+    eeg, targets = from_epochs(epochs)
+    np.testing.assert_allclose(eeg, volts[None, :2, :50].transpose(0, 2, 1) * 1e6)
+    assert targets.tolist() == [[7]]
+    with pytest.raises(UserError, match="2 targets for 1 epochs"):
+        from_epochs(epochs, np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("Fcz.", "FCz"), ("FP1.", "Fp1"), ("Poz.", "POz"), ("T10.", "T10"), ("E129", "E129"), ("EOG1", "EOG1")],
+)
+def test_channel_names_are_those_of_the_10_05_system(theirs, ours):
+    assert standard_name(theirs) == ours
+
+
+def test_windows_are_cut_where_asked_and_only_where_whole():
+    signal = Signal(np.arange(100.0)[:, None], 10, ("Cz",))
+    eeg, kept = windows(signal, [-1, 0, 2.5, 9.5], 10)
+    assert kept.tolist() == [1, 2]
+    assert eeg[:, 0, 0].tolist() == [0, 25]
+
+
+def _cued_run(rng, side_uv):
+    """20 s with a cue each second; the first channel goes up or down by `side_uv` 0.2 s later."""
+    values = rng.normal(0, 10, (2100, 4))
+    labels = rng.integers(0, 2, 20)
+    for index, label in enumerate(labels):
+        values[100 * (index + 1) + 20 : 100 * (index + 1) + 50, 0] += side_uv * (2 * label - 1)
+    marks = tuple((float(index + 1), f"T{label + 1}") for index, label in enumerate(labels))
+    return Signal(values, 100, ("a", "b", "c", "d"), marks)
+
+
+def test_a_cue_that_is_there_is_decoded_and_one_that_is_not_stays_at_chance():
+    settings = cue.CueSettings(permutations=30)
+    for side_uv, low, high in ((40.0, 0.95, 1.0), (0.0, 0.25, 0.75)):
+        rng = np.random.default_rng(1)
+        runs = [(f"R{index}", _cued_run(rng, side_uv)) for index in range(3)]
+        result = cue.decode(cue.trials_of(runs, settings), "T1/T2", settings)
+        assert low <= result.accuracy <= high
+        assert result.trials == 60
+        assert 0.35 < result.permutation_mean < 0.65
+        assert (result.p_value < 0.05) == (side_uv > 0)
+
+
+def test_held_out_runs_are_never_trained_on():
+    """A feature that names the run and, within it, the label, helps only who has seen the run."""
+    rng = np.random.default_rng(0)
+    runs = np.repeat(["a", "b"], 20)
+    labels = np.tile([0, 1], 20)
+    features = rng.normal(0, 0.1, (40, 3))
+    features[:, 0] += np.where(runs == "a", 1, -1) * (2 * labels - 1)  # the other run's rule is the opposite
+    assert cue.leave_one_run_out(cue.Trials(features, labels, runs)).mean() < 0.1
+
+
+def test_the_proxy_is_never_among_what_it_is_predicted_from():
+    names = ("AF7", "F7", "FT7", "AF8", "F8", "FT8", "Cz", "Pz")
+    signal = Signal(np.arange(16.0).reshape(2, 8), 100, names)
+    target, features, others = proxy.split_channels(signal)
+    assert others.tolist() == [6, 7]
+    np.testing.assert_array_equal(features, signal.values[:, 6:])
+    np.testing.assert_array_equal(target[:, 0], [-3, -3])
+    with pytest.raises(UserError, match="AF7"):
+        proxy.split_channels(Signal(signal.values[:, 1:], 100, names[1:]))
+
+
+@needs_runs
+def test_left_and_right_are_decoded_from_the_real_runs(capsys):
+    assert main(["eeg", "cue", str(RUNS), "--json", "--permutations", "20"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["targets"] == "left/right"
+    assert found["trials"] == 60
+    assert found["accuracy"] >= 0.9
+    assert found["permutation_95"] < 0.75
+    assert set(found["by_run"]) == {"S001R03", "S001R04", "S001R07", "S001R08"}
+    assert found["others"][0]["targets"] == "top/bottom"
+    assert found["settings"]["band_hz"] == [0.5, 20.0]
+
+
+@needs_runs
+def test_the_eog_proxy_is_predicted_on_held_out_real_runs():
+    signals = [(f"R{run:02d}", read_recording(RUNS / f"S001R{run:02d}.edf")) for run in (3, 4)]
+    assert proxy.leave_one_run_out(signals).r2 >= 0.9
+
+
+@pytest.mark.skipif(EEGLAB is None, reason="no real EEG: set TURNWISE_DATA")
+def test_the_eeglab_recording_holds_eog_that_the_eeg_partly_predicts():
+    signal = read_recording(EEGLAB)
+    assert (signal.rate, len(signal.channels)) == (128, 32)
+    assert 0.3 < proxy.in_folds(signal, ("EOG1",), ("EOG2",)).r2 < 0.8
+
+
+def test_a_folder_without_usable_runs_says_what_is_missing(tmp_path, capsys):
+    assert main(["eeg", "cue", str(tmp_path)]) == 2
+    assert "no EDF runs" in capsys.readouterr().err
+    write_edf(tmp_path / "S001R03.edf", _signal())
+    assert main(["eeg", "cue", str(tmp_path)]) == 2
+    assert "two runs of a kind; here are 1 left/right" in capsys.readouterr().err
+    write_edf(tmp_path / "S001R04.edf", _signal())
+    assert main(["eeg", "cue", str(tmp_path)]) == 2
+    assert "no annotations T1 and T2" in capsys.readouterr().err
