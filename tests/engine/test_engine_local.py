@@ -142,9 +142,9 @@ def test_the_largest_uniform_number_never_draws_the_impossible():
 
 
 def test_wrong_sampling_is_refused():
-    for fields in ({"temperature": -1}, {"top_p": 0}, {"top_p": 1.1}, {"max_new_tokens": 0}):
+    for temperature, top_p, limit in ((-1, 1, 9), (1, 0, 9), (1, 1.1, 9), (1, 1, 0)):
         with pytest.raises(UserError, match="sampling:"):
-            Sampling(**fields)
+            Sampling(temperature, top_p, limit)
 
 
 def test_groups_stay_within_the_budget_and_hold_everything():

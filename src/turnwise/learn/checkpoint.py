@@ -67,21 +67,24 @@ def save(
         save_file(tensors, partial / "optimizer.safetensors")
         (partial / "trainer.json").write_text(json.dumps(trainer), encoding="utf-8")
         _sync(partial)
-        if target.exists():
-            old = folder / f".step-{step}.old"
-            shutil.rmtree(old, ignore_errors=True)
-            os.rename(target, old)
-            os.rename(partial, target)
-            shutil.rmtree(old)
-        else:
-            os.rename(partial, target)
+        _remove(target)
+        os.rename(partial, target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise UserError(f"{target}: the checkpoint could not be written ({error}). Earlier ones are intact.") from error
     if keep is not None:
         for older in steps(folder)[:-keep]:
-            shutil.rmtree(folder / f"step-{older}", ignore_errors=True)
+            _remove(folder / f"step-{older}")
     return target
+
+
+def _remove(checkpoint: Path) -> None:
+    """Take a checkpoint away at once: what is half removed must not look whole."""
+    if checkpoint.exists():
+        old = checkpoint.with_name(f".{checkpoint.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(checkpoint, old)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def steps(folder: str | Path) -> list[int]:
