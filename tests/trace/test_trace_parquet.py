@@ -58,7 +58,7 @@ def test_duckdb_reads_it(exported):
         SELECT t.id, t.answer, sum(u.reward), count(DISTINCT i.digest), list_sum(first(u.logprobs ORDER BY u.position))
         FROM '{out}/traces.parquet' t JOIN '{out}/turns.parquet' u ON u.trace_id = t.id
         LEFT JOIN '{out}/images.parquet' i ON list_contains(u.images, i.digest)
-        WHERE t.instruction = 'Find 鞋' AND t.params->>'site' = 'shop'
+        WHERE t.instruction = 'Find 鞋' AND t.params->>'site' = t.site
         GROUP BY ALL
     """
     rows = db.execute(per_trace).fetchall()

@@ -120,7 +120,7 @@ def export(
             from turnwise.trace.messages import export_messages
 
             count = export_messages(store, target, images, hidden, **filters)
-    print(f"wrote {count:,} traces to {target}")
+    print(f"wrote {_traces(count)} to {target}")
 
 
 def import_(file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")], run: RunName, /) -> None:
@@ -137,7 +137,7 @@ def import_(file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="F
     except UserError:
         database = (Path("runs") / run if Path(run).name == run else Path(run)) / "run.db"
     count = import_messages(file, database)
-    print(f"imported {count:,} traces into {database.parent}")
+    print(f"imported {_traces(count)} into {database.parent}")
 
 
 def migrate(run: RunName, /) -> None:
@@ -149,6 +149,10 @@ def migrate(run: RunName, /) -> None:
     database = find_run(run)
     Store(database).close()
     print(f"{database}: is of store version {SCHEMA_VERSION} now")
+
+
+def _traces(count: int) -> str:
+    return f"{count:,} trace{'' if count == 1 else 's'}"
 
 
 def _whole_id(store: Store, given: str) -> str:

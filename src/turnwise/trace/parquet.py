@@ -27,7 +27,10 @@ TRACES = pa.schema(
         "task_id": _TEXT,
         "instruction": _TEXT,
         "environment": _TEXT,
+        "site": _TEXT,
         "split": _TEXT,
+        "phase": _TEXT,
+        "iteration": _INT,
         "params": _JSON,
         "provenance": _JSON,
         "hidden": _JSON,  # null unless asked for
@@ -173,13 +176,16 @@ def _clean(value: Any) -> Any:
 
 
 def _trace_row(trace: Trace, hidden: bool) -> Row:
-    task = trace.task
+    task, iteration = trace.task, trace.info.get("iteration")
     return {
         "id": trace.id,
         "task_id": task.id,
         "instruction": task.instruction,
         "environment": task.environment,
+        "site": str(task.params.get("site", "")),
         "split": task.split,
+        "phase": str(trace.info.get("phase", "")),
+        "iteration": iteration if isinstance(iteration, int) else None,
         "params": _json(task.params),
         "provenance": _json(task.provenance),
         "hidden": _json(task.hidden) if hidden else None,
