@@ -46,12 +46,14 @@ class Block:
         steps: seconds of each.
         wall: seconds of the whole.
         late: steps that BrowserGym gave up waiting for (after 500 ms) although they came through; 0 on a quiet machine.
+        load: the machine's load average at the end.
     """
 
     resets: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     wall: float = 0.0
     late: int = 0
+    load: float = 0.0
 
 
 @dataclass
@@ -246,10 +248,11 @@ async def compare(python: Path, repetitions: int, seed: int) -> list[Contender]:
             turn = repetition % len(contenders)
             for contender in contenders[turn:] + contenders[:turn]:
                 played = await contender.play(block)
+                played.load = os.getloadavg()[0]
                 contender.blocks.append(played)
                 print(
-                    f"repetition {repetition + 1} of {repetitions}, load {os.getloadavg()[0]:.1f}: {contender.name}, "
-                    f"{len(played.steps)} steps in {played.wall:.1f} s" + (f", {played.late} late" if played.late else ""),
+                    f"repetition {repetition + 1} of {repetitions}, load {played.load:.1f}: {contender.name}, "
+                    f"{len(played.steps)} steps in {played.wall:.1f} s, {played.late} late",
                     flush=True,
                 )
     return contenders
@@ -284,6 +287,7 @@ def main() -> None:
     contenders = asyncio.run(compare(python, asked.repetitions, asked.seed))
     print_table(contenders)
     shipped, no_sleeps, _, equal, usual, *_ = contenders
+    loads = [block.load for contender in contenders for block in contender.blocks]
     claims = []
     for name, slow, goal in (("shipped", shipped, ">= 10"), ("no_sleeps", no_sleeps, ">= 3")):
         found, at_usual = ratios(slow, equal), statistics.median(ratios(slow, usual))
@@ -295,7 +299,8 @@ def main() -> None:
                 goal,
                 ci95=(round(min(found), 2), round(max(found), 2)) if len(found) >= 6 else None,
                 seeds=(asked.seed,),
-                note=f"median of {len(found)} repetitions, resets not counted; {at_usual:.1f} at our usual contents",
+                note=f"median of {len(found)} repetitions, resets not counted; {at_usual:.1f} at our usual contents; "
+                f"load average {min(loads):.0f} to {max(loads):.0f}",
             )
         )
         print(f"{claims[-1].id}: {claims[-1].value} {claims[-1].ci95} (usual contents {at_usual:.1f})")

@@ -321,11 +321,11 @@ def mail(scene: Scene) -> Call:
     In the inbox a mail has five marks: sender, subject, beginning, and, without a text, trash and star. While one is
     forwarded, the second mark sends it. (An answer is out of reach: Enter puts a line break at its end.)
     """
-    (sender,) = scene.read(r"email by ([\w-]+)")
+    (sender,) = scene.read(r"email by (.+?) and ")
     if scene.shows("Forward"):
         return click(scene.named("Forward"))
     if scene.of_type("textarea"):
-        (recipient,) = scene.read(r"forward that email to ([\w-]+)")
+        (recipient,) = scene.read(r"forward that email to (.+)\.$")
         return fill(scene, [(scene.fields[0], recipient)], scene.elements[1])
     if not scene.shows(sender):
         return Call("scroll", {"direction": "down", "target": scene.elements[-1].mark})
