@@ -1,5 +1,5 @@
 // The frame around every page: where one is, the pages of this run, light and dark.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { Guard } from "./components/basic";
 import { LIVE_PAGES } from "./pages/live";
 import { Overview } from "./pages/Overview";
@@ -72,7 +72,7 @@ function Header({ route }: { route: Route }) {
 /** Light, dark, or as the system says. */
 function ThemeButton() {
   const [theme, setTheme] = useState(() => recall());
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.documentElement.dataset.theme = theme;
     try { localStorage.setItem("turnwise-theme", theme); } catch { /* a file opened with storage off */ }
   }, [theme]);

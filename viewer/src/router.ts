@@ -1,5 +1,5 @@
 // Pages are addressed by the fragment (#/run/NAME/trace/ID?turn=3), which works the same from a server and from a file.
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 export interface Route {
   parts: string[];
@@ -42,9 +42,10 @@ export function replaceQuery(query: Query): void {
 
 export function useRoute(): Route {
   const [route, setRoute] = useState(() => parseRoute(location.hash));
-  useEffect(() => {
+  useLayoutEffect(() => {
     const listen = () => setRoute(parseRoute(location.hash));
     window.addEventListener("hashchange", listen);
+    listen(); // the address may have changed since the first rendering
     return () => window.removeEventListener("hashchange", listen);
   }, []);
   return route;

@@ -158,14 +158,12 @@ class Database:
             found = self._all("SELECT seq FROM sqlite_sequence WHERE name = 'traces'")
         return found[0][0] or 0 if found else 0
 
-    def verdicts(self) -> dict[int, dict[str, float]]:
-        """Each trace's last whole-trace reward by judge, keyed by sequence number."""
-        found: dict[int, dict[str, float]] = {}
-        query = "SELECT trace_seq, judge, reward FROM verdicts WHERE turn IS NULL ORDER BY rowid"
-        for seq, judge, reward in self._try_all(query, what="verdicts"):
-            if isinstance(reward, int | float):
-                found.setdefault(seq, {})[str(judge)] = float(reward)
-        return found
+    def verdicts_after(self, rowid: int) -> tuple[list[tuple[int, str, float]], int]:
+        """Whole-trace verdicts added after `rowid`, as (sequence number, judge, reward), and the last rowid."""
+        query = "SELECT rowid, trace_seq, judge, reward FROM verdicts WHERE rowid > ? AND turn IS NULL ORDER BY rowid"
+        found = self._try_all(query, (rowid,), what="verdicts")
+        good = [(seq, str(judge), float(reward)) for _, seq, judge, reward in found if isinstance(reward, int | float)]
+        return good, found[-1][0] if found else rowid
 
     def first_values(self) -> dict[int, float]:
         """V(s_1) of each trace that has one, keyed by sequence number."""

@@ -16,9 +16,9 @@ from turnwise.view.folder import is_run
 from turnwise.view.pick import pick_traces
 from turnwise.view.run import Run
 from turnwise.view.shape import to_json
+from turnwise.view.thumbs import IMAGE_TYPES, thumbnail
 
 _STATIC = Path(__file__).parent / "static"
-_IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 _IMAGE_BUDGET = 9 * 2**20
 """Bytes of images in a report (about a third more once encoded); above it they are compressed harder."""
 
@@ -91,7 +91,7 @@ def _data(run: Run, count: int) -> dict[str, Any]:
     return {"name": run.name, "overview": overview, "traces": pages, "images": _images(run, pages)}
 
 
-def _images(run: Run, pages: dict[str, Any]) -> dict[str, str]:
+def _images(run: Run, pages: dict[str, Any]) -> dict[str, dict[str, str]]:
     digests: dict[str, None] = {}
     for page in pages.values():
         observations = [turn["observation"] for turn in page["turns"]] + [page["final"] or {"images": []}]
@@ -101,10 +101,14 @@ def _images(run: Run, pages: dict[str, Any]) -> dict[str, str]:
     if total > _IMAGE_BUDGET:
         found = {digest: _smaller(image, total) for digest, image in found.items()}
     return {
-        digest: f"data:{kind};base64,{base64.b64encode(data).decode()}"
-        for digest, (kind, data) in found.items()
-        if kind in _IMAGE_TYPES
+        digest: {"whole": _data_url(*image), "small": _data_url(*thumbnail(*image))}
+        for digest, image in found.items()
+        if image[0] in IMAGE_TYPES
     }
+
+
+def _data_url(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def _smaller(image: tuple[str, bytes], total: int) -> tuple[str, bytes]:

@@ -1,8 +1,8 @@
 """The list of a run's traces in memory: kept up to date while the run writes, filtered and sorted in milliseconds.
 
-About 1 KB a trace, so that 10,000 traces cost 10 MB. Traces, verdicts, values and labels are re-read only when SQLite
-says that something was committed. Surprise needs every token of every turn; it is computed in the background, and only
-once somebody asks for it.
+About 2 KB a trace, so that 10,000 traces cost 20 MB. New traces and verdicts are read when SQLite says that something
+was committed. Values can change under any trace, so they are read anew, but for at most a twentieth of the time: the
+viewer shares the machine with the run. Surprise needs every token of every turn and comes in the background.
 """
 
 import threading
@@ -32,7 +32,11 @@ class Rows:
         self.database = database
         self.problems: list[str] = []
         self._rows: list[Row] = []
-        self._seen = -2
+        self._by_seq: dict[int, Row] = {}
+        self._facets: dict[str, set[str]] = {name: set() for name in (*_FACETS, "judges")}
+        self._version = -2
+        self._verdict_rowid = 0
+        self._values_version, self._values_after = -2, 0.0
         self._lock = threading.RLock()
         self._surprise_upto = 0
         self._surprise_thread: threading.Thread | None = None
@@ -42,24 +46,39 @@ class Rows:
         """All rows in the order of appending, as of now."""
         with self._lock:
             version = self.database.version()
-            if version != self._seen:
-                self._refresh()
-                self._seen = version
+            if version != self._version:
+                self._read_new()
+                self._version = version
+            if version != self._values_version and time.monotonic() >= self._values_after:
+                self._read_values()
+                self._values_version = version
             return self._rows
 
-    def _refresh(self) -> None:
+    def _read_new(self) -> None:
+        """Traces and verdicts: they are only ever added."""
         new, problems = self.database.rows_after(self._rows[-1].seq if self._rows else 0)
         self._rows = [*self._rows, *new]
+        self._by_seq.update((row.seq, row) for row in new)
         self.problems = problems or self.problems
-        verdicts, values, labels = (
-            self.database.verdicts(),
-            self.database.first_values(),
-            self.database.label_counts(),
-        )
+        verdicts, self._verdict_rowid = self.database.verdicts_after(self._verdict_rowid)
+        for seq, judge, reward in verdicts:
+            if seq in self._by_seq:
+                self._by_seq[seq].verdicts[judge] = reward
+        labels = self.database.label_counts()
         for row in self._rows:
-            row.verdicts = verdicts.get(row.seq, {})
-            row.first_value = values.get(row.seq)
             row.labels = labels.get(row.id, 0)
+        for name in _FACETS:
+            self._facets[name].update(_facet(row, name) for row in new)
+        self._facets["judges"].update(judge for _, judge, _ in verdicts if judge != ORACLE)
+
+    def _read_values(self) -> None:
+        """V(s_1) of every trace. Credit may be written to any of them at any time, so all are read anew."""
+        began = time.monotonic()
+        values = self.database.first_values()
+        for row in self._rows:
+            row.first_value = values.get(row.seq)
+        cost = time.monotonic() - began
+        self._values_after = time.monotonic() + (20 * cost if cost > 0.02 else 0.0)
 
     def close(self) -> None:
         """Stop the background work."""
@@ -70,7 +89,7 @@ class Rows:
     # Surprise
 
     def surprise_ready(self) -> float:
-        """Start computing surprise where that is needed; the fraction of traces that is done."""
+        """Go on computing surprise where there is something to do; the fraction of traces that is done."""
         rows = self.all()
         if not rows:
             return 1.0
@@ -110,18 +129,15 @@ class Rows:
         """
         rows = self.all()
         sort = query.get("sort", "newest")
-        ready = self.surprise_ready() if sort == "surprise" else self._surprise_upto / max(1, len(rows))
         kept = [row for row in rows if _matches(row, query)]
         kept.sort(key=_SORTS.get(sort, _SORTS["newest"]))
         offset, limit = _integer(query.get("offset"), 0), min(500, _integer(query.get("limit"), 100))
-        facets = {name: sorted({_facet(row, name) for row in rows} - {""}, key=_natural) for name in _FACETS}
-        facets["judges"] = sorted({judge for row in rows for judge in row.verdicts} - {ORACLE})
         return {
             "total": len(kept),
             "offset": offset,
             "rows": kept[offset : offset + limit],
-            "facets": {name: values[:200] for name, values in facets.items()},
-            "surprise_ready": min(1.0, ready),
+            "facets": {name: _natural(choices) for name, choices in self._facets.items()},
+            "surprise_ready": self.surprise_ready(),
         }
 
 
@@ -156,8 +172,10 @@ def _facet(row: Row, name: str) -> str:
     return "" if value is None else str(value)
 
 
-def _natural(text: str) -> tuple[bool, float, str]:
-    return (not text.isdigit(), float(text) if text.isdigit() else 0.0, text)
+def _natural(texts: set[str]) -> list[str]:
+    """Up to 200 choices, numbers in their order and before words."""
+    named = texts - {""}
+    return sorted(named, key=lambda text: (not text.isdigit(), float(text) if text.isdigit() else 0.0, text))[:200]
 
 
 def _integer(text: str | None, default: int) -> int:

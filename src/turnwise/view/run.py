@@ -139,10 +139,10 @@ class Run:
 
 
 def final_evaluation(rows: list[Row]) -> list[Row]:
-    """The traces of the last evaluation; of a run without evaluations, those of its last iteration, else all."""
+    """The traces of the last evaluation; in a run without evaluations (or iterations), of its last iteration (all)."""
     evaluations = [row for row in rows if row.phase == "eval"] or rows
-    iterations = [row.iteration for row in evaluations if row.iteration is not None]
-    return [row for row in evaluations if row.iteration == max(iterations)] if iterations else evaluations
+    last = max((row.iteration for row in evaluations if row.iteration is not None), default=None)
+    return [row for row in evaluations if row.iteration == last]
 
 
 def success_rate(rows: list[Row]) -> dict[str, Any] | None:

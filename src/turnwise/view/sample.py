@@ -67,6 +67,17 @@ def write_sample_run(
     return folder
 
 
+def long_trace(turns: int, seed: int = 0) -> Trace:
+    """A trace under the id "long-trace" whose screenshots are all different."""
+    rng = random.Random(seed)
+    pages = [_page(random.Random(10_000 + index)) for index in range(turns + 1)]
+    steps = [_turn(rng, index, turns, pages[index], "lamp", "red", True) for index in range(turns)]
+    task = Task("long-trace", "Find the red lamp, the long way round.", "browser", {"site": "shop"}, "test")
+    final = Observation(images=(pages[-1][0],), info=pages[-1][1])
+    verdicts = (Verdict(ORACLE, 1.0, "the cart holds the item"),)
+    return Trace("long-trace", task, tuple(steps), Outcome.SUCCESS, verdicts, "step-0", final=final)
+
+
 def _episode(rng: random.Random, number: int, iteration: int, iterations: int, turns: int, pages: list) -> Trace:
     site = rng.choice(SITES)
     thing, colour = rng.choice(_THINGS), rng.choice(_COLOURS)

@@ -34,6 +34,7 @@ from turnwise.view.runs import Runs
 from turnwise.view.security import Guard
 from turnwise.view.shape import row_json, to_json
 from turnwise.view.tasks import list_tasks
+from turnwise.view.thumbs import IMAGE_TYPES, thumbnail
 
 _STATIC = Path(__file__).parent / "static"
 _PAGE = """<!doctype html>
@@ -52,7 +53,6 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
-_IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _LABEL_BYTES = 64 * 1024
 
@@ -165,8 +165,8 @@ class _Pages:
         found = self._run(request).database.image(request.query_params.get("digest", ""))
         if found is None:
             raise HTTPException(404, "This image is missing or not readable.")
-        media_type, data = found
-        kind = media_type if media_type in _IMAGE_TYPES else "application/octet-stream"
+        media_type, data = thumbnail(*found) if request.query_params.get("small") else found
+        kind = media_type if media_type in IMAGE_TYPES else "application/octet-stream"
         return Response(data, media_type=kind, headers=_FOREVER)
 
     def tasks(self, request: Request) -> dict[str, Any]:

@@ -23,7 +23,7 @@ export function Filmstrip({ run, trace, current, select }: { run: string; trace:
           <li key={turn.index}>
             <button type="button" onClick={() => select(turn.index)} aria-current={turn.index === current ? "step" : undefined}
               aria-label={`Turn ${turn.index + 1}: ${describeCall(turn)}${failed ? ", error" : ""}, advantage ${signed(turn.advantage)}`}>
-              {pictures && (image ? <StoredImage run={run} digest={image} alt="" class="thumb" /> : <span class="thumb empty" />)}
+              {pictures && (image ? <StoredImage run={run} digest={image} alt="" small class="thumb" /> : <span class="thumb empty" />)}
               <span class="frame-line"><span class="frame-number">{turn.index + 1}</span> {describeCall(turn)}{failed && <span class="frame-error" aria-hidden="true"> !</span>}</span>
               <CreditBar advantage={turn.advantage} largest={largest} />
             </button>
@@ -33,7 +33,7 @@ export function Filmstrip({ run, trace, current, select }: { run: string; trace:
       {trace.final && (
         <li>
           <button type="button" onClick={() => select(trace.turns.length)} aria-current={current === trace.turns.length ? "step" : undefined}>
-            {pictures && (trace.final.images.length ? <StoredImage run={run} digest={trace.final.images[trace.final.images.length - 1]!} alt="" class="thumb" /> : <span class="thumb empty" />)}
+            {pictures && (trace.final.images.length ? <StoredImage run={run} digest={trace.final.images[trace.final.images.length - 1]!} alt="" small class="thumb" /> : <span class="thumb empty" />)}
             <span class="frame-line">after the end</span>
           </button>
         </li>

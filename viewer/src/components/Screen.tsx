@@ -24,20 +24,20 @@ export interface Element {
 }
 
 /** An image of the run by its digest; fetched when it comes into view. */
-export function StoredImage(props: { run: string; digest: string; alt: string; class?: string; onSize?: (size: Position) => void }) {
-  const { run, digest } = props;
+export function StoredImage(props: { run: string; digest: string; alt: string; small?: boolean; class?: string; onSize?: (size: Position) => void }) {
+  const { run, digest, small = false } = props;
   const source = useSource();
   const [ref, seen] = useSeen<HTMLSpanElement>();
   const [state, setState] = useState({ digest: "", url: "", error: "" });
   useEffect(() => {
     if (!seen) return;
     let current = true;
-    source.image(run, digest).then(
+    source.image(run, digest, small).then(
       (url) => current && setState({ digest, url, error: "" }),
       (error: Error) => current && setState({ digest, url: "", error: error.message }),
     );
     return () => { current = false; };
-  }, [run, digest, seen, source]);
+  }, [run, digest, small, seen, source]);
   const url = state.digest === digest ? state.url : "";
   if (state.error && state.digest === digest) return <span class="image-missing">{state.error}</span>;
   return (

@@ -19,8 +19,8 @@ export function TracesPage({ run, query }: LivePageProps) {
   const offset = Number(query.get("offset") ?? 0) || 0;
   const asked = { ...Object.fromEntries(query), limit: String(LIMIT) };
   const { data, error, reload } = useData(`traces ${run} ${query}`, run, (source) => source.traces(run, asked));
-  useEffect(() => { // surprise is computed when first asked for: ask again until it is there
-    if (!data || query.get("sort") !== "surprise" || data.surprise_ready >= 1) return;
+  useEffect(() => { // surprise is computed in the background: ask again until it is there
+    if (!data || data.surprise_ready >= 1) return;
     const timer = setTimeout(reload, 400);
     return () => clearTimeout(timer);
   }, [data]);

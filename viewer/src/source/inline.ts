@@ -6,7 +6,7 @@ interface Inlined {
   name: string;
   overview: Overview;
   traces: { [id: string]: TracePage };
-  images: { [digest: string]: string };
+  images: { [digest: string]: { whole: string; small: string } };
 }
 
 export function inlineSource(text: string): Source {
@@ -22,10 +22,10 @@ export function inlineSource(text: string): Source {
       if (!trace) throw new Error(`Trace ${id} is not in this report.`);
       return trace;
     },
-    image: async (_, digest) => {
-      const url = Object.hasOwn(data.images, digest) ? data.images[digest] : undefined;
-      if (!url) throw new Error("This image is not in the report.");
-      return url;
+    image: async (_, digest, small) => {
+      const image = Object.hasOwn(data.images, digest) ? data.images[digest] : undefined;
+      if (!image) throw new Error("This image is not in the report.");
+      return small ? image.small : image.whole;
     },
     runs: none,
     tasks: none,

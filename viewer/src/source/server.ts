@@ -37,8 +37,8 @@ export function serverSource(token: string): Source {
     return (await call(`/api/${path}${search ? "?" + search : ""}`)).json() as Promise<T>;
   }
 
-  const images = imageCache(async (run, digest) => {
-    const answer = await call(`/api/image?${new URLSearchParams({ run, digest })}`);
+  const images = imageCache(async (run, digest, small) => {
+    const answer = await call(`/api/image?${new URLSearchParams({ run, digest, ...(small && { small: "yes" }) })}`);
     return URL.createObjectURL(await answer.blob());
   });
   const pulse = startPulse(() => get<{ [run: string]: string }>("pulse"));
@@ -64,11 +64,11 @@ export function serverSource(token: string): Source {
 }
 
 /** Keeps the last images as object URLs, so that going back and forth costs nothing; older ones are given back. */
-function imageCache(load: (run: string, digest: string) => Promise<string>, limit = 200) {
+function imageCache(load: (run: string, digest: string, small: boolean) => Promise<string>, limit = 150) {
   const kept = new Map<string, Promise<string>>();
-  return (run: string, digest: string): Promise<string> => {
-    const key = `${digest} ${run}`;
-    const found = kept.get(key) ?? load(run, digest);
+  return (run: string, digest: string, small: boolean): Promise<string> => {
+    const key = `${digest} ${small} ${run}`;
+    const found = kept.get(key) ?? load(run, digest, small);
     kept.delete(key);
     kept.set(key, found);
     found.catch(() => kept.delete(key));

@@ -13,8 +13,8 @@ export interface Source {
   overview(run: string): Promise<Overview>;
   traces(run: string, query: { [key: string]: string }): Promise<TraceList>;
   trace(run: string, id: string): Promise<TracePage>;
-  /** A URL that an <img> can show. */
-  image(run: string, digest: string): Promise<string>;
+  /** A URL that an <img> can show; `small` gives a copy of at most 256 pixels. */
+  image(run: string, digest: string, small: boolean): Promise<string>;
   runs(): Promise<RunsPage>;
   tasks(run: string, query: { [key: string]: string }): Promise<TaskList>;
   compare(runs: string[], query: { [key: string]: string }): Promise<Comparison>;
