@@ -184,7 +184,7 @@ def decode(trials: Trials, targets: str, settings: CueSettings) -> CueResult:
     rng, shuffled = np.random.default_rng(settings.seed), []
     for _ in range(settings.permutations):
         labels = trials.labels.copy()
-        for run in set(trials.runs.tolist()):
+        for run in sorted(set(trials.runs.tolist())):
             inside = np.flatnonzero(trials.runs == run)
             labels[inside] = labels[rng.permutation(inside)]
         shuffled.append(leave_one_run_out(Trials(trials.features, labels, trials.runs)).mean())

@@ -1,0 +1,169 @@
+"""The recipe: the smoke preset whole, resumed after a kill, the paper's path in small, and the claims made of runs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from turnwise.eeg import files, study
+from turnwise.eeg.files import FileName
+from turnwise.eeg.fit import FitSettings, Point
+from turnwise.eeg.record import match_ratio, study_claims, transfer_claims
+from turnwise.errors import UserError
+from turnwise.recipes.config import from_json, to_json
+from turnwise.recipes.eeg_mae import Config, Masking, main
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_smoke_preset_resumes_where_it_was_killed_and_reports(here, monkeypatch):
+    config = replace(Config.preset("smoke"), fractions=(1.0,))
+    monkeypatch.setattr(study.Study, "probe", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        main(config)
+    assert json.loads((here / "runs/eeg_mae-smoke/report.json").read_text())["status"] == "stopped"
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(study.Study, "pretrain", lambda self: pytest.fail("pretraining was done already"))
+    page = main(config)
+    report = json.loads((here / "runs/eeg_mae-smoke/report.json").read_text())
+    assert report["status"] == "done"
+    assert {"naive", "ridge", "scratch-100", "mae-100"} <= {row["name"] for row in report["summary"]}
+    for name in ("scratch-100", "mae-100", "baseline-PyramidalCNN"):
+        assert set(report["stages"][name]["test"]) == {"euclidean_px", "euclidean_mm", "rmse_px", "rmse_mm"}
+    assert report["stages"]["paper-mode"]["interpolation_loss"] < 0.1  # single hidden values are no riddle
+    html = page.read_text()
+    assert html.count("data:image/") >= 5
+    assert "http://" not in html.replace("http://www.w3.org", "")
+    assert (here / "runs/eeg_mae-smoke/model/card.json").exists()
+    assert not (here / "results").exists()  # only the laptop preset records claims
+
+
+@pytest.mark.parametrize("task", ["LR", "Direction"])
+def test_a_real_file_of_another_task_is_trained_on_in_paper_mode(here, task):
+    """The paper's settings with tiny sizes on files shaped like the originals, 2 x 2 with image weights included."""
+    from transformers import ViTConfig, ViTModel
+
+    name = FileName(task, files.DATASETS[task][0])
+    rng = np.random.default_rng(0)
+    labels = rng.uniform(0, 1, (12, 1 + len(files.LABELS[task]))).round()
+    labels[:, 0] = np.repeat([1, 2, 3, 4], 3)
+    files.write(here / str(name), [(rng.normal(0, 10, (12, 500, 129)), labels)])
+    ViTModel(
+        ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32,
+                  patch_size=16, num_channels=1),
+        add_pooling_layer=False,
+    ).save_pretrained(here / "vit")  # fmt: skip
+    small, paper = Config.preset("smoke"), Config.preset("paper")
+    steps = {"steps": 2, "batch": 6, "evaluate_every": 1}
+    config = replace(
+        paper, name="p", data=str(here / str(name)), task=task, dataset=name.dataset, device="cpu", real=False,
+        model=replace(small.model, pool="cls"), masking=replace(paper.masking, decoder_heads=2), baselines=(),
+        pretrain=replace(paper.pretrain, **steps), finetune=replace(paper.finetune, **steps),
+        image_weights=str(here / "vit"),
+    )  # fmt: skip
+    main(config)
+    stages = json.loads((here / "runs/p/report.json").read_text())["stages"]
+    assert {"scratch-100", "mae-100", "image-100", "image_mae-100"} <= set(stages)
+    assert np.isfinite(list(stages["image_mae-100"]["test"].values())).all()
+
+
+def test_the_paper_preset_is_the_released_settings():
+    config = Config.preset("paper")
+    assert config.masking == Masking("paper", 0.5, 512, 2, 8, "channel")
+    assert (config.model.width, config.model.depth, config.model.head, config.model.pool) == (768, 12, 1000, "cls")
+    for fit, epochs, stairs in ((config.pretrain, 30, 10), (config.finetune, 20, 6)):
+        assert (fit.learning_rate, fit.schedule, fit.stair_epochs, fit.batch) == (1e-4, "stairs", stairs, 64)
+        assert fit.steps // fit.evaluate_every == epochs
+        assert not fit.shuffle
+        assert not fit.keep_best
+        assert fit.weight_decay == 0
+
+
+@pytest.mark.parametrize("preset", ["smoke", "laptop", "paper"])
+def test_settings_survive_json(preset):
+    config = Config.preset(preset)
+    assert from_json(Config, json.loads(json.dumps(to_json("eeg_mae", config)))) == config
+
+
+def test_settings_that_cannot_be_are_refused(here):
+    smoke = Config.preset("smoke")
+    for wrong, says in (
+        (replace(smoke, baselines=("VGG",)), "VGG"),
+        (replace(smoke, fractions=(0.1,)), "1.0 must be among them"),
+        (replace(smoke, dataset="antisaccade"), "--dataset dots"),
+        (replace(smoke, data="nowhere"), "no such file"),
+        (replace(smoke, participants=2), "at least three"),
+    ):
+        with pytest.raises(UserError, match=says):
+            main(replace(wrong, name=f"wrong-{says[:3]}"))
+    with pytest.raises(UserError, match="Presets"):
+        Config.preset("huge")
+
+
+def _stages(scratch, mae, low):
+    def stage(errors, mm):
+        curve = [Point(10 * (i + 1), 1.0, 1.0 * (i + 1), 1.0, 0.0, e) for i, e in enumerate(errors)]
+        test = {"euclidean_px": 2 * mm, "euclidean_mm": mm, "rmse_px": mm, "rmse_mm": mm / 2}
+        row = {"best_step": 0, "best_error": min(errors), "seconds": 1.0, "test": test}
+        return row | {"curve": [{s: getattr(p, s) for s in p.__slots__} for p in curve]}
+
+    scores = {"euclidean_mm": 100.0, "rmse_mm": 80.0}
+    return {
+        "linear": {"naive": scores, "ridge": scores},
+        "probe": {"scratch": scores, "mae": scores},
+        "pretrain": {"seconds": 60.0},
+        "scratch-100": stage(scratch, 60.0),
+        "mae-100": stage(mae, 50.0),
+        "scratch-10": stage(scratch, 100.0),
+        "mae-10": stage(mae, low),
+    }
+
+
+def test_claims_are_means_over_seeds_and_a_claim_that_fails_is_recorded_as_failing():
+    good = _stages([100, 90, 80, 70], [75, 69, 60, 60], 80.0)
+    never = _stages([100, 90, 80, 70], [95, 94, 93, 92], 110.0)
+    assert match_ratio(good) == (0.5, True)
+    assert match_ratio(never) == (1.0, False)
+    claims = {claim.id: claim for claim in study_claims([good, never], (0, 1))}
+    assert claims["time_to_match_ratio"].value == 0.75
+    assert claims["time_to_match_ratio"].holds is False
+    assert "1 seed(s) never reached it" in claims["time_to_match_ratio"].note
+    assert claims["error_at_half_time_ratio"].value == pytest.approx((69 / 70 + 94 / 70) / 2)
+    assert claims["low_label_error_reduction_pct"].value == pytest.approx((20 - 10) / 2)
+    assert claims["low_label_error_reduction_pct"].ci95 == pytest.approx((-10, 20))
+    assert claims["error_mm_mae_100"].note == "RMSE 25.0 mm"
+
+
+def test_real_claims_pool_the_trials_of_all_seeds():
+    row = {"real": {"cue": {"scratch": {"R03": [10, 15], "R04": [12, 15]}}, "proxy_r2_scratch": 0.5}}
+    claims = {claim.id: claim for claim in transfer_claims([row, row], (0, 1))}
+    assert claims["real_cue_accuracy_scratch"].value == pytest.approx(44 / 60)
+    assert claims["real_proxy_r2_scratch"].value == 0.5
+    assert transfer_claims([{}], (0,)) == []
+
+
+def test_a_folder_of_raw_recordings_is_prepared_once(here, monkeypatch):
+    made = []
+
+    def parts(folder, name):
+        made.append(folder)
+        for person in (1, 2, 3):
+            yield np.zeros((2, 500, 129)), np.full((2, 3), float(person))
+
+    monkeypatch.setattr(study.prepare, "participants", parts)
+    (here / "raw").mkdir()
+    config = replace(Config.preset("smoke"), data=str(here / "raw"))
+    for _ in range(2):
+        assert study.open_data(config, Path(here / "run")).labels.shape == (6, 3)
+    assert len(made) == 1
+
+
+def test_fit_settings_are_plain_values():
+    assert FitSettings().rate(0, 10) == pytest.approx(1e-3 / 20)
