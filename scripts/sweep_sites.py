@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--wander", type=float, default=0.0)
     parser.add_argument("--horizon", type=int, default=30)
+    parser.add_argument("--viewport", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--show", type=int, default=0, help="print this many failures or detours")
     parser.add_argument("--save", type=Path, help="write one JSON line an episode")
@@ -42,7 +43,7 @@ async def sweep(options: argparse.Namespace) -> None:
     tasks = generate(options.sites, options.split, options.count, options.seed, options.templates)
     policy = Demonstrator(tasks, options.noise, options.wander, options.seed)
     episodes = [Episode(task.id, task, options.seed) for task in tasks]
-    async with BrowserEnvironment(LocalSites(), options.workers) as environment:
+    async with BrowserEnvironment(LocalSites(viewport=options.viewport), options.workers) as environment:
         traces = await collect(environment, policy, episodes, Limits(options.horizon), workers=options.workers)
     report(traces)
     odd = [trace for trace in traces if not trace.reward() or (not options.noise and len(trace.turns) != needed(trace))]

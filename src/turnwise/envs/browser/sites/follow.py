@@ -243,9 +243,11 @@ class Follower:
         return scroll("up", f"look for {name}")
 
     def _uncover(self, view: View, label: str) -> Move:
-        fold = next((e for e in view.elements if e["tag"] == "button" and e["text"].removesuffix(" ▾") in FOLDS), None)
-        if fold is not None:
-            return click(fold, f"open {fold['text']} for {label}")
+        """Open a closed table of details, or look further down."""
+        for element, after in zip(view.elements, [*view.elements[1:], None], strict=True):
+            closed = after is None or after["tag"] != "td"
+            if element["tag"] == "button" and element["text"] in FOLDS and closed:
+                return click(element, f"open {element['text']} for {label}")
         return self._look_for(view, label)
 
     def _fill(self, view: View, stage: Stage) -> Move:

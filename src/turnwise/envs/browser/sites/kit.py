@@ -140,12 +140,14 @@ class Guest(Generic[W, S]):
     """One visitor of one world.
 
     Attributes:
+        site: the name of the site that they visit.
         world: shared and never changed.
         state: this guest's own.
         viewing: the key of the page that was served last, such as "product:Amberfall Kettle".
         views: how many pages were served.
     """
 
+    site: str
     world: W
     state: S
     viewing: str = ""

@@ -41,13 +41,13 @@ class LocalSites:
     Args:
         port: 0 takes any free port.
         address: the loopback address to listen on.
+        viewport: (width, height) in CSS pixels instead of 1024x768; the pages also fit a phone.
     """
 
-    viewport: tuple[int, int] | None = None
-
-    def __init__(self, port: int = 0, address: str = "127.0.0.1") -> None:
+    def __init__(self, port: int = 0, address: str = "127.0.0.1", viewport: tuple[int, int] | None = None) -> None:
         self.port = port
         self.address = address
+        self.viewport = viewport
         self.guests: dict[str, Guest] = {}
         self._app = App(self.guests)
         self._server: Any = None
@@ -106,7 +106,7 @@ class LocalSites:
         except (TypeError, ValueError) as error:
             raise UserError(f'task {task.id}: "world" {world!r} or "setup" does not fit ({error}).') from error
         token = secrets.token_urlsafe(18)
-        self.guests[token] = Guest(content, state)
+        self.guests[token] = Guest(site.name, content, state)
         return SiteVisit(self, task, site.name, token, path)
 
 
@@ -224,7 +224,7 @@ class App:
         if scope["path"] == "/site.js":
             return Response(self.script, media_type="text/javascript", headers=_CACHED)
         guest = self.guests.get(_cookie(headers.get(b"cookie", b"")))
-        if guest is None:
+        if guest is None or guest.site != site:
             return PlainTextResponse("This page belongs to an episode, and no episode knows this browser.", 403)
         scope["guest"] = guest
         return self.routers[site]

@@ -61,7 +61,8 @@ def split_of_world(seed: int) -> str:
     raise ValueError(f"world seed {seed} is outside 0..{max(seeds.stop for seeds in WORLDS.values()) - 1}")
 
 
-def only(words: str, split: str) -> list[str]:
+@lru_cache(maxsize=256)
+def only(words: str, split: str) -> tuple[str, ...]:
     """Those words of a text that belong to the split: 65 % train, 15 % validation, 20 % test, by rank of a hash.
 
     The rank within the list, rather than the hash alone, gives every split its share of a short list too. The held-out
@@ -71,14 +72,14 @@ def only(words: str, split: str) -> list[str]:
     first, second = round(0.65 * len(ranked)), round(0.8 * len(ranked))
     bounds = {"train": (0, first), "validation": (first, second)}
     low, high = bounds.get(split, (second, len(ranked)))
-    return sorted(ranked[low:high])
+    return tuple(sorted(ranked[low:high]))
 
 
 @lru_cache(maxsize=8)
 def composed(split: str) -> tuple[str, ...]:
     """The composed words of a split, such as "Amberfall"."""
     words = [(head + tail).capitalize() for head in _HEADS.split() for tail in _TAILS.split() if head != tail]
-    return tuple(only(" ".join(words), split))
+    return only(" ".join(words), split)
 
 
 class Namer:
@@ -87,13 +88,15 @@ class Namer:
     def __init__(self, split: str, rng: random.Random) -> None:
         self.split = split
         self.rng = rng
-        self._words = list(composed(split))
-        rng.shuffle(self._words)
+        self._used: set[str] = set()
         self._given = only(_GIVEN, split)
 
     def word(self) -> str:
         """A composed word that this world has not used yet."""
-        return self._words.pop()
+        while (word := self.rng.choice(composed(self.split))) in self._used:
+            pass
+        self._used.add(word)
+        return word
 
     def person(self) -> str:
         """A full name, such as "Mira Cedarwick"."""
