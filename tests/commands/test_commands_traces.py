@@ -155,6 +155,8 @@ def test_a_bad_import_makes_no_run(run, capsys, tmp_path):
         (["ls", "first", "--limit", "-1"], "--limit -1"),
         (["export", "first", "no/folder/x.jsonl"], "could not write"),
         (["export", "absent", "x.jsonl"], "there is no run of this name"),
+        (["import", "-", "first"], "a file is needed"),
+        (["import", ".", "first"], "a file is needed"),
         (["migrate", "absent"], "there is no run of this name"),
         (["ls", "text.db"], "file is not a database"),
     ],

@@ -58,6 +58,10 @@ def import_messages(path: Path, database: Path) -> int:
     Raises:
         UserError: if a row is malformed (with its line number) or its id is there already; nothing is then stored.
     """
+    if str(path) == "-" or (path.exists() and not path.is_file()):
+        raise UserError(
+            f"{path}: a file is needed that can be read twice, to check all of it before anything is stored."
+        )
     seen: set[str] = set()
     if database.exists():
         with Store(database, read_only=True) as store:
