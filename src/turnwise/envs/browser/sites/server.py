@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 COOKIE = "guest"
+Headers = Mapping[bytes, bytes]
 _CACHED = {"Cache-Control": "max-age=86400"}
 
 
@@ -63,7 +64,7 @@ class LocalSites:
         """
         import uvicorn
 
-        listener = _listen(self.address, self.port)
+        listener = listen(self.address, self.port)
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(self._app, log_level="error", access_log=False, lifespan="off", timeout_keep_alive=60)
         self._server = server = uvicorn.Server(config)
@@ -122,7 +123,12 @@ def site_of(task: Task) -> Site:
     return SITES[name]
 
 
-def _listen(address: str, port: int) -> socket.socket:
+def listen(address: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        UserError: if the port is taken or cannot be used.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -212,27 +218,30 @@ class App:
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1").split(":")[0]
-        site = host.removesuffix(".localhost")
-        await self._answer(site, headers, scope)(scope, receive, send)
+        await self._answer(site_name(headers), headers, scope)(scope, receive, send)
 
-    def _answer(self, site: str, headers: Mapping[bytes, bytes], scope: Scope) -> ASGIApp:
+    def _answer(self, site: str, headers: Headers, scope: Scope) -> ASGIApp:
         if site not in self.routers:
             return PlainTextResponse("No such site.", 404)
         if scope["path"] == "/style.css":
             return Response(self.styles[site], media_type="text/css", headers=_CACHED)
         if scope["path"] == "/site.js":
             return Response(self.script, media_type="text/javascript", headers=_CACHED)
-        guest = self.guests.get(_cookie(headers.get(b"cookie", b"")))
+        guest = self.guests.get(token_of(headers))
         if guest is None or guest.site != site:
             return PlainTextResponse("This page belongs to an episode, and no episode knows this browser.", 403)
         scope["guest"] = guest
         return self.routers[site]
 
 
-def _cookie(header: bytes) -> str:
-    """The guest's token in a Cookie header, or ""."""
-    for part in header.decode("latin-1").split(";"):
+def site_name(headers: Headers) -> str:
+    """The site of a request, by its host; it may be one that does not exist."""
+    return headers.get(b"host", b"").decode("latin-1").split(":")[0].removesuffix(".localhost")
+
+
+def token_of(headers: Headers) -> str:
+    """The guest's token in the Cookie header, or ""."""
+    for part in headers.get(b"cookie", b"").decode("latin-1").split(";"):
         name, _, value = part.strip().partition("=")
         if name == COOKIE:
             return value

@@ -1,5 +1,6 @@
 """What a documentation holds, and what a visitor of it has done."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,6 +93,9 @@ def build(seed: int) -> DocsWorld:
     order = rng.sample(range(len(titles)), len(titles))
     successor = {ids[one]: ids[after] for one, after in zip(order[::2], order[1::2], strict=True)}
     successor |= {ids[one]: ids[after] for one, after in zip(order[1:14:2], order[2:15:2], strict=True)}
+    kin: dict[str, set[int]] = defaultdict(set)  # by first word
+    for number, (title, _) in zip(ids, titles, strict=True):
+        kin[title.split()[0]].add(number)
     articles = []
     for number, (title, section) in enumerate(titles):
         facts = {
@@ -102,8 +106,6 @@ def build(seed: int) -> DocsWorld:
         }
         chosen = rng.sample(OPTIONS, 4)
         values = {option: rng.sample(range(1, 999), len(versions)) for option in chosen}
-        kin = [other for k, (name, _) in enumerate(titles) for other in [ids[k]]
-               if name.split()[0] == title.split()[0] and name != title]  # fmt: skip
         articles.append(
             Article(
                 id=ids[number],
@@ -116,7 +118,7 @@ def build(seed: int) -> DocsWorld:
                     version: {option: str(values[option][k]) for option in chosen} for k, version in enumerate(versions)
                 },
                 successor=successor.get(ids[number]),
-                related=tuple(kin),
+                related=tuple(kin[title.split()[0]] - {ids[number]}),
             )
         )
     sections = tuple(rng.sample(sorted(NOUNS), len(NOUNS)))
