@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from turnwise.agents.copy_llama import new_copy_llama
 from turnwise.errors import UserError
@@ -119,13 +120,12 @@ def test_another_model_is_refused_and_left_as_it_was(tmp_path):
 
 
 def test_another_type_of_model_is_refused(tmp_path):
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     path = checkpoint.save(tmp_path, 1, model())
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = AutoConfig.for_model("llama", vocab_size=50, num_attention_heads=2, **sizes)
+    llama = AutoModelForCausalLM.from_config(config)
     with pytest.raises(UserError, match="model type 'copy_llama' does not fit a model of type 'llama'"):
-        config = LlamaConfig(vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1)
-        config.num_attention_heads = config.num_key_value_heads = 2
-        checkpoint.load(path, LlamaForCausalLM(config))
+        checkpoint.load(path, llama)
 
 
 def test_weights_only_cannot_resume(tmp_path):

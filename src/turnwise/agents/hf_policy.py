@@ -165,7 +165,8 @@ class HFPolicy:
         ]
         text = apply_template(templated, exchange, pictures=self.processor is not None, cue=False)
         after = self.tokenizer(text.rpartition("turnwise")[2], add_special_tokens=False).input_ids
-        special = set(self.tokenizer.all_special_ids) | set(ends)
+        added = self.tokenizer.added_tokens_decoder.items()
+        special = {token for token, entry in added if entry.special} | set(ends)
         return next((token for token in after if token in special), eos if eos is not None else ends[0])
 
 
