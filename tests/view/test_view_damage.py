@@ -5,6 +5,7 @@ import os
 import sqlite3
 
 import pytest
+from view_site import edit
 
 from turnwise.errors import UserError
 from turnwise.trace.store import Store
@@ -18,13 +19,6 @@ from turnwise.view.sample import write_sample_run
 @pytest.fixture
 def folder(tmp_path):
     return write_sample_run(tmp_path / "run", traces=30, turns=4, iterations=2, distinct=3)
-
-
-def edit(folder, statement: str, *values) -> None:
-    db = sqlite3.connect(folder / "run.db")
-    db.execute(statement, values)
-    db.commit()
-    db.close()
 
 
 def test_a_half_written_last_line_is_a_writer_at_work_and_a_bad_line_is_damage(folder):

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from view_site import serving, until
+from view_site import edit, serving, until
 
 from turnwise.trace.store import Store
 from turnwise.trace.types import ORACLE, Action, Observation, Outcome, Task, Thread, Trace, Turn, Verdict
@@ -200,9 +200,8 @@ def test_threads_are_drawn_as_lanes_in_sequential_tokens(page, tmp_path):
 def test_a_damaged_run_shows_what_is_readable_and_says_what_is_not(chromium, tmp_path):
     folder = write_sample_run(tmp_path / "hurt", traces=4, turns=2, iterations=1, distinct=1)
     (folder / "config.json").write_text('{"recipe": ')
-    with Store(folder / "run.db") as store:
-        store._db.execute("UPDATE turns SET body = '{' WHERE trace_seq = 1 AND position = 0")
-        store._db.execute("DELETE FROM images")
+    edit(folder, "UPDATE turns SET body = '{' WHERE trace_seq = 1 AND position = 0")
+    edit(folder, "DELETE FROM images")
     (tmp_path / "gone").mkdir()
     (tmp_path / "gone" / "run.db").write_bytes(b"no database at all" * 100)
     with serving(tmp_path) as own, chromium.new_context() as context:

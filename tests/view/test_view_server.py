@@ -5,7 +5,7 @@ import json
 
 import pytest
 from starlette.testclient import TestClient
-from view_site import TOKEN, serving
+from view_site import TOKEN, edit, serving
 
 from turnwise.trace.store import Store
 from turnwise.trace.types import Label
@@ -115,7 +115,7 @@ def test_an_image_is_served_as_an_image_for_ever_and_anything_else_as_bytes(clie
     assert "no-store" in client.get("/api/runs").headers["Cache-Control"]
     with Store(root / "run" / "run.db") as store:
         assert answer.content == store.image(digest).data
-        store._db.execute("INSERT INTO images VALUES ('page', 'text/html', ?)", (b"<script>1</script>",))
+    edit(root / "run", "INSERT INTO images VALUES ('page', 'text/html', ?)", b"<script>1</script>")
     assert client.get("/api/image?run=run&digest=page").headers["Content-Type"] == "application/octet-stream"
 
 

@@ -1,6 +1,7 @@
 """A running viewer for the tests of the pages and of the server."""
 
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -48,6 +49,14 @@ def serving(root: Path, results: Path | None = None) -> Iterator[Site]:
         server.should_exit = True
         thread.join(timeout=10)
         listener.close()
+
+
+def edit(folder: Path, statement: str, *values: object) -> None:
+    """Change a run's database behind the store's back."""
+    db = sqlite3.connect(folder / "run.db")
+    db.execute(statement, values)
+    db.commit()
+    db.close()
 
 
 def until(page, expression: str, seconds: float = 15.0) -> None:

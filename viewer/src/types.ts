@@ -56,6 +56,8 @@ export interface Series {
   points: Point[];
   /** Set where curves of several runs are drawn together. */
   label?: string;
+  /** The curves behind a mean over seeds. */
+  members?: Point[][];
 }
 
 export interface Overview {

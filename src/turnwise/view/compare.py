@@ -111,9 +111,11 @@ def _series(groups: Mapping[str, list[Run]]) -> list[dict[str, Any]]:
             for curve in curves(run.folder().metrics):
                 by_metric.setdefault((curve["metric"], curve["phase"]), []).append(curve["points"])
         for (metric, phase), curves_of_seeds in by_metric.items():
-            points = curves_of_seeds[0] if len(members) == 1 else mean_over_seeds(curves_of_seeds)
-            name = f"{label} ({phase})" if phase else label
-            series.append({"metric": metric, "phase": phase, "label": name, "points": points})
+            curve = {"metric": metric, "phase": phase, "label": f"{label} ({phase})" if phase else label}
+            if len(members) == 1:
+                series.append({**curve, "points": curves_of_seeds[0]})
+            else:
+                series.append({**curve, "points": mean_over_seeds(curves_of_seeds), "members": curves_of_seeds})
     return sorted(series, key=lambda curve: not curve["metric"].startswith("success"))
 
 

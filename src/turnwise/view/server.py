@@ -31,7 +31,7 @@ from turnwise.view.judging import judge_scores
 from turnwise.view.rows import disagrees
 from turnwise.view.run import Run
 from turnwise.view.runs import Runs
-from turnwise.view.security import Guard
+from turnwise.view.security import HEADERS, Guard
 from turnwise.view.shape import row_json, to_json
 from turnwise.view.tasks import list_tasks
 from turnwise.view.thumbs import IMAGE_TYPES, thumbnail
@@ -121,7 +121,8 @@ def _refusal(_: Request, error: Exception) -> Response:
 
 def _failure(_: Request, error: Exception) -> Response:
     text = f"The viewer failed on this ({type(error).__name__}); the terminal says more."
-    return Response(to_json({"error": text}), status_code=500, media_type="application/json")
+    # Starlette answers with this outside of all middleware, so the headers are put on here.
+    return Response(to_json({"error": text}), status_code=500, media_type="application/json", headers=HEADERS)
 
 
 class _Pages:

@@ -10,14 +10,13 @@ interface Props {
   title: string;
   curves: Series[];
   height?: number;
-  /** Draw these curves thin and without a band: seeds behind their mean. */
-  faint?: Series[];
 }
 
-export function Chart({ title, curves, faint = [], height = 190 }: Props) {
+export function Chart({ title, curves, height = 190 }: Props) {
   const [ref, width] = useWidth<HTMLDivElement>();
   const [hover, setHover] = useState<number | null>(null);
-  const all = [...curves, ...faint].flatMap((curve) => curve.points);
+  const all = curves.flatMap((curve) => [...curve.points, ...(curve.members ?? []).flat()]);
+  if (!all.length) return null;
   const axis = xAxis(all);
   const xs = all.map((point) => xOf(point, axis));
   const isFraction = all.every((point) => point.value >= 0 && point.value <= 1) && /success|rate|accuracy/.test(title);
@@ -52,11 +51,11 @@ export function Chart({ title, curves, faint = [], height = 190 }: Props) {
           <text key={tick} class="tick" x={xScale(tick)} y={height - 12} text-anchor="middle">{number(tick)}</text>
         ))}
         <text class="tick axis" x={width - PAD.right} y={height - 1} text-anchor="end">{axis}</text>
-        {faint.map((curve, index) => <Line key={`faint-${index}`} {...{ curve, axis, xScale, yScale }} thin colour={0} />)}
         {curves.map((curve, index) => (
           <g key={index}>
-            <Band {...{ curve, axis, xScale, yScale }} colour={index} />
-            <Line {...{ curve, axis, xScale, yScale }} colour={index} />
+            <Band {...{ points: curve.points, axis, xScale, yScale }} colour={index} />
+            {curve.members?.map((points, seed) => <Line key={seed} {...{ points, axis, xScale, yScale }} colour={index} thin />)}
+            <Line {...{ points: curve.points, axis, xScale, yScale }} colour={index} />
           </g>
         ))}
         {nearest !== null && (
@@ -85,23 +84,23 @@ function Legend({ curves }: { curves: Series[] }) {
 
 type Scale = (value: number) => number;
 type Axis = "iteration" | "step" | "seconds";
-interface Drawn { curve: Series; axis: Axis; xScale: Scale; yScale: Scale; colour: number }
+interface Drawn { points: Point[]; axis: Axis; xScale: Scale; yScale: Scale; colour: number }
 
-function Line({ curve, axis, xScale, yScale, colour, thin }: Drawn & { thin?: boolean }) {
-  const at = curve.points.map((point) => `${xScale(xOf(point, axis)).toFixed(1)},${yScale(point.value).toFixed(1)}`);
-  const dots = curve.points.length <= 40 && !thin;
+function Line({ points, axis, xScale, yScale, colour, thin }: Drawn & { thin?: boolean }) {
+  const at = points.map((point) => `${xScale(xOf(point, axis)).toFixed(1)},${yScale(point.value).toFixed(1)}`);
+  const dots = points.length <= 40 && !thin;
   return (
     <g class={`curve colour-${colour % 6} ${thin ? "thin" : ""}`}>
       <polyline points={at.join(" ")} />
-      {dots && curve.points.map((point, index) => (
+      {dots && points.map((point, index) => (
         <circle key={index} cx={xScale(xOf(point, axis))} cy={yScale(point.value)} r="2.5" />
       ))}
     </g>
   );
 }
 
-function Band({ curve, axis, xScale, yScale, colour }: Drawn) {
-  const points = curve.points.filter((point) => point.low !== null && point.high !== null);
+function Band({ points: all, axis, xScale, yScale, colour }: Drawn) {
+  const points = all.filter((point) => point.low !== null && point.high !== null);
   if (!points.length) return null;
   if (points.length === 1) {
     const x = xScale(xOf(points[0]!, axis));

@@ -13,7 +13,7 @@ export function ResultsPage() {
   return (
     <div class="results-page">
       <h1>Results</h1>
-      <p class="quiet">{claims.length} figures; {judged.filter((claim) => claim.holds).length} of {judged.length} goals hold.</p>
+      <p class="quiet">{claims.length} figures; {judged.filter((claim) => claim.holds).length} of {judged.length} goals hold. Drawn: <span aria-hidden="true">●</span> ours with its interval, <span aria-hidden="true">│</span> the goal, <span aria-hidden="true">◆</span> the paper.</p>
       {data.files.map((file) => (
         <section key={file.name}>
           <h2>{words(file.name)}</h2>
@@ -50,7 +50,7 @@ function ClaimsTable({ claims, name }: { claims: Claim[]; name: string }) {
           </tbody>
         </table>
       </div>
-      {first && <p class="quiet made-by"><code>{first.command}</code> · {first.machine} · {first.commit} · {first.date}</p>}
+      {first && <p class="quiet made-by"><code>{first.command}</code> {[first.machine, first.commit, first.date].filter(Boolean).join(" · ")}</p>}
     </>
   );
 }

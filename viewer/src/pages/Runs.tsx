@@ -35,8 +35,8 @@ export function RunsTable({ runs, chosen, toggle }: { runs: RunRow[]; chosen?: s
         <thead>
           <tr>
             {toggle && <th scope="col"><span class="sr-only">compare</span></th>}
-            <th scope="col">run</th><th scope="col">status</th><th scope="col">recipe</th><th scope="col" class="right">seed</th>
-            <th scope="col" class="right">iteration</th><th scope="col">success (95 %)</th><th scope="col" class="right">traces</th>
+            <th scope="col">run</th><th scope="col">status</th><th scope="col">success (95 %)</th><th scope="col">recipe</th><th scope="col" class="right">seed</th>
+            <th scope="col" class="right">iteration</th><th scope="col" class="right">traces</th>
             <th scope="col" class="right">infra errors</th><th scope="col" class="right">steps/s</th><th scope="col" class="right">time left</th><th scope="col" class="right">changed</th>
           </tr>
         </thead>
@@ -46,10 +46,10 @@ export function RunsTable({ runs, chosen, toggle }: { runs: RunRow[]; chosen?: s
               {toggle && <td><input type="checkbox" aria-label={`Compare ${run.name}`} checked={chosen?.includes(run.name)} onChange={() => toggle(run.name)} /></td>}
               <td><a href={href(["run", run.name])}>{run.name}</a>{run.problems.length > 0 && <span class="chip warn" title={run.problems.join("\n")}>partly unreadable</span>}</td>
               <td><span class={`status status-${run.status === "running" ? "running" : "other"}`}>{run.status}</span></td>
+              <td><RateCell rate={run.success} /></td>
               <td>{run.recipe}{run.preset && <span class="quiet"> {run.preset}</span>}</td>
               <td class="right">{run.seed ?? "–"}</td>
               <td class="right">{run.iteration === null ? "–" : run.iteration}{run.iterations !== null && <span class="quiet"> of {run.iterations}</span>}</td>
-              <td><RateCell rate={run.success} /></td>
               <td class="right">{count(run.traces)}</td>
               <td class="right">{count(run.infra_errors)}</td>
               <td class="right">{number(run.steps_per_s, 1)}</td>
