@@ -108,7 +108,8 @@ class Follower:
         self.plan = plan
         self.slips = slips or Slips()
         self.stage = 0
-        self.memory: dict[str, str] = {}
+        self.memory: dict[str, str] = {}  # what was read, by what it was read of
+        self.said: dict[str, str] = {}  # the same in words, label first: "Amberfall Kettle Weight 340 g"
         self.names: dict[str, str] = {}  # place -> what it was taken for
         self.trail: list[View] = []  # pages behind the present one
 
@@ -116,7 +117,7 @@ class Follower:
         """Go through the earlier turns, then decide on the present observation."""
         seen = [View.of(turn.observation) for turn in context.turns] + [View.of(context.observation)]
         self._arrived(seen[0])
-        fresh = list(self.memory.items())
+        fresh = list(self.said.values())
         looks = [turn.observation for turn in context.turns[1:]] + [context.observation]
         for before, turn, after, look in zip(seen[:-1], context.turns, seen[1:], looks, strict=False):
             call = turn.action.call
@@ -126,12 +127,12 @@ class Follower:
                     self.trail = self.trail[:-1]
                 elif after.url != before.url:
                     self.trail.append(before)
-            known = len(self.memory)
+            known = len(self.said)
             self._arrived(after)
-            fresh = list(self.memory.items())[known:]
+            fresh = list(self.said.values())[known:]
         move = self._decide(seen[-1])
         if fresh and move.call.name != "answer":  # what was read is said at once: later prompts show it as history
-            return Move(f"{', '.join(' '.join(item) for item in fresh)}; {move.thought}", move.call)
+            return Move(f"{', '.join(fresh)}; {move.thought}", move.call)
         return move
 
     # -- progress -----------------------------------------------------------------------------------------------------
@@ -153,6 +154,7 @@ class Follower:
                 if not self._here(view, stage["at"]) or (value := self._read(view, stage)) is None:
                     return
                 self.memory[stage["into"]] = value
+                self.said[stage["into"]] = f"{stage['into']} {stage['label']} {value}"
             elif stage["do"] != "act" or stage["press"] or self._unready(view, stage):
                 return
             self.stage += 1
@@ -278,11 +280,11 @@ class Follower:
             said = self.memory.get(stage["value"]) or next(
                 (e["text"] for e in view.elements if e["tag"] == "td"), "none"
             )
-            return Move(f"{stage['value']} {said}", Call("answer", {"text": said}))
+            return Move(self.said.get(stage["value"], f"guess {said}"), Call("answer", {"text": said}))
         known = {name: self.memory[name] for name in stage["compare"] if name in self.memory}
         rank = sorted(known, key=lambda name: number(known[name]), reverse=stage["largest"])
         said = (rank or stage["compare"])[0]
-        seen = ", ".join(f"{name} {value}" for name, value in known.items())
+        seen = ", ".join(self.said[name] for name in known)
         return Move(seen or f"guess {said}", Call("answer", {"text": said}))
 
 
