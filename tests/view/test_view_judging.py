@@ -92,3 +92,27 @@ def test_runs_that_differ_in_their_seed_only_become_one_curve_with_an_interval_a
 def test_a_point_that_one_seed_alone_has_is_no_mean():
     lone = [{"iteration": 5, "step": None, "time": 0.0, "value": 1.0, "low": None, "high": None}]
     assert mean_over_seeds([lone, []]) == []
+
+
+def test_the_table_of_evaluations_counts_time_outs_and_leaves_infra_errors_out(tmp_path):
+    run = make_run(tmp_path / "run", {})
+    turn = Turn(Observation("page"), Action("Action: x"))
+    outcomes = [(Outcome.SUCCESS, 2), (Outcome.FAILURE, 4), (Outcome.TRUNCATED, 6), (Outcome.INFRA_ERROR, 9)]
+    with Store(run.path / "run.db") as store:
+        for number, (outcome, turns) in enumerate(outcomes):
+            verdicts = (Verdict(ORACLE, float(outcome is Outcome.SUCCESS)),)
+            info = {"phase": "eval", "iteration": 3}
+            store.append(Trace(f"t{number}", Task("a", "a", "browser"), (turn,) * turns, outcome, verdicts, info=info))
+    (row,) = Run(run.path).overview()["evaluations"]
+    assert row["success"]["value"] == pytest.approx(1 / 3)
+    assert (row["episodes"], row["steps"], row["infra_errors"]) == (3, 4.0, 1)
+    assert row["truncated"] == pytest.approx(1 / 3)
+
+
+def test_figures_that_are_fractions_are_shown_in_per_cent(tmp_path):
+    run = make_run(tmp_path / "run", {})
+    rows = [{"name": "warm start", "value": 0.4, "low": 0.3, "high": 0.5, "unit": "success"}, {"name": "x"}, "no row"]
+    (run.path / "report.json").write_text(json.dumps({"summary": rows}))
+    first, second = run.overview()["summary"]
+    assert first == {"name": "warm start: success", "value": 40.0, "low": 30.0, "high": 50.0, "unit": "%"}
+    assert second["value"] is None

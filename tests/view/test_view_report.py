@@ -80,6 +80,15 @@ def test_picked_traces_are_half_before_half_after_and_pairs_of_tasks_that_were_l
     assert len(learned) >= 2
 
 
+def test_traces_with_screenshots_are_picked_before_all_others():
+    rows = [row(i, f"task-{i}", i % 2 == 0, 0) for i in range(20)]
+    rows += [row(100 + i, f"task-{i}", i % 3 > 0, 4) for i in range(20)]
+    picked = {one.seq for one, _ in pick_traces(rows, 10, {2, 3, 102, 103, 104, 105, 106, 107, 108})}
+    assert {2, 3} < picked
+    assert len(picked & {102, 103, 104, 105, 106, 107, 108}) == 5
+    assert len(picked) == 10
+
+
 def test_a_run_with_few_traces_gives_all_of_them_and_prefers_evaluations():
     rows = [row(1, "a", False, 0, phase="train"), row(2, "b", False, 0), row(3, "c", False, 0)]
     assert [(one.seq, group) for one, group in pick_traces(rows, 10)] == [(2, "after"), (3, "after")]

@@ -60,9 +60,23 @@ export interface Series {
   members?: Point[][];
 }
 
+/** One evaluation: a phase and an iteration. */
+export interface Evaluation {
+  phase: string;
+  iteration: number;
+  success: Rate | null;
+  episodes: number;
+  /** Mean, over the episodes that count. */
+  steps: number;
+  /** The fraction that ran out of steps or tokens. */
+  truncated: number;
+  infra_errors: number;
+}
+
 export interface Overview {
   run: RunRow;
   summary: Figure[];
+  evaluations: Evaluation[];
   series: Series[];
   config: JsonObject;
   /** Traces to begin with: in a report, those that are in it; live, the last ones. */

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-_KEYS = ("time", "step", "iteration", "phase")
+_KEYS = ("time", "step", "iteration", "epoch", "phase")
 
 
 def curves(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -24,6 +24,8 @@ def curves(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             if name in _KEYS or is_bound or not _is_number(value):
                 continue
             point = {key: row.get(key) if _is_number(row.get(key)) else None for key in ("step", "iteration", "time")}
+            if point["iteration"] is None and _is_number(row.get("epoch")):
+                point["iteration"] = row["epoch"]
             low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
             both = _is_number(low) and _is_number(high)
             point |= {"value": value, "low": low if both else None, "high": high if both else None}

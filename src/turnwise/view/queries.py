@@ -259,6 +259,11 @@ class Database:
             " WHERE verdicts.turn IS NOT NULL ORDER BY verdicts.rowid"
         )
 
+    def pictured(self) -> set[int]:
+        """The sequence numbers of the traces whose first turn has an image."""
+        query = """SELECT trace_seq FROM turns WHERE position = 0 AND instr(body, '"images":[[') > 0"""
+        return {seq for (seq,) in self._try_all(query)}
+
     def heads(self, seqs: list[int]) -> dict[int, dict[str, Any]]:
         """The heads (task, threads, info) of these traces, keyed by sequence number; unreadable ones are left out."""
         heads = {}

@@ -98,7 +98,7 @@ class Run:
         return {
             "name": self.name,
             "recipe": str(config.get("recipe") or ""),
-            "preset": str(config.get("preset") or ""),
+            "preset": str(config.get("preset") or config.get("preset_name") or ""),
             "seed": config.get("seed") if isinstance(config.get("seed"), int) else None,
             "status": status,
             "updated": updated,
@@ -118,6 +118,7 @@ class Run:
         return {
             "run": self.row(),
             "summary": _figures(folder.report.get("summary")),
+            "evaluations": evaluations(self.rows.all()),
             "series": curves(folder.metrics),
             "config": folder.config,
             "picks": [],
@@ -182,13 +183,50 @@ def seconds_left(folder: Folder, iterations: Any) -> float | None:
     return (iterations - last) * (now - began) / (last - first) if iterations >= last > first else None
 
 
+def evaluations(rows: list[Row]) -> list[dict[str, Any]]:
+    """What each evaluation amounts to: the phases whose names begin with "eval", by iteration.
+
+    Returns:
+        Rows `{"phase", "iteration", "success", "episodes", "steps", "truncated", "infra_errors"}`: mean steps and the
+        fraction that ran out of steps, both over the episodes that count.
+    """
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        if row.phase.startswith("eval") and row.iteration is not None:
+            groups.setdefault((row.phase, row.iteration), []).append(row)
+    table = []
+    for (phase, iteration), members in sorted(groups.items()):
+        counted = [row for row in members if row.outcome != "infra_error"]
+        episodes = max(1, len(counted))
+        table.append(
+            {
+                "phase": phase,
+                "iteration": iteration,
+                "success": success_rate(members),
+                "episodes": len(counted),
+                "steps": sum(row.turns for row in counted) / episodes,
+                "truncated": sum(row.outcome == "truncated" for row in counted) / episodes,
+                "infra_errors": len(members) - len(counted),
+            }
+        )
+    return table
+
+
+_FRACTIONS = ("success", "fraction", "rate")
+"""Units of report.json whose figures are fractions, shown in per cent."""
+
+
 def _figures(summary: Any) -> list[dict[str, Any]]:
-    """The rows of report.json's "summary" that are what they should be."""
+    """The rows of report.json's "summary" that are what they should be, fractions in per cent."""
     figures = []
     for row in summary if isinstance(summary, list) else []:
         if isinstance(row, dict) and "name" in row:
+            unit = str(row.get("unit") or "")
+            scale = 100 if unit in _FRACTIONS else 1
             numbers = {
-                key: row[key] if isinstance(row.get(key), int | float) else None for key in ("value", "low", "high")
+                key: scale * row[key] if isinstance(row.get(key), int | float) else None
+                for key in ("value", "low", "high")
             }
-            figures.append({"name": str(row["name"]), **numbers, "unit": str(row.get("unit") or "")})
+            name = f"{row['name']}: {unit}" if unit == "success" else str(row["name"])
+            figures.append({"name": name, **numbers, "unit": "%" if scale == 100 else unit})
     return figures

@@ -59,7 +59,8 @@ def write_sample_run(
             iteration = number * iterations // traces
             trace = _episode(rng, number, iteration, iterations, turns, pages)
             batch.append(trace)
-            wins.setdefault(iteration, []).append(trace.outcome is Outcome.SUCCESS)
+            if trace.outcome is not Outcome.INFRA_ERROR:
+                wins.setdefault(iteration, []).append(trace.verdicts[0].reward == 1)
             if len(batch) == 200 or number == traces - 1:
                 store.append_many(batch)
                 batch = []

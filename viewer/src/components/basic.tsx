@@ -23,12 +23,13 @@ export function RewardMark({ reward }: { reward: number }) {
 }
 
 /** A rate in per cent with its interval as a whisker. */
-export function RateCell({ rate }: { rate: Rate | null }) {
+export function RateCell({ rate, interval = false }: { rate: Rate | null; interval?: boolean }) {
   if (!rate) return <span class="quiet">–</span>;
   const text = `${percent(rate.value)} % (${percent(rate.low)} to ${percent(rate.high)}), n = ${rate.n}`;
   return (
     <span class="rate" title={text}>
       <span class="number">{percent(rate.value)} %</span> <Whisker low={rate.low} high={rate.high} value={rate.value} />
+      {interval && <span class="quiet"> {percent(rate.low)} to {percent(rate.high)}</span>}
     </span>
   );
 }

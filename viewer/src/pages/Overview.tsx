@@ -1,11 +1,11 @@
 // A run at a glance: its figures, its curves, traces to begin with. It is also the first page of report.html.
-import { Problems, Waiting, JsonView } from "../components/basic";
+import { Problems, RateCell, Waiting, JsonView } from "../components/basic";
 import { Charts } from "../components/Chart";
 import { TraceTable, judgesOf } from "../components/TraceTable";
-import { ago, count, duration, number, words } from "../format";
+import { ago, count, duration, number, percent, words } from "../format";
 import { href } from "../router";
 import { useData, useSource } from "../source/source";
-import type { Figure, RunRow } from "../types";
+import type { Evaluation, Figure, RunRow } from "../types";
 
 export function Overview({ run }: { run: string }) {
   const source = useSource();
@@ -19,6 +19,7 @@ export function Overview({ run }: { run: string }) {
       </header>
       <Problems problems={data.run.problems} />
       {data.summary.length > 0 && <SummaryTable figures={data.summary} />}
+      {data.evaluations.length > 0 && <Evaluations evaluations={data.evaluations} />}
       {data.series.length > 0 && <section><h2>Curves</h2><Charts series={data.series} /></section>}
       {data.picks.length > 0 && (
         <section>
@@ -61,6 +62,34 @@ function SummaryTable({ figures }: { figures: Figure[] }) {
         </tbody>
       </table>
     </div>
+  );
+}
+
+/** Every evaluation, or of many the first and the last ones. */
+function Evaluations({ evaluations }: { evaluations: Evaluation[] }) {
+  const shown = evaluations.length <= 12 ? evaluations : [...evaluations.slice(0, 3), ...evaluations.slice(-8)];
+  return (
+    <section>
+      <h2>Evaluations{shown.length < evaluations.length && <span class="quiet"> · {shown.length} of {evaluations.length}</span>}</h2>
+      <div class="table-scroll" tabIndex={0} role="region" aria-label="Evaluations">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">phase</th><th scope="col" class="right">iteration</th><th scope="col">success (95 %)</th><th scope="col" class="right">episodes</th>
+              <th scope="col" class="right">mean steps</th><th scope="col" class="right">out of steps</th><th scope="col" class="right">infra errors</th>
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map((one) => (
+              <tr key={`${one.phase} ${one.iteration}`}>
+                <td>{one.phase}</td><td class="right">{one.iteration}</td><td><RateCell rate={one.success} interval /></td><td class="right">{count(one.episodes)}</td>
+                <td class="right">{number(one.steps, 1)}</td><td class="right">{percent(one.truncated)} %</td><td class="right">{count(one.infra_errors)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
   );
 }
 
