@@ -36,7 +36,7 @@ def lecturer_fact(world: CoursesWorld, rng: random.Random) -> Draft:
     return Draft(
         phrase(
             rng,
-            "What is the {l} of the lecturer of {x}?",
+            "What does the lecturer of {x} show as {l}?",
             "Find out who teaches {x} and tell their {l}.",
             l=label,
             x=course.name,

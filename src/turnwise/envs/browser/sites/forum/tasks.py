@@ -22,7 +22,11 @@ def open_thread(world: ForumWorld, rng: random.Random) -> Draft:
 def thread_fact(world: ForumWorld, rng: random.Random) -> Draft:
     """A detail that stands only on the thread's page."""
     thread = rng.choice(world.threads)
-    wordings = "What does the thread {x} show as {l}?", "Find the {l} of the thread {x}.", "{l} of the thread {x}?"
+    wordings = (
+        "What does the thread {x} show as {l}?",
+        "Find the {l} of the thread {x}.",
+        "Look up the thread {x}: {l}?",
+    )
     steps = reach(thread, world.featured) + world.theme.folded
     return draft.fact(rng, thread, rng.choice(list(thread.facts)), steps, *wordings)
 
@@ -38,7 +42,7 @@ def author_fact(world: ForumWorld, rng: random.Random) -> Draft:
     return Draft(
         phrase(
             rng,
-            "What is the {l} of the member who started {x}?",
+            "What does the member who started {x} show as {l}?",
             "Find the author of the thread {x} and tell their {l}.",
             l=label,
             x=thread.name,
@@ -119,7 +123,10 @@ def compare(world: ForumWorld, rng: random.Random) -> Draft | None:
     one, other = draft.pair(rng, world.threads)
     folded = world.theme.folded
     steps = [reach(one, world.featured) + folded, reach(other, world.featured, one) + folded]
-    wordings = "Which thread has the {w} number of {l}: {x} or {y}?", "Compare the threads {x} and {y}: {w} {l}?"
+    wordings = (
+        "Which thread has the {w} number of {l}: {x} or {y}?",
+        "Compare the threads {x} and {y}: which has {w} {l}?",
+    )
     return draft.comparison(rng, (one, other), rng.choice(COMPARABLE), steps, *wordings)
 
 
