@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "parse": ("parse", "parse model responses with an action grammar"),
     "verify": ("verify", "grade recorded answers with an environment's own checker"),
     "eeg": ("eeg", "gaze and cues from EEG recordings"),
+    "cim": ("cim", "compute-in-memory: cells, chips, and trained models on them"),
     "doctor": ("doctor", "check this machine and say how to mend each gap"),
 }
 

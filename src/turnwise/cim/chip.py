@@ -127,9 +127,14 @@ class ChipCost:
     settings: ChipSettings
     plan: Floorplan
     layers: tuple[LayerCost, ...]
-    area_mm2: float
+    area_parts_mm2: dict[str, float]
     clock_ns: float
     period_us: float
+
+    @property
+    def area_mm2(self) -> float:
+        """The chip's bounding box, empty corners included."""
+        return sum(self.area_parts_mm2.values())
 
     def total_uj(self, part: str) -> float:
         """Sum of a picojoule field over layers, in microjoules."""
@@ -168,6 +173,7 @@ class ChipCost:
         return {
             "settings": asdict(self.settings),
             "area_mm2": self.area_mm2,
+            "area_parts_mm2": self.area_parts_mm2,
             "clock_ns": self.clock_ns,
             "period_us": self.period_us,
             "energy_uj": energy,
@@ -236,27 +242,36 @@ def chip_cost(
         _layer_cost(sub, layer, seen, geometry, timing, period)
         for layer, seen, timing in zip(plan.layers, traffic, timings, strict=True)
     )
-    return ChipCost(settings, plan, layers, geometry.chip_area * 1e6, clock * 1e9, period * 1e6)
+    areas = {name: area * 1e6 for name, area in geometry.area_parts.items()}
+    return ChipCost(settings, plan, layers, areas, clock * 1e9, period * 1e6)
 
 
 @dataclass(frozen=True, slots=True)
 class _Geometry:
-    """Sides in metres, area in m²."""
+    """Sides in metres, areas in m²."""
 
     novel_tile: float
     conventional_tile: float
     chip_area: float
+    area_parts: dict[str, float]
     plan: Floorplan
 
     @classmethod
     def of(cls, sub: Subarray, plan: Floorplan) -> "_Geometry":
-        width, height = sub.box()
-        novel = width * height + sub.share_of_pe_area(plan.novel_pe)
-        conventional = width * height + sub.share_of_pe_area(plan.pe)
-        areas = plan.novel_subarrays * novel, plan.conventional_subarrays * conventional
+        parts = sub.areas()
+        box = sum(parts.values())
+        buffers = sub.share_of_pe_area(plan.novel_pe), sub.share_of_pe_area(plan.pe)
+        kinds = plan.novel_subarrays, plan.conventional_subarrays
+        tiles = [count * (box + buffer) for count, buffer in zip(kinds, buffers, strict=True)]
         rows, columns = plan.grid
         # Every slot of the grid is as large as the larger kind of tile.
-        return cls(math.sqrt(areas[0]), math.sqrt(areas[1]), rows * columns * max(areas), plan)
+        whole = rows * columns * max(tiles)
+        per_kind = [sum(layer.tiles for layer in plan.layers if layer.novel is novel) for novel in (True, False)]
+        subarrays = sum(count * kind for count, kind in zip(per_kind, kinds, strict=True))
+        used = {name: area * subarrays for name, area in parts.items()}
+        used["buffers"] = sum(n * kind * area for n, kind, area in zip(per_kind, kinds, buffers, strict=True))
+        used["empty"] += whole - sum(used.values())
+        return cls(math.sqrt(tiles[0]), math.sqrt(tiles[1]), whole, used, plan)
 
 
 def _timing(sub: Subarray, layer: LayerPlan, seen: LayerTraffic, geometry: _Geometry, clock: float) -> dict[str, float]:

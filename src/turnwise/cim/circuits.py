@@ -166,20 +166,23 @@ class Subarray:
         """Joules of one write and one read of a buffer bit."""
         return 2 * self.counts.register_bit * self.tech.inverter_energy
 
-    def box(self) -> tuple[float, float]:
-        """Width and height in metres of the bounding box: cells, drivers to the left, converters and adders below."""
-        cells_wide, cells_high = self.side * self.cell.width, self.side * self.cell.height
+    def areas(self) -> dict[str, float]:
+        """m² of cells, row drivers, converters, and adders, and what their bounding box leaves empty.
+
+        Drivers stand to the left of the cells and are as high as they, converters and adders below and as wide.
+        """
+        wide, high = self.side * self.cell.width, self.side * self.cell.height
         drivers = self.side * (self.counts.row_area + self.cell.write_driver)
-        converters = self.side // COLUMNS_PER_ADC
+        shared = self.side // COLUMNS_PER_ADC
         outputs = self.side // self.cells_per_weight
-        below = converters * (self.levels - 1) * self.counts.comparator_area
+        converters = shared * (self.levels - 1) * self.counts.comparator_area
         # Adders belong to a converter; every output has its own accumulator register.
-        adders = converters * (self.weight_sum_bits + self.partial_sum_bits)
-        registers = converters * self.weight_sum_bits + outputs * self.partial_sum_bits
-        below += self.counts.gate_area * (adders + registers)
-        width = cells_wide + drivers / cells_high
-        height = cells_high + below / cells_wide
-        return width * self.tech.feature, height * self.tech.feature
+        bits = shared * (2 * self.weight_sum_bits + self.partial_sum_bits) + outputs * self.partial_sum_bits
+        adders = bits * self.counts.gate_area
+        box = (wide + drivers / high) * (high + (converters + adders) / wide)
+        parts = {"cells": wide * high, "row drivers": drivers, "converters": converters, "adders": adders}
+        parts["empty"] = box - sum(parts.values())
+        return {name: area * self.tech.square for name, area in parts.items()}
 
     def share_of_pe_area(self, pe_side: int) -> float:
         """m² of a PE's buffers and adder tree that fall to one subarray."""

@@ -6,7 +6,7 @@ stay digital.
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,7 +73,7 @@ class ArrayLayer(nn.Module):
         if self.quant.kernel is None:
             flat = x_int.flatten(0, -2)
             return self.quant.output(self._matmul(flat[:, :, None, None]).view(*x.shape[:-1], -1))
-        height, width = self._output_size(x)
+        height, width = self.output_size(x)
         images = max(1, _READS // (height * width * self.hardware.input_bits * self.cells.levels.shape[2]))
         sums = torch.cat([self._matmul(part) for part in x_int.split(images)])
         return self.quant.output(sums.view(x.shape[0], height, width, -1).permute(0, 3, 1, 2))
@@ -137,7 +137,7 @@ class ArrayLayer(nn.Module):
         vertical, horizontal = quant.padding
         return vertical, vertical, horizontal, horizontal
 
-    def _output_size(self, x: Tensor) -> tuple[int, int]:
+    def output_size(self, x: Tensor) -> tuple[int, int]:
         quant, (top, bottom, left, right) = self.quant, self._padding()
         assert quant.kernel is not None
         height = (x.shape[2] + top + bottom - quant.dilation[0] * (quant.kernel[0] - 1) - 1) // quant.stride[0] + 1
@@ -169,25 +169,32 @@ def _pack(x_BCHW: Tensor, rows: int, planes: int) -> Tensor:
     return torch.stack([(((grouped >> plane) & 1) << shifts).sum(2, dtype=torch.int32) for plane in range(planes)], 2)
 
 
-def convert(quantized: nn.Module, hardware: Hardware, seed: int = 0) -> nn.Module:
+def convert(quantized: nn.Module, hardware: Hardware, seed: int = 0, exact: Collection[str] = ()) -> nn.Module:
     """A copy of a quantised network that runs on a chip.
 
     Args:
         quantized: from `quantize`.
         hardware: the chip.
         seed: draws every static threshold error; the same seed is the same chip.
+        exact: names of layers that stay off the arrays and run in exact integers, such as a first convolution.
 
     Returns:
         A module with the same call signature; `set_temperature` before the first call, unless the hardware is ideal.
 
     Raises:
-        UserError: if the model has no quantised layer, or its widths are not those of the hardware.
+        UserError: if the model has no quantised layer, its widths are not those of the hardware, or `exact` names none.
     """
-    layers = quant_layers(quantized)
+    network = copy.deepcopy(quantized).eval()
+    layers = quant_layers(network)
     if not layers:
         raise UserError("the model has no quantised layer. Call turnwise.cim.quantize first.")
-    network = copy.deepcopy(quantized).eval()
-    for index, (name, layer) in enumerate(quant_layers(network).items()):
+    unknown = set(exact) - set(layers)
+    if unknown:
+        raise UserError(f"no quantised layer {sorted(unknown)[0]!r}. Layers: {', '.join(layers)}.")
+    for index, (name, layer) in enumerate(layers.items()):
+        if name in exact:
+            layer.forward = layer.exact  # type: ignore[method-assign]
+            continue
         parent, _, last = name.rpartition(".")
         setattr(network.get_submodule(parent), last, ArrayLayer(layer, hardware, seed * 10_007 + index))
     return network

@@ -9,7 +9,7 @@ from types import ModuleType
 from turnwise.errors import UserError
 
 # One file a recipe in `recipes/`, with `Config` and `main(config)`.
-RECIPES = ("filtered_bc", "eeg_mae")
+RECIPES = ("filtered_bc", "eeg_mae", "trecim")
 
 
 def recipe_module(name: str) -> ModuleType:

@@ -1,0 +1,126 @@
+"""Accuracy against temperature for every cell: the arms of the comparison, run one by one, each kept as it ends.
+
+All arms see the same test images, so drops are paired. The converter's step is chosen once, on validation images at the
+reference temperature, and then stays.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from turnwise.cim.adc import FlashADC
+from turnwise.cim.array import Hardware
+from turnwise.cim.cells import CELLS, Cell, OneFeFETOneR, TwoFeFETOneT, TwoTOneFeFET
+from turnwise.cim.cifar import Images
+from turnwise.cim.convert import code_error_rate, convert, set_temperature
+from turnwise.cim.quantize import IntegerNetwork
+
+STEPS = (1.0, 2.0, 3.0)
+"""Converter steps that are tried for 2-bit cells, in MAC units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One chip.
+
+    Attributes:
+        cell: name in `CELLS`.
+        sigma_vt: static threshold error, volts.
+        kappa_mismatch: κ mismatch of the clamp cell, V/K (0 for the others: they have nothing to match).
+        seed: of the static errors.
+    """
+
+    cell: str
+    sigma_vt: float = 0.0
+    kappa_mismatch: float = 0.0
+    seed: int = 0
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What identifies its rows in a run's metrics."""
+        return {"cell": self.cell, "sigma_vt": self.sigma_vt, "kappa_mismatch": self.kappa_mismatch, "seed": self.seed}
+
+    def build(self) -> Cell:
+        """The cell with its errors."""
+        cell = CELLS[self.cell]
+        if isinstance(cell, TwoFeFETOneT):
+            return replace(cell, sigma_vt=self.sigma_vt, kappa_mismatch=self.kappa_mismatch)
+        assert isinstance(cell, (OneFeFETOneR, TwoTOneFeFET))
+        return replace(cell, sigma_vt=self.sigma_vt)
+
+
+def converter(cell: str, step: float = 1.0, codes: int = 9) -> FlashADC:
+    """Three bits, nine codes as NeuroSim V1.5 counts them, references set at 27 °C; 1-bit cells need no other step."""
+    return FlashADC(bits=3, codes=codes, t_ref=27.0, step=step if CELLS[cell].bits == 2 else 1.0)
+
+
+@torch.no_grad()
+def hits(network: nn.Module, images: Images, batch: int, on_batch: Callable[[int], None] | None = None) -> np.ndarray:
+    """Whether each image is classified rightly, bool of shape (N,)."""
+    found = []
+    for x, labels in images.batches(batch):
+        found.append((network(x).argmax(-1) == labels).cpu().numpy())
+        if on_batch is not None:
+            on_batch(len(labels))
+    return np.concatenate(found)
+
+
+def ideal_hits(quantized: nn.Module, images: Images, batch: int) -> np.ndarray:
+    """The integer network, which ideal hardware equals bit by bit."""
+    return hits(IntegerNetwork(quantized), images, batch)
+
+
+def choose_step(quantized: nn.Module, images: Images, batch: int, exact: Sequence[str]) -> dict[float, float]:
+    """Validation accuracy of the 2-bit clamp cell at the reference temperature for each converter step."""
+    found = {}
+    for step in STEPS:
+        hardware = Hardware(cell=CELLS["r1-2bit"], adc=converter("r1-2bit", step))
+        network = convert(quantized, hardware, exact=exact)
+        set_temperature(network, 27.0)
+        found[step] = float(hits(network, images, batch).mean())
+    return found
+
+
+def run_arm(
+    quantized: nn.Module,
+    arm: Arm,
+    step: float,
+    temps: Sequence[float],
+    images: Images,
+    batch: int,
+    exact: Sequence[str],
+    on_batch: Callable[[int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of one arm: temperature, correct, images, hits packed as hex, share of wrong converter codes."""
+    hardware = Hardware(cell=arm.build(), adc=converter(arm.cell, step))
+    network = convert(quantized, hardware, arm.seed, exact)
+    rows = []
+    for celsius in temps:
+        set_temperature(network, celsius)
+        right = hits(network, images, batch, on_batch)
+        sample = next(iter(images.batches(2)))[0]
+        rows.append(
+            {
+                **arm.key,
+                "celsius": celsius,
+                "correct": int(right.sum()),
+                "images": len(right),
+                "hits": pack(right),
+                "wrong_codes": code_error_rate(network, sample),
+            }
+        )
+    return rows
+
+
+def pack(right: np.ndarray) -> str:
+    """Booleans as hex."""
+    return np.packbits(right).tobytes().hex()
+
+
+def unpack(text: str, count: int) -> np.ndarray:
+    """The booleans that `pack` was given."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=count).astype(bool)
