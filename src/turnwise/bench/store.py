@@ -197,8 +197,8 @@ def _print(figures: Figures, options: Options) -> None:
     Console().print(table)
     written = options.traces * trace_megabytes * 1e6
     print(
-        f"{written / 1e6:,.0f} MB of screenshots in a file of {figures.file_bytes / 1e6:,.0f} MB "
-        f"({figures.file_bytes / written - 1:+.1%}); load {figures.load:.1f} at the start"
+        f"{written / 1e6:,.0f} MB of screenshots; the run's file, with texts and tokens, has "
+        f"{figures.file_bytes / 1e6:,.0f} MB; load {figures.load:.1f} at the start"
     )
 
 
@@ -215,7 +215,8 @@ def _claims(figures: Figures) -> list[Claim]:
             f"Traces written a second, one commit each: {setting}",
             round(write, 1),
             baseline=f"a plain file, synced, side by side: {plain:.0f}",
-            note=f"{write * megabytes:.0f} MB/s, plain file {plain * megabytes:.0f} MB/s; load {figures.load:.1f}",
+            note=f"{write * megabytes:.0f} MB/s, plain file {plain * megabytes:.0f} MB/s; median "
+            f"{statistics.median(figures.append) * 1e3:.2f} ms a trace; load {figures.load:.1f}",
         ),
         Claim(
             "traces_per_s_random_read",

