@@ -13,8 +13,19 @@ from turnwise.view.runs import Runs
 from turnwise.view.sample import write_sample_run
 from turnwise.view.server import make_app
 
-DATA = ("pulse", "runs", "overview?run=run", "traces?run=run", "trace?run=run&id=trace-00000", "tasks?run=run",
-        "labels?run=run", "compare?run=run&run=run", "results", "image?run=run&digest=x")  # fmt: skip
+DATA = (
+    "pulse",
+    "runs",
+    "overview?run=run",
+    "traces?run=run",
+    "trace?run=run&id=trace-00000",
+    "tasks?run=run",
+    "labels?run=run",
+    "compare?run=run&run=run",
+    "results",
+    "image?run=run&digest=x",
+    "thumbs?run=run&digest=x",
+)
 
 
 @pytest.fixture
@@ -73,15 +84,34 @@ def test_every_answer_carries_the_security_headers_and_no_permission_for_other_o
 
 
 ATTEMPTS = [
-    "/../secret.json", "/../../secret.json", "/%2e%2e/secret.json", "/..%2fsecret.json", "/viewer.js/../../secret.json",
-    "/viewer.css%00.json", "//etc/passwd", "/static/../secret.json", "/api/../../secret.json", "/viewer.js%2f..%2f..",
-    "/api/overview?run=..", "/api/overview?run=../runs/run", "/api/overview?run=/etc", "/api/overview?run=run/..",
-    "/api/overview?run=run%00", "/api/overview?run=", "/api/overview?run=./run",
+    "/../secret.json",
+    "/../../secret.json",
+    "/%2e%2e/secret.json",
+    "/..%2fsecret.json",
+    "/viewer.js/../../secret.json",
+    "/viewer.css%00.json",
+    "//etc/passwd",
+    "/static/../secret.json",
+    "/api/../../secret.json",
+    "/viewer.js%2f..%2f..",
+    "/api/overview?run=..",
+    "/api/overview?run=../runs/run",
+    "/api/overview?run=/etc",
+    "/api/overview?run=run/..",
+    "/api/overview?run=run%00",
+    "/api/overview?run=",
+    "/api/overview?run=./run",
     "/api/trace?run=run&id=../../secret.json",
-    "/api/trace?run=run&id=%00", "/api/image?run=run&digest=../../secret.json", "/api/image?run=run&digest=",
-    "/api/image?run=run&digest=%27%20OR%201=1%20--", "/api/trace?run=run&id=%27%20OR%20%271%27=%271",
-    "/api/tasks?run=../../", "/api/labels?run=%2e%2e", "/api/compare?run=..&run=/etc",
-]  # fmt: skip
+    "/api/trace?run=run&id=%00",
+    "/api/image?run=run&digest=../../secret.json",
+    "/api/image?run=run&digest=",
+    "/api/thumbs?run=..&digest=x",
+    "/api/image?run=run&digest=%27%20OR%201=1%20--",
+    "/api/trace?run=run&id=%27%20OR%20%271%27=%271",
+    "/api/tasks?run=../../",
+    "/api/labels?run=%2e%2e",
+    "/api/compare?run=..&run=/etc",
+]
 
 
 def test_no_path_outside_the_runs_is_reachable(root):
@@ -117,6 +147,19 @@ def test_an_image_is_served_as_an_image_for_ever_and_anything_else_as_bytes(clie
         assert answer.content == store.image(digest).data
     edit(root / "run", "INSERT INTO images VALUES ('page', 'text/html', ?)", b"<script>1</script>")
     assert client.get("/api/image?run=run&digest=page").headers["Content-Type"] == "application/octet-stream"
+
+
+def test_small_copies_come_many_at_once_and_are_kept_only_when_none_is_missing(client, root):
+    trace = client.get("/api/trace?run=run&id=trace-00000").json()
+    digests = sorted({turn["observation"]["images"][0] for turn in trace["turns"]})
+    edit(root / "run", "INSERT INTO images VALUES ('page', 'text/html', ?)", b"<script>1</script>")
+    whole = client.get("/api/thumbs", params={"run": "run", "digest": digests})
+    assert sorted(whole.json()) == digests
+    assert all(url.startswith("data:image/jpeg;base64,") for url in whole.json().values())
+    assert "immutable" in whole.headers["Cache-Control"]
+    partly = client.get("/api/thumbs", params={"run": "run", "digest": [*digests, "page", "none"]})
+    assert sorted(partly.json()) == digests
+    assert "no-store" in partly.headers["Cache-Control"]
 
 
 def test_a_label_is_stored_with_the_run_and_read_back(client, root):

@@ -16,7 +16,7 @@ from turnwise.view.folder import is_run
 from turnwise.view.pick import pick_traces
 from turnwise.view.run import Run
 from turnwise.view.shape import to_json
-from turnwise.view.thumbs import IMAGE_TYPES, thumbnail
+from turnwise.view.thumbs import IMAGE_TYPES, data_url, thumbnail
 
 _STATIC = Path(__file__).parent / "static"
 _IMAGE_BUDGET = 9 * 2**20
@@ -101,14 +101,10 @@ def _images(run: Run, pages: dict[str, Any]) -> dict[str, dict[str, str]]:
     if total > _IMAGE_BUDGET:
         found = {digest: _smaller(image, total) for digest, image in found.items()}
     return {
-        digest: {"whole": _data_url(*image), "small": _data_url(*thumbnail(*image))}
+        digest: {"whole": data_url(*image), "small": data_url(*thumbnail(*image))}
         for digest, image in found.items()
         if image[0] in IMAGE_TYPES
     }
-
-
-def _data_url(media_type: str, data: bytes) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def _smaller(image: tuple[str, bytes], total: int) -> tuple[str, bytes]:

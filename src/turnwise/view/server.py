@@ -34,7 +34,7 @@ from turnwise.view.runs import Runs
 from turnwise.view.security import HEADERS, Guard
 from turnwise.view.shape import row_json, to_json
 from turnwise.view.tasks import list_tasks
-from turnwise.view.thumbs import IMAGE_TYPES, thumbnail
+from turnwise.view.thumbs import IMAGE_TYPES, data_url, thumbnail
 
 _STATIC = Path(__file__).parent / "static"
 _PAGE = """<!doctype html>
@@ -55,6 +55,7 @@ _PAGE = """<!doctype html>
 """
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _LABEL_BYTES = 64 * 1024
+_MOST_THUMBS = 16
 
 
 def make_app(runs: Runs, token: str | None = None, results: Path = Path("results")) -> Starlette:
@@ -87,6 +88,7 @@ def make_app(runs: Runs, token: str | None = None, results: Path = Path("results
             Route("/api/traces", _json(pages.traces)),
             Route("/api/trace", _json(pages.trace)),
             Route("/api/image", pages.image),
+            Route("/api/thumbs", pages.thumbs),
             Route("/api/tasks", _json(pages.tasks)),
             Route("/api/labels", _json(pages.labels)),
             Route("/api/label", pages.add_label, methods=["POST"]),
@@ -166,9 +168,20 @@ class _Pages:
         found = self._run(request).database.image(request.query_params.get("digest", ""))
         if found is None:
             raise HTTPException(404, "This image is missing or not readable.")
-        media_type, data = thumbnail(*found) if request.query_params.get("small") else found
+        media_type, data = found
         kind = media_type if media_type in IMAGE_TYPES else "application/octet-stream"
         return Response(data, media_type=kind, headers=_FOREVER)
+
+    def thumbs(self, request: Request) -> Response:
+        """Small copies of several images in one answer: a strip of thirty turns asks three times, not thirty."""
+        run = self._run(request)
+        urls: dict[str, str] = {}
+        for digest in request.query_params.getlist("digest")[:_MOST_THUMBS]:
+            found = run.database.image(digest)
+            if found is not None and found[0] in IMAGE_TYPES:
+                urls[digest] = data_url(*thumbnail(*found))
+        complete = len(urls) == len(set(request.query_params.getlist("digest")))
+        return Response(to_json(urls), media_type="application/json", headers=_FOREVER if complete else None)
 
     def tasks(self, request: Request) -> dict[str, Any]:
         return list_tasks(self._run(request), request.query_params)

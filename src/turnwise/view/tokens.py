@@ -33,17 +33,17 @@ def token_texts(run: Path) -> TokenTexts:
 
 
 def _tokenizer(run: Path) -> Any | None:
+    places = [path for place in _PLACES for path in sorted(run.glob(place), reverse=True)]
+    files = [path for path in places if inside(run, str(path.relative_to(run))) is not None]
+    if not files:
+        return None
     try:
         from tokenizers import Tokenizer
     except ImportError:
         return None
-    for place in _PLACES:
-        for path in sorted(run.glob(place), reverse=True):
-            relative = str(path.relative_to(run))
-            if inside(run, relative) is None:
-                continue
-            try:
-                return Tokenizer.from_file(str(path))
-            except Exception:  # the library raises bare Exception for a file that is no tokenizer
-                continue
+    for path in files:
+        try:
+            return Tokenizer.from_file(str(path))
+        except Exception:  # the library raises bare Exception for a file that is no tokenizer
+            continue
     return None

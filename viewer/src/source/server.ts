@@ -37,8 +37,12 @@ export function serverSource(token: string): Source {
     return (await call(`/api/${path}${search ? "?" + search : ""}`)).json() as Promise<T>;
   }
 
+  const thumbs = batched((run, digests) =>
+    get<{ [digest: string]: string }>("thumbs", [["run", run], ...digests.map((digest): [string, string] => ["digest", digest])]),
+  );
   const images = imageCache(async (run, digest, small) => {
-    const answer = await call(`/api/image?${new URLSearchParams({ run, digest, ...(small && { small: "yes" }) })}`);
+    if (small) return thumbs(run, digest);
+    const answer = await call(`/api/image?${new URLSearchParams({ run, digest })}`);
     return URL.createObjectURL(await answer.blob());
   });
   const pulse = startPulse(() => get<{ [run: string]: string }>("pulse"));
@@ -76,10 +80,39 @@ function imageCache(load: (run: string, digest: string, small: boolean) => Promi
       const [oldest, url] = kept.entries().next().value!;
       kept.delete(oldest);
       // Not at once: an image that is on the page may still be read from it.
-      url.then((gone) => setTimeout(() => URL.revokeObjectURL(gone), 30_000), () => {});
+      url.then((gone) => setTimeout(() => URL.revokeObjectURL(gone), 30_000), () => {}); // (no matter for data URLs)
     }
     return found;
   };
+}
+
+/** Gathers what is asked for within a moment into few requests. */
+function batched(load: (run: string, digests: string[]) => Promise<{ [digest: string]: string }>, size = 12) {
+  let waiting: { run: string; digest: string; done: (url: string) => void; failed: (error: Error) => void }[] = [];
+
+  const send = () => {
+    const all = waiting;
+    waiting = [];
+    for (const run of new Set(all.map((one) => one.run))) {
+      const mine = all.filter((one) => one.run === run);
+      for (let start = 0; start < mine.length; start += size) {
+        const group = mine.slice(start, start + size);
+        load(run, [...new Set(group.map((one) => one.digest))]).then(
+          (urls) => group.forEach(({ digest, done, failed }) => {
+            const url = Object.hasOwn(urls, digest) ? urls[digest] : undefined;
+            if (url) done(url);
+            else failed(new Error("missing"));
+          }),
+          (error: Error) => group.forEach(({ failed }) => failed(error)),
+        );
+      }
+    }
+  };
+  return (run: string, digest: string) =>
+    new Promise<string>((done, failed) => {
+      if (!waiting.length) setTimeout(send);
+      waiting.push({ run, digest, done, failed });
+    });
 }
 
 /** Asks every moment what changed, while the page is looked at, and tells those who listen to that run. */
