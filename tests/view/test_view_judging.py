@@ -9,7 +9,7 @@ from turnwise.trace.store import Store
 from turnwise.trace.types import ORACLE, Action, Label, Observation, Outcome, Task, Trace, Turn, Verdict
 from turnwise.view.compare import compare, mean_over_seeds
 from turnwise.view.judging import judge_scores
-from turnwise.view.run import Run
+from turnwise.view.run import Run, final_evaluation, success_rate
 
 
 def make_run(folder, solved: dict[str, list[float]], config: dict | None = None, judge: dict | None = None) -> Run:
@@ -107,6 +107,24 @@ def test_the_table_of_evaluations_counts_time_outs_and_leaves_infra_errors_out(t
     assert row["success"]["value"] == pytest.approx(1 / 3)
     assert (row["episodes"], row["steps"], row["infra_errors"]) == (3, 4.0, 1)
     assert row["truncated"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("phases", [("train", "eval", "eval"), ("train", "train", "train"), ("", "", "")])
+def test_a_glance_at_a_run_says_the_same_as_all_its_rows(tmp_path, phases):
+    run = make_run(tmp_path / "run", {})
+    turn = Turn(Observation("page"), Action("Action: x"))
+    with Store(run.path / "run.db") as store:
+        for number in range(24):
+            outcome = Outcome.INFRA_ERROR if number % 7 == 0 else Outcome.FAILURE
+            verdicts = (Verdict(ORACLE, 1.0), Verdict(ORACLE, float(number % 3 == 0)), Verdict(ORACLE, 1.0, turn=0))
+            info = {"phase": phases[number % 3], "iteration": None if "" in phases else number // 8}
+            store.append(Trace(f"t{number}", Task("a", "a", "browser"), (turn,), outcome, verdicts, info=info))
+    run = Run(run.path)
+    rows = run.rows.all()
+    count, lost, final, _ = run.database.glance()
+    assert (count, lost) == (24, sum(row.outcome == "infra_error" for row in rows))
+    assert [(row.id, row.reward) for row in final] == [(row.id, row.reward) for row in final_evaluation(rows)]
+    assert run.row()["success"] == success_rate(final_evaluation(rows))
 
 
 def test_figures_that_are_fractions_are_shown_in_per_cent(tmp_path):

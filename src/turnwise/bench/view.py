@@ -39,6 +39,7 @@ _MEASURE = """([begin, condition, argument]) => new Promise((resolve, reject) =>
   requestAnimationFrame(look);
 })"""
 _LIST_IS_THERE = "document.querySelectorAll('table.traces tbody tr').length === argument"
+_NOTHING_MATCHES = "document.querySelector('main').textContent.includes('No trace matches')"
 _TRACE_IS_THERE = """(() => {
   const images = [...document.querySelectorAll('.trace-page img')];
   return images.length === argument && images.every((image) => image.complete && image.naturalWidth > 0);
@@ -158,7 +159,7 @@ def _filter_list(browser: Any, link: str, name: str) -> list[float]:
         page.evaluate(_MEASURE, [f"#/run/{name}/traces?sort=surprise", _LIST_IS_THERE, 100])
         page.wait_for_function("!document.querySelector('[role=status]')", timeout=60_000)  # surprise is known
         for query in queries:
-            page.evaluate(_MEASURE, [f"#/run/{name}/traces?task=nothing+has+this+{query}", _LIST_IS_THERE, 0])
+            page.evaluate(_MEASURE, [f"#/run/{name}/traces?task=nothing+has+this+{query}", _NOTHING_MATCHES, 0])
             times.append(page.evaluate(_MEASURE, [f"#/run/{name}/traces?{query}", _LIST_IS_THERE, 100]))
     return times
 

@@ -127,6 +127,34 @@ class Database:
 
     # Lists
 
+    def glance(self) -> tuple[int, int, list[Row], list[Row]]:
+        """What the table of runs needs, without reading all traces.
+
+        Returns:
+            How many traces, how many infra errors, the rows of the last evaluation (in a run without evaluations: of
+            the last iteration) with the oracle's verdicts, and the last 100 rows without verdicts.
+
+        Raises:
+            sqlite3.Error: if a part of that cannot be read.
+        """
+        if self._db is None:
+            return 0, 0, [], []
+        count, lost = self._all("SELECT count(*), total(outcome = 'infra_error') FROM traces")[0]
+        final: list[tuple] = []
+        for phase in ("phase = 'eval'", "phase != 'eval'"):
+            last = f"(SELECT max(iteration) FROM traces WHERE {phase})"
+            final = final or self._all(f"SELECT {_COLUMNS} FROM traces WHERE {phase} AND iteration IS {last}")
+        by_seq = {values[0]: _row(values) for values in final}
+        if by_seq:
+            query = (
+                "SELECT trace_seq, reward FROM verdicts WHERE judge = ? AND turn IS NULL AND trace_seq BETWEEN ? AND ?"
+            )
+            for seq, reward in self._all(f"{query} ORDER BY rowid", (ORACLE, min(by_seq), max(by_seq))):
+                if seq in by_seq and isinstance(reward, int | float):
+                    by_seq[seq].verdicts[ORACLE] = float(reward)
+        recent = self._all(f"SELECT {_COLUMNS} FROM traces ORDER BY seq DESC LIMIT 100")
+        return count, int(lost), list(by_seq.values()), [_row(values) for values in recent]
+
     def rows_after(self, seq: int) -> tuple[list[Row], list[str]]:
         """Rows of all traces appended after `seq`, without verdicts, values and labels; and what was not readable."""
         query = f"SELECT {_COLUMNS} FROM traces WHERE seq > ? ORDER BY seq"

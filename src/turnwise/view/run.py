@@ -1,5 +1,6 @@
 """One run as the viewer and the report see it: its files, its traces, and the answers to the pages' questions."""
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class Run:
         self.path = path
         self.name = name or path.resolve().name
         self._folder: tuple[tuple, Folder] | None = None
+        self._glance: tuple[int, tuple[int, int, list[Row], list[Row]]] | None = None
         self._identity = self._database_identity()
         self.database = Database(path / "run.db") if self._identity else Database(path / "no-database")
         self.rows = Rows(self.database)
@@ -77,10 +79,10 @@ class Run:
         return max(times)
 
     def problems(self) -> list[str]:
-        """A sentence for each thing that could not be read."""
-        rows = self.rows.all() if self.path.exists() else []
+        """A sentence for each thing that could not be read so far (damaged traces show when they are listed)."""
+        self._at_a_glance()
         problems = [*self.folder().problems, *self.database.problems, *self.rows.problems]
-        if not rows and self._identity is None:
+        if self._identity is None:
             problems.append("There is no run.db yet: no trace was written.")
         return problems
 
@@ -88,7 +90,7 @@ class Run:
 
     def row(self) -> dict[str, Any]:
         """The run's line in the table of runs."""
-        folder, rows = self.folder(), self.rows.all()
+        folder, (traces, infra_errors, final, recent) = self.folder(), self._at_a_glance()
         config, report, updated = folder.config, folder.report, self.updated()
         status = str(report.get("status") or "")
         if not status or status == "running":
@@ -104,13 +106,26 @@ class Run:
             "updated": updated,
             "iteration": max(done) if done else None,
             "iterations": iterations if isinstance(iterations, int) else None,
-            "steps_per_s": steps_per_second(folder, rows),
-            "success": success_rate(final_evaluation(rows)),
-            "traces": len(rows),
-            "infra_errors": sum(row.outcome == "infra_error" for row in rows),
+            "steps_per_s": steps_per_second(folder, recent),
+            "success": success_rate(final),
+            "traces": traces,
+            "infra_errors": infra_errors,
             "seconds_left": seconds_left(folder, iterations) if status == "running" else None,
             "problems": self.problems(),
         }
+
+    def _at_a_glance(self) -> tuple[int, int, list[Row], list[Row]]:
+        """`Database.glance`, read again only after a commit; of a damaged file, from what rows there are."""
+        version = self.database.version()
+        if self._glance is None or self._glance[0] != version:
+            try:
+                found = self.database.glance()
+            except sqlite3.Error:
+                rows = self.rows.all()
+                lost = sum(row.outcome == "infra_error" for row in rows)
+                found = len(rows), lost, final_evaluation(rows), rows[-100:]
+            self._glance = (version, found)
+        return self._glance[1]
 
     def overview(self) -> dict[str, Any]:
         """The run's first page, without picks of traces."""
@@ -160,14 +175,14 @@ def rate(successes: int, n: int) -> dict[str, Any] | None:
     return {"value": successes / n, "low": low, "high": high, "n": n}
 
 
-def steps_per_second(folder: Folder, rows: list[Row]) -> float | None:
-    """What the run last logged as `steps_per_s`; else turns per second over its last 100 traces; None if unknown."""
+def steps_per_second(folder: Folder, recent: list[Row]) -> float | None:
+    """What the run last logged as `steps_per_s`; else turns per second over its recent traces; None if unknown."""
     for row in reversed(folder.metrics):
         if isinstance(row.get("steps_per_s"), int | float):
             return float(row["steps_per_s"])
-    last = rows[-100:]
-    span = max((row.created_at for row in last), default=0.0) - min((row.created_at for row in last), default=0.0)
-    return sum(row.turns for row in last) / span if span > 0 else None
+    began = [row.created_at for row in recent]
+    span = max(began, default=0.0) - min(began, default=0.0)
+    return sum(row.turns for row in recent) / span if span > 0 else None
 
 
 def seconds_left(folder: Folder, iterations: Any) -> float | None:
