@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from plans import PAGES, plan
 
 from turnwise.envs.browser import BrowserEnvironment, ObservationConfig
@@ -47,6 +48,7 @@ class Block:
         wall: seconds of the whole.
         late: steps that BrowserGym gave up waiting for (after 500 ms) although they came through; 0 on a quiet machine.
         load: the machine's load average at the end.
+        cpu: processor seconds of all processes involved, browsers included.
     """
 
     resets: list[float] = field(default_factory=list)
@@ -54,6 +56,7 @@ class Block:
     wall: float = 0.0
     late: int = 0
     load: float = 0.0
+    cpu: float = 0.0
 
 
 @dataclass
@@ -84,10 +87,32 @@ class Contender:
             f"{1000 * statistics.median(resets):.0f}",
             f"{len(steps) / sum(steps):.1f}" if wall > 0.9 * (sum(steps) + sum(resets)) else "",
             f"{len(steps) / wall:.1f}",
+            f"{1000 * sum(block.cpu for block in self.blocks) / len(steps):.0f}",
         ]
 
 
-HEAD = ["", "steps", "step p50, ms", "step p95, ms", "reset p50, ms", "steps/s, stepping", "steps/s, with resets"]
+HEAD = [
+    "",
+    "steps",
+    "step p50, ms",
+    "step p95, ms",
+    "reset p50, ms",
+    "steps/s, stepping",
+    "steps/s, with resets",
+    "CPU a step with resets, ms",
+]
+
+
+def cpu_seconds() -> float:
+    """What this process and its descendants, ended ones included, have used; only one contender works at a time."""
+    total = 0.0
+    for process in (own := psutil.Process(), *own.children(recursive=True)):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def _p95(values: Sequence[float]) -> float:
@@ -247,8 +272,9 @@ async def compare(python: Path, repetitions: int, seed: int) -> list[Contender]:
         for repetition, block in enumerate(episodes):
             turn = repetition % len(contenders)
             for contender in contenders[turn:] + contenders[:turn]:
+                before = cpu_seconds()
                 played = await contender.play(block)
-                played.load = os.getloadavg()[0]
+                played.cpu, played.load = cpu_seconds() - before, os.getloadavg()[0]
                 contender.blocks.append(played)
                 print(
                     f"repetition {repetition + 1} of {repetitions}, load {played.load:.1f}: {contender.name}, "
@@ -297,6 +323,7 @@ def main() -> None:
                 f"steps a second of one session, at equal contents, over those of {slow.name}",
                 round(statistics.median(found), 2),
                 goal,
+                baseline=round(1 / statistics.fmean(second for block in slow.blocks for second in block.steps), 2),
                 ci95=(round(min(found), 2), round(max(found), 2)) if len(found) >= 6 else None,
                 seeds=(asked.seed,),
                 note=f"median of {len(found)} repetitions, resets not counted; {at_usual:.1f} at our usual contents; "
