@@ -16,13 +16,19 @@ from turnwise.envs.browser.sites.plan import Stage
 from turnwise.errors import UserError
 from turnwise.trace.types import Action, Call, Task
 
-# What can go wrong in a stage, by what is done in it.
-_SLIPS = {
-    "act": ("lookalike", "forget", "early"),
-    "read": ("lookalike", "neighbour", "early"),
-    "fill": ("mix", "forget", "early"),
-    "answer": ("early",),
-}
+
+def mistakes(stage: Stage) -> list[str]:
+    """What can go wrong in a stage, as kinds of `Slips`; the frequent ones stand twice."""
+    kinds = ["early"]
+    if stage["do"] in ("act", "read") and (stage["at"]["search"] or stage["at"]["after"]):
+        kinds += ["lookalike"] * 2
+    if stage["do"] == "read":
+        kinds += ["neighbour"] * 2
+    if stage.get("choose") or len(stage.get("fields", ())) == 1:
+        kinds += ["forget"] * 2
+    if len(stage.get("fields", ())) > 1:
+        kinds += ["mix"] * 2
+    return kinds
 
 
 class Demonstrator:
@@ -30,7 +36,7 @@ class Demonstrator:
 
     Args:
         tasks: with their hidden parts; a context carries none, so they are looked up by id.
-        noise: the probability that a stage of a plan goes wrong in a systematic way.
+        noise: the probability that a stage of a plan (all but the closing answer) goes wrong in a systematic way.
         wander: the probability that a single decision is replaced by a click on anything in sight.
         seed: decides all mistakes, together with the task's id: the same task goes wrong in the same way again.
     """
@@ -64,7 +70,7 @@ class Demonstrator:
         """The mistakes of an episode: all of them are drawn before it starts."""
         rng = random.Random(f"{self.seed}/{task.id}/slips")
         return Slips({
-            number: rng.choice(_SLIPS[stage["do"]]) for number, stage in enumerate(plan) if rng.random() < self.noise
+            number: rng.choice(mistakes(stage)) for number, stage in enumerate(plan[:-1]) if rng.random() < self.noise
         })  # fmt: skip
 
     async def log_prob(self, steps: Sequence[tuple[Context, Action]]) -> list[list[float]]:
