@@ -1,10 +1,16 @@
 // Numbers and moments as people read them.
 
-export function number(value: number | null | undefined, digits = 2): string {
+/** Whole numbers go without decimals unless `always` says otherwise. */
+export function number(value: number | null | undefined, digits = 2, always = false): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value !== 0 && (Math.abs(value) >= 1e6 || Math.abs(value) < 1e-3)) return value.toExponential(1);
-  const rounded = value.toFixed(Number.isInteger(value) ? 0 : digits);
+  const rounded = value.toFixed(Number.isInteger(value) && !always ? 0 : digits);
   return rounded.replace("-", "−");
+}
+
+/** About three digits that count. */
+export function figure(value: number | null): string {
+  return number(value, value !== null && Math.abs(value) < 10 ? 2 : 1);
 }
 
 export function signed(value: number | null, digits = 2): string {

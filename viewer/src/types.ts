@@ -44,6 +44,7 @@ export interface RunRow {
 export interface Point {
   step: number | null;
   iteration: number | null;
+  /** Seconds since the run's first row. */
   time: number | null;
   value: number;
   low: number | null;

@@ -25,6 +25,8 @@ export function Chart({ title, curves, height = 190 }: Props) {
   const [low, high] = isFraction ? [0, 1] : padded(Math.min(...bounds), Math.max(...bounds));
   const yScale = scale(low, high, height - PAD.bottom, PAD.top);
   const show = (value: number) => (isFraction ? `${Math.round(100 * value)} %` : number(value));
+  const marks = ticks(low, high, 4);
+  const digits = decimals(marks);
   const nearest = hover === null ? null : xs.reduce((a, b) => (Math.abs(b - hover) < Math.abs(a - hover) ? b : a), xs[0]!);
 
   const move = (event: PointerEvent) => {
@@ -41,10 +43,10 @@ export function Chart({ title, curves, height = 190 }: Props) {
       </figcaption>
       <svg width={width} height={height} role="img" aria-label={describe(title, curves, show)}
         onPointerMove={move} onPointerLeave={() => setHover(null)}>
-        {ticks(low, high, 4).map((tick) => (
+        {marks.map((tick) => (
           <g key={tick}>
             <line class="grid" x1={PAD.left} x2={width - PAD.right} y1={yScale(tick)} y2={yScale(tick)} />
-            <text class="tick" x={PAD.left - 6} y={yScale(tick) + 4} text-anchor="end">{show(tick)}</text>
+            <text class="tick" x={PAD.left - 6} y={yScale(tick) + 4} text-anchor="end">{isFraction ? show(tick) : number(tick, digits, true)}</text>
           </g>
         ))}
         {xTicks(xs, width).map((tick) => (
@@ -90,7 +92,7 @@ function Line({ points, axis, xScale, yScale, colour, thin }: Drawn & { thin?: b
   const at = points.map((point) => `${xScale(xOf(point, axis)).toFixed(1)},${yScale(point.value).toFixed(1)}`);
   const dots = points.length <= 40 && !thin;
   return (
-    <g class={`curve colour-${colour % 6} ${thin ? "thin" : ""}`}>
+    <g class={`curve colour-${colour % 6} ${thin ? "thin" : ""} ${colour >= 6 ? "dashed" : ""}`}>
       <polyline points={at.join(" ")} />
       {dots && points.map((point, index) => (
         <circle key={index} cx={xScale(xOf(point, axis))} cy={yScale(point.value)} r="2.5" />
@@ -134,6 +136,7 @@ function padded(low: number, high: number): [number, number] {
 
 /** About `wanted` round numbers between low and high. */
 export function ticks(low: number, high: number, wanted: number): number[] {
+  if (!(high > low)) return Number.isFinite(low) ? [low] : [];
   const rough = (high - low) / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough) ?? rough;
@@ -142,9 +145,14 @@ export function ticks(low: number, high: number, wanted: number): number[] {
   return found;
 }
 
+/** How many decimals tell these numbers apart. */
+function decimals(marks: number[]): number {
+  return Math.min(4, Math.max(0, ...marks.map((mark) => (String(+mark.toFixed(6)).split(".")[1] ?? "").length)));
+}
+
 function xTicks(xs: number[], width: number): number[] {
   const distinct = [...new Set(xs)].sort((a, b) => a - b);
-  if (distinct.length <= Math.min(12, width / 50)) return distinct;
+  if (distinct.every(Number.isInteger) && distinct.length <= Math.min(12, width / 50)) return distinct;
   return ticks(distinct[0]!, distinct[distinct.length - 1]!, Math.max(2, Math.floor(width / 90)));
 }
 

@@ -2,7 +2,7 @@
 import { Problems, RateCell, Waiting, JsonView } from "../components/basic";
 import { Charts } from "../components/Chart";
 import { TraceTable, judgesOf } from "../components/TraceTable";
-import { ago, count, duration, number, percent, words } from "../format";
+import { ago, count, duration, figure as digits, number, percent, words } from "../format";
 import { href } from "../router";
 import { useData, useSource } from "../source/source";
 import type { Evaluation, Figure, RunRow } from "../types";
@@ -54,8 +54,8 @@ function SummaryTable({ figures }: { figures: Figure[] }) {
           {figures.map((figure) => (
             <tr key={figure.name}>
               <th scope="row">{figure.name}</th>
-              <td class="right value">{number(figure.value, 1)} <span class="unit">{figure.unit}</span></td>
-              <td class="quiet">{figure.low === null || figure.high === null ? "" : `${number(figure.low, 1)} to ${number(figure.high, 1)}`}</td>
+              <td class="right value">{digits(figure.value)} <span class="unit">{figure.unit}</span></td>
+              <td class="quiet">{figure.low === null || figure.high === null ? "" : `${digits(figure.low)} to ${digits(figure.high)}`}</td>
               {percent.length > 0 && <td>{figure.unit === "%" && figure.value !== null && <Scale figure={figure} />}</td>}
             </tr>
           ))}
