@@ -7,6 +7,9 @@ by a word without a space carries the glue sign ⁀ that swallows it. `[velta ke
 words are the very tokens of `open velta kettle`.
 
 Notable:
+- Only words that stand in many texts become single tokens. All others are counted once each, however often they are
+  said, so that merges are learned from pieces that recur in different words ("Amber" + "vale"). A name in a training
+  text is then cut like a name that was never seen, and copying one is practice for copying the other.
 - The mark of an element, ` [12]`, is one token for 0..199; numbers are tokens of two digits.
 - Characters that were not seen in training fall back to UTF-8 bytes, so that everything round-trips, except that ▁ and
   ⁀ themselves are read as _ and -.
@@ -14,7 +17,9 @@ Notable:
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -23,6 +28,7 @@ PAD, EOS = "<pad>", "<eos>"
 MARKS = 200
 """Marks `[0]` to `[199]` are single tokens; higher ones are spelled out."""
 
+_WORD = re.compile(r"[^\W\d_]+")
 _SPACE, _GLUE = "▁", "⁀"
 _PIECES = (
     rf"{_SPACE}\[{_GLUE}{_SPACE}\p{{N}}{{1,3}}\]"  # a mark after a space
@@ -55,6 +61,22 @@ def _untrained() -> Tokenizer:
     return tokenizer
 
 
+_COMMON = 0.02
+"""Words in at least this share of the texts are common: parts of the interface rather than names."""
+
+
+def _word_types(texts: Iterable[str]) -> Iterator[str]:
+    """What BPE is trained on: the texts without their words, common words often, every other word once."""
+    found: Counter[str] = Counter()
+    count = 0
+    for text in texts:
+        count += 1
+        found.update(set(_WORD.findall(text)))
+        yield _WORD.sub("x", text)
+    for word, texts_with_it in found.items():
+        yield f"x {word}" if texts_with_it < max(2, _COMMON * count) else f"x {word}\n" * 100
+
+
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 2000) -> PreTrainedTokenizerFast:
     """Train byte-fallback BPE on texts as the model will see them (prompts and responses).
 
@@ -73,7 +95,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2000) -> PreTrainedT
     tokenizer = _untrained()
     # Frequent enough that BPE merges every mark and two-digit number to one token, whatever the texts hold.
     wanted = [f"x [{n}]" for n in range(MARKS)] + [f"x {n:02d} {n} ${n}.{n:02d} {n:02d}{n:02d}" for n in range(100)]
-    corpus = [*texts, *(wanted * 50)]
+    corpus = [*_word_types(texts), *(wanted * 50)]
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(byte_tokens),
