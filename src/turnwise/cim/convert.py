@@ -70,25 +70,40 @@ class ArrayLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output from array reads, float32."""
         x_int = self.quant.input_int(x).to(torch.int32)
+        sums = self.integer_sums(x_int)
         if self.quant.kernel is None:
-            flat = x_int.flatten(0, -2)
-            return self.quant.output(self._matmul(flat[:, :, None, None]).view(*x.shape[:-1], -1))
+            return self.quant.output(sums.view(*x.shape[:-1], -1))
         height, width = self.output_size(x)
-        images = max(1, _READS // (height * width * self.hardware.input_bits * self.cells.levels.shape[2]))
-        sums = torch.cat([self._matmul(part) for part in x_int.split(images)])
         return self.quant.output(sums.view(x.shape[0], height, width, -1).permute(0, 3, 1, 2))
 
+    def integer_sums(self, x_int: Tensor) -> Tensor:
+        """Σ x_int w_int of every output position as the array reads it.
+
+        Args:
+            x_int: integer inputs, int32, in the layer's input shape.
+
+        Returns:
+            float64, shape (batch · positions out, outputs); integers where the converter's step is one.
+        """
+        if self.quant.kernel is None:
+            return self._matmul(x_int.flatten(0, -2)[:, :, None, None])
+        height, width = self.output_size(x_int)
+        images = max(1, _READS // (height * width * self.hardware.input_bits * self.cells.levels.shape[2]))
+        return torch.cat([self._matmul(part) for part in x_int.split(images)])
+
     def _matmul(self, x_BCHW: Tensor) -> Tensor:
-        """Σ x_int w_int for every output position, float64 of shape (B · positions out, outputs)."""
-        total = self._patches(x_BCHW.sum(1, keepdim=True)).sum((2, 3))
         if self.hardware.rows <= TABLE_ROWS:
             index = self._patterns(x_BCHW)
             assert self.table is not None, "set_temperature was not called"
             index += torch.arange(index.shape[-1], dtype=torch.int32, device=index.device) << self.hardware.rows
             sums = table_sums(self.table, index)
         else:
-            sums = direct_sums(self.cells, self._rows(x_BCHW))
-        return recombine(sums, total.flatten(), self.hardware)
+            sums = direct_sums(self.cells, self.bit_rows(x_BCHW))
+        return recombine(sums, self.input_totals(x_BCHW), self.hardware)
+
+    def input_totals(self, x_BCHW: Tensor) -> Tensor:
+        """Σ x_int over the inputs of each output position, shape (M,): what the dummy column counts."""
+        return self._patches(x_BCHW.sum(1, keepdim=True)).sum((2, 3)).flatten()
 
     def _patterns(self, x_BCHW: Tensor) -> Tensor:
         """Input bits of each group as one number, int32 of shape (M, bit planes, groups)."""
@@ -102,8 +117,8 @@ class ArrayLayer(nn.Module):
         split = patches.view(batch, length, self.positions, self.channels // rows, planes)
         return split.permute(0, 1, 4, 2, 3).reshape(batch * length, planes, -1)
 
-    def _rows(self, x_BCHW: Tensor) -> Tensor:
-        """Input bits, shape (M, bit planes, groups, rows)."""
+    def bit_rows(self, x_BCHW: Tensor) -> Tensor:
+        """Input bits in row order, 0 or 1, shape (M, bit planes, groups, rows)."""
         flat = self._padded(x_BCHW).squeeze(-1).squeeze(-1)
         shifts = torch.arange(self.hardware.input_bits, dtype=torch.int32, device=flat.device)
         bits = (flat[:, None, :] >> shifts[:, None]) & 1

@@ -135,7 +135,12 @@ def quantize(
     }
     if not chosen:
         raise UserError(f"{type(model).__name__} has no Conv2d or Linear layer that an array can run.")
-    ranges = {} if sample is None else _input_ranges(model, chosen, sample)
+    if sample is not None:
+        ranges = _input_ranges(model, chosen, sample)
+        # A layer whose weights are used without calling it would not notice that it was swapped.
+        chosen = {name: module for name, module in chosen.items() if name in ranges}
+    else:
+        ranges = {}
     w_top, a_top = 2 ** (w_bits - 1) - 1, 2 ** (a_bits - 1) - 1
     quantized = copy.deepcopy(model)
     if "" in chosen:  # the model is one layer
@@ -157,19 +162,26 @@ def quant_layers(model: nn.Module) -> dict[str, QuantLayer]:
 
 
 def digital_layers(model: nn.Module) -> dict[str, str]:
-    """Layers with weights that an array cannot run: name to reason."""
-    found = {name: unsupported(module) for name, module in model.named_modules()}
-    return {name: reason for name, reason in found.items() if reason is not None}
+    """Layers with weights that stay off the arrays: name to reason."""
+    found = {}
+    for name, module in model.named_modules():
+        reason = unsupported(module)
+        if reason is None and isinstance(module, (nn.Conv2d, nn.Linear)):
+            reason = "its weights are used without calling it"
+        if reason is not None:
+            found[name] = reason
+    return found
 
 
 def _input_ranges(
     model: nn.Module, layers: Mapping[str, nn.Module], sample: Iterable[Tensor] | Tensor
 ) -> dict[str, float]:
-    ranges = dict.fromkeys(layers, 0.0)
+    """Largest input magnitude of each layer that is called."""
+    ranges: dict[str, float] = {}
 
     def watch(name: str) -> Any:
         def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            ranges[name] = max(ranges[name], float(args[0].detach().abs().max()))
+            ranges[name] = max(ranges.get(name, 0.0), float(args[0].detach().abs().max()))
 
         return hook
 

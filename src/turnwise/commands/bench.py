@@ -10,6 +10,7 @@ BENCHMARKS: dict[str, str] = {
     "browser": "turnwise.bench.browser",
     "view": "turnwise.bench.view",
     "eeg": "turnwise.bench.eeg",
+    "cim": "turnwise.bench.cim",
 }
 
 

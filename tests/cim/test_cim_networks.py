@@ -1,0 +1,167 @@
+"""Quantised training, its resume, the int8 file, deployment and reports."""
+
+import pytest
+import torch
+from torch import nn
+
+from turnwise.cim.adc import FlashADC
+from turnwise.cim.array import Hardware
+from turnwise.cim.cells import CELLS
+from turnwise.cim.cifar import augmented, load_cifar10, synthetic
+from turnwise.cim.convert import convert, set_temperature
+from turnwise.cim.deploy import Deployable, deploy, same_argmax, within
+from turnwise.cim.int8 import load_int8, save_int8
+from turnwise.cim.networks import vgg8
+from turnwise.cim.quantize import IntegerNetwork, fake_quantize, quant_layers, quantize
+from turnwise.cim.report import report
+from turnwise.cim.train import TrainSettings, train
+from turnwise.data import data_file
+from turnwise.errors import UserError
+
+IMAGES = synthetic(96, 0)
+
+
+def tiny() -> nn.Module:
+    return quantize(vgg8(1 / 32))
+
+
+def test_fake_quantisation_rounds_forward_and_passes_gradients_where_it_does_not_clip():
+    x = torch.tensor([-2.0, -0.3, 0.26, 1.7], requires_grad=True)
+    y = fake_quantize(x, 0.25, 4)
+    assert y.tolist() == [-1.0, -0.25, 0.25, 1.0]
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.0, 1.0, 1.0, 0.0]
+
+
+def test_wage_scales_are_powers_of_two_with_room_to_grow():
+    for layer in quant_layers(tiny()).values():
+        scale = float(layer.weight_scale)
+        assert 2.0 ** round(torch.log2(torch.tensor(scale)).item()) == scale
+        assert scale * 128 >= 2 * float(layer.weight.detach().abs().max())
+        assert float(layer.input_scale) == 1 / 128
+
+
+def test_training_learns_and_a_stopped_run_ends_with_the_same_weights(tmp_path):
+    def loader(epoch, start):
+        return augmented(IMAGES[:48], 16, 3, epoch, start)
+
+    settings = TrainSettings(epochs=2, learning_rate=0.02, checkpoint_seconds=0.0)
+    steps = 3
+    losses: list[float] = []
+    straight = train(tiny(), loader, settings, steps, on_epoch=lambda _, loss: losses.append(loss))
+
+    class Stop(Exception):
+        pass
+
+    count = 0
+
+    def stop_at_five(_: float) -> None:
+        nonlocal count
+        count += 1
+        if count == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(tiny(), loader, settings, steps, tmp_path, on_step=stop_at_five)
+    resumed_losses: list[float] = []
+    resumed = train(tiny(), loader, settings, steps, tmp_path, on_epoch=lambda _, loss: resumed_losses.append(loss))
+    for name, value in straight.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert resumed_losses == pytest.approx(losses[1:], rel=1e-5)
+
+
+def test_gradients_reach_every_layer():
+    q = tiny()
+    x, labels = next(augmented(IMAGES, 8, 0, 0))
+    nn.functional.cross_entropy(q(x), labels).backward()
+    assert all(float(layer.weight.grad.abs().sum()) > 0 for layer in quant_layers(q).values())  # type: ignore[union-attr]
+
+
+def test_augmentation_is_a_crop_and_a_flip_of_the_image():
+    x, labels = next(augmented(IMAGES, 4, seed=1, epoch=0))
+    again, _ = next(augmented(IMAGES, 4, seed=1, epoch=0))
+    assert torch.equal(x, again)
+    padded = nn.functional.pad(IMAGES.pixels.float() / 127.5 - 1, (4, 4, 4, 4))
+    for image, label in zip(x, labels, strict=True):
+        crops = [
+            (padded[index, :, top : top + 32, left : left + 32])
+            for index in (IMAGES.labels == label).nonzero().flatten().tolist()
+            for top in range(9)
+            for left in range(9)
+        ]
+        # Outside the image the crop is 0 in ±1 or black; compare the inside only.
+        middle = slice(4, 28)
+        assert any(
+            torch.equal(image[:, middle, middle], crop[:, middle, middle])
+            or torch.equal(image.flip(-1)[:, middle, middle], crop[:, middle, middle])
+            for crop in crops
+        )
+
+
+def test_int8_file_gives_the_same_integers_back(tmp_path):
+    q = tiny()
+    digest = save_int8(tmp_path / "net.safetensors", q, 1 / 32, {"validation": 0.5})
+    again, notes = load_int8(tmp_path / "net.safetensors")
+    assert len(digest) == 64
+    assert notes == {"validation": 0.5, "width": 1 / 32}
+    x = next(iter(IMAGES.batches(4)))[0]
+    assert torch.equal(IntegerNetwork(q)(x), IntegerNetwork(again)(x))
+    (tmp_path / "other.safetensors").write_bytes(b"no")
+    with pytest.raises(UserError, match="int8 checkpoint"):
+        load_int8(tmp_path / "other.safetensors")
+
+
+def test_layers_left_exact_stay_off_the_array():
+    q = tiny()
+    first, *others = quant_layers(q)
+    network = convert(q, Hardware(cell=CELLS["1fefet1r"], adc=FlashADC(codes=9)), exact=(first, *others))
+    x = next(iter(IMAGES.batches(2)))[0]
+    assert torch.equal(network(x), IntegerNetwork(q)(x))
+    with pytest.raises(UserError, match="no quantised layer 'x'"):
+        convert(q, Hardware(), exact=("x",))
+
+
+def test_deployment_compares_with_the_model_as_it_was_given():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 24), nn.Tanh(), nn.Linear(24, 4), nn.PReLU())
+    inputs = torch.randn(64, 12)
+    target = Deployable("net", model, inputs, same_argmax, lambda out: {"mean": float(out.mean())}, calibration=inputs)
+    steady = deploy(target, Hardware(cell=CELLS["r1-1bit"], adc=FlashADC(codes=9)), [0, 85])
+    drifting = deploy(target, Hardware(cell=CELLS["1fefet1r"], adc=FlashADC(codes=9)), [0, 85])
+    assert [row.where for row in steady.rows] == ["float", "int8", "2FeFET-1T 1-bit", "2FeFET-1T 1-bit"]
+    assert steady.rows[1].agreement > 0.95
+    assert steady.rows[3].agreement == steady.rows[1].agreement
+    assert drifting.rows[3].agreement < 0.9
+    assert steady.digital == {"3": "PReLU"}
+    assert steady.microjoules > 0
+
+
+def test_agreement_of_regressors_is_a_distance():
+    first, second = torch.zeros(4, 2), torch.tensor([[0.0, 0.5], [3.0, 4.0], [0.6, 0.8], [0.0, 0.0]])
+    assert within(1.0)(first, second) == 0.75
+
+
+def test_report_counts_what_the_sample_does():
+    q = tiny()
+    network = convert(q, Hardware(cell=CELLS["r1-2bit"], adc=FlashADC(codes=9)))
+    set_temperature(network, 27.0)
+    x = next(iter(IMAGES.batches(2)))[0]
+    found = report(network, x)
+    assert len(found.names) == 8
+    macs = [layer.macs for layer in found.cost.layers]
+    assert macs[:2] == [32 * 32 * 27 * 4, 32 * 32 * 36 * 4]
+    dark = report(network, torch.full_like(x, 0.0))
+    assert dark.cost.layers[0].adc_pj < found.cost.layers[0].adc_pj
+    assert found.as_dict()["layers"][0]["name"] == found.names[0]
+
+
+@pytest.mark.skipif(data_file("cifar10/test.parquet") is None, reason="CIFAR-10 is not on this machine")
+def test_cifar_splits_do_not_overlap():
+    test = load_cifar10("test", 50)
+    assert test.pixels.shape == (50, 3, 32, 32)
+    validation = load_cifar10("validation")
+    assert len(validation) == 5000
+    train_head = load_cifar10("train", 50)
+    flat = {row.numpy().tobytes() for row in validation.pixels}
+    assert not any(row.numpy().tobytes() in flat for row in train_head.pixels)
