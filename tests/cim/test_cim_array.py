@@ -9,9 +9,9 @@ from torch import nn
 from turnwise.cim.adc import FlashADC
 from turnwise.cim.array import CellArray, Hardware, direct_sums, pattern_tables, slice_levels, table_sums
 from turnwise.cim.cells import CELLS, TwoFeFETOneT
-from turnwise.cim.convert import code_error_rate, convert, set_temperature, sweep
+from turnwise.cim.conversion import code_error_rate, convert, set_temperature, sweep
 from turnwise.cim.networks import vgg8, vgg8_shapes
-from turnwise.cim.quantize import IntegerNetwork, digital_layers, quant_layers, quantize
+from turnwise.cim.quantization import IntegerNetwork, digital_layers, quant_layers, quantize
 from turnwise.errors import UserError
 
 IDEAL = Hardware(cell=None, adc=None)

@@ -8,13 +8,13 @@ from turnwise.cim.adc import FlashADC
 from turnwise.cim.array import Hardware
 from turnwise.cim.cells import CELLS
 from turnwise.cim.cifar import augmented, load_cifar10, synthetic
-from turnwise.cim.convert import convert, set_temperature
+from turnwise.cim.conversion import convert, set_temperature
 from turnwise.cim.deploy import Deployable, deploy, same_argmax, within
 from turnwise.cim.int8 import load_int8, save_int8
+from turnwise.cim.network_cost import report
 from turnwise.cim.networks import vgg8
-from turnwise.cim.quantize import IntegerNetwork, fake_quantize, quant_layers, quantize
-from turnwise.cim.report import report
-from turnwise.cim.train import TrainSettings, train
+from turnwise.cim.quantization import IntegerNetwork, fake_quantize, quant_layers, quantize
+from turnwise.cim.training import TrainSettings, train
 from turnwise.data import data_file
 from turnwise.errors import UserError
 
@@ -165,3 +165,17 @@ def test_cifar_splits_do_not_overlap():
     train_head = load_cifar10("train", 50)
     flat = {row.numpy().tobytes() for row in validation.pixels}
     assert not any(row.numpy().tobytes() in flat for row in train_head.pixels)
+
+
+def test_the_workflow_of_the_documentation_is_importable_from_the_package():
+    from turnwise import cim
+
+    q = cim.quantize(nn.Sequential(nn.Flatten(), nn.Linear(12, 4)))
+    x, labels = torch.rand(8, 3, 2, 2), torch.arange(8) % 4
+    cim.train(q, [(x, labels)], TrainSettings(epochs=1))
+    cell = cim.cells.TwoFeFETOneT(bits=2, v_read=0.35, sigma_vt=0.01)
+    hardware = cim.Hardware(cell, rows=8, subarray=(128, 128), adc=cim.FlashADC(bits=3, codes=9, t_ref=27), node=45)
+    network = cim.convert(q, hardware, seed=0)
+    rows = cim.sweep(network, [(x, labels)], temps=[27])
+    assert rows[0].images == 8
+    assert cim.report(network, x).microjoules > 0

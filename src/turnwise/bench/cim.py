@@ -26,7 +26,7 @@ from turnwise.evaluate.claims import Claim, record
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from turnwise.cim.convert import ArrayLayer
+    from turnwise.cim.conversion import ArrayLayer
 
 _TOP = 8
 """The highest code of the converter, in both."""
@@ -77,9 +77,9 @@ def _throughput(options: Options) -> Claim:
     from turnwise.cim.adc import FlashADC
     from turnwise.cim.array import Hardware
     from turnwise.cim.cells import TwoFeFETOneT
-    from turnwise.cim.convert import convert, set_temperature
+    from turnwise.cim.conversion import convert, set_temperature
     from turnwise.cim.networks import vgg8
-    from turnwise.cim.quantize import quantize
+    from turnwise.cim.quantization import quantize
 
     hardware = Hardware(cell=TwoFeFETOneT(bits=2, sigma_vt=0.01), adc=FlashADC(codes=_TOP + 1))
     network = convert(quantize(vgg8(options.width)).to(options.device), hardware)
@@ -149,9 +149,9 @@ def _layers(options: Options) -> "list[tuple[str, ArrayLayer, Tensor]]":
     from turnwise.cim.adc import FlashADC
     from turnwise.cim.array import Hardware
     from turnwise.cim.cells import TwoFeFETOneT
-    from turnwise.cim.convert import ArrayLayer, array_layers, convert, set_temperature
+    from turnwise.cim.conversion import ArrayLayer, array_layers, convert, set_temperature
     from turnwise.cim.networks import vgg8
-    from turnwise.cim.quantize import quantize
+    from turnwise.cim.quantization import quantize
 
     hardware = Hardware(cell=TwoFeFETOneT(bits=2), adc=FlashADC(codes=_TOP + 1))
     network = convert(quantize(vgg8(options.width)), hardware)

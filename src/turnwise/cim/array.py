@@ -28,7 +28,7 @@ _BLOCK = 1 << 24
 """Elements of the largest temporary."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Hardware:
     """A compute-in-memory chip.
 

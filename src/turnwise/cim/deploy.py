@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from turnwise.cim.array import Hardware
-from turnwise.cim.convert import convert, set_temperature
-from turnwise.cim.quantize import IntegerNetwork, digital_layers, quant_layers, quantize
-from turnwise.cim.report import report
+from turnwise.cim.conversion import convert, set_temperature
+from turnwise.cim.network_cost import report
+from turnwise.cim.quantization import IntegerNetwork, digital_layers, quant_layers, quantize
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from turnwise.cim.networks import vgg8
-from turnwise.cim.quantize import quant_layers, quantize
+from turnwise.cim.quantization import quant_layers, quantize
 from turnwise.errors import UserError
 
 _FORMAT = "turnwise-cim-int8-1"

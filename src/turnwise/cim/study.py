@@ -16,8 +16,8 @@ from turnwise.cim.adc import FlashADC
 from turnwise.cim.array import Hardware
 from turnwise.cim.cells import CELLS, Cell, OneFeFETOneR, TwoFeFETOneT, TwoTOneFeFET
 from turnwise.cim.cifar import Images
-from turnwise.cim.convert import code_error_rate, convert, set_temperature
-from turnwise.cim.quantize import IntegerNetwork
+from turnwise.cim.conversion import code_error_rate, convert, set_temperature
+from turnwise.cim.quantization import IntegerNetwork
 
 STEPS = (1.0, 2.0, 3.0)
 """Converter steps that are tried for 2-bit cells, in MAC units."""

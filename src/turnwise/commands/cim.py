@@ -303,7 +303,7 @@ def _sweep(options: argparse.Namespace) -> int:
 def _sweep_rows(options: argparse.Namespace, cells: Sequence[str]) -> list[dict[str, Any]]:
     require("torch", "cim")
     from turnwise.cim.cifar import load_cifar10
-    from turnwise.cim.convert import convert, sweep
+    from turnwise.cim.conversion import convert, sweep
     from turnwise.cim.int8 import load_int8
 
     temps = _numbers(options.temps, "--temps")
@@ -329,7 +329,7 @@ def _sweep_rows(options: argparse.Namespace, cells: Sequence[str]) -> list[dict[
 
 
 def _first(network: Any) -> tuple[str, ...]:
-    from turnwise.cim.quantize import quant_layers
+    from turnwise.cim.quantization import quant_layers
 
     return (next(iter(quant_layers(network))),)
 
@@ -337,9 +337,9 @@ def _first(network: Any) -> tuple[str, ...]:
 def _report(options: argparse.Namespace) -> int:
     require("torch", "cim")
     from turnwise.cim.cifar import load_cifar10
-    from turnwise.cim.convert import convert, set_temperature
+    from turnwise.cim.conversion import convert, set_temperature
     from turnwise.cim.int8 import load_int8
-    from turnwise.cim.report import report
+    from turnwise.cim.network_cost import report
 
     network, _ = load_int8(options.model)
     network = network.to(options.device)

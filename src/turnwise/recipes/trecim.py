@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Training; see `cim.train.TrainSettings`."""
+    """Training; see `cim.training.TrainSettings`."""
 
     epochs: int = 25
     batch: int = 64
@@ -168,8 +168,8 @@ def _train(config: Config, run: Run) -> "nn.Module":
     """The quantised network, trained; goes on from the last checkpoint."""
     from turnwise.cim.cifar import augmented
     from turnwise.cim.networks import vgg8
-    from turnwise.cim.quantize import quantize
-    from turnwise.cim.train import TrainSettings, accuracy, train
+    from turnwise.cim.quantization import quantize
+    from turnwise.cim.training import TrainSettings, accuracy, train
     from turnwise.learn import checkpoint
 
     schedule = config.schedule
@@ -218,7 +218,7 @@ def _arms(config: Config) -> "list[Arm]":
 
 def _compare(config: Config, run: Run, network: "nn.Module") -> tuple[dict[str, Any], list[dict[str, Any]], float]:
     """Ideal row, rows of all arms, and the converter's step; arms that the run has already are not run again."""
-    from turnwise.cim.quantize import quant_layers
+    from turnwise.cim.quantization import quant_layers
     from turnwise.cim.study import choose_step, ideal_hits, pack, run_arm
 
     images = _images(config, "test", config.test_images)

@@ -25,7 +25,7 @@ from turnwise.cim.array import (
     slice_levels,
     table_sums,
 )
-from turnwise.cim.quantize import QuantLayer, quant_layers
+from turnwise.cim.quantization import QuantLayer, quant_layers
 from turnwise.errors import UserError
 from turnwise.evaluate.stats import wilson
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from turnwise.cim.quantize import quant_layers
+from turnwise.cim.quantization import quant_layers
 from turnwise.learn import checkpoint
 
 Batches = Iterable[tuple[Tensor, Tensor]]

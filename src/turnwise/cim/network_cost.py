@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from turnwise.cim.array import Hardware
 from turnwise.cim.chip import POST_LAYOUT, ChipCost, ChipSettings, LayerTraffic, chip_cost
-from turnwise.cim.convert import ArrayLayer, array_layers
+from turnwise.cim.conversion import ArrayLayer, array_layers
 from turnwise.cim.networks import LayerShape
-from turnwise.cim.quantize import digital_layers
+from turnwise.cim.quantization import digital_layers
 
 
 @dataclass(frozen=True, slots=True)
