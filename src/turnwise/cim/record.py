@@ -140,7 +140,7 @@ def accuracy_claims(
         chosen = [row for row in mine if row["kappa_mismatch"] == worst_kappa]
         drops = {row["celsius"]: _drop(reference, row) for row in chosen}
         worst = max(drops, key=lambda celsius: drops[celsius][0])
-        others = "; ".join(_describe(reference, row) for row in rows if row["cell"] == cell and row not in chosen)
+        others = _describe(reference, [row for row in rows if row["cell"] == cell and row not in chosen])
         by_temperature = ", ".join(f"{celsius:g} °C {value[0]:.2f}" for celsius, value in sorted(drops.items()))
         claims.append(
             Claim(
@@ -161,15 +161,21 @@ def accuracy_claims(
 
 def _drop(reference: np.ndarray, row: dict[str, Any]) -> tuple[float, float, float]:
     """Points lost against the reference, with the paired bootstrap interval."""
-    right = unpack(row["hits"], row["images"])
-    mean, low, high = paired_bootstrap(right.astype(float).tolist(), reference.astype(float).tolist(), resamples=2000)
+    right = unpack(row["hits"], row["images"]).astype(float)
+    ideal = reference[: len(right)].astype(float)
+    mean, low, high = paired_bootstrap(right.tolist(), ideal.tolist(), resamples=2000)
     return 100 * mean, 100 * low, 100 * high
 
 
-def _describe(reference: np.ndarray, row: dict[str, Any]) -> str:
-    return (
-        f"σ {1e3 * row['sigma_vt']:g} mV, κ mismatch {1e3 * row['kappa_mismatch']:g} mV/K, chip {row['seed']}, "
-        f"{row['celsius']:g} °C: {_drop(reference, row)[0]:.2f}"
+def _describe(reference: np.ndarray, rows: Sequence[dict[str, Any]]) -> str:
+    """The worst temperature of each other chip."""
+    chips: dict[tuple[float, float, int], list[tuple[float, float]]] = {}
+    for row in rows:
+        key = row["sigma_vt"], row["kappa_mismatch"], row["seed"]
+        chips.setdefault(key, []).append((_drop(reference, row)[0], row["celsius"]))
+    return "; ".join(
+        f"σ {1e3 * sigma:g} mV, κ mismatch {1e3 * kappa:g} mV/K, chip {seed}: {max(drops)[0]:.2f} at {max(drops)[1]:g} °C"
+        for (sigma, kappa, seed), drops in sorted(chips.items())
     )
 
 

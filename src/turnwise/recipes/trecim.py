@@ -49,7 +49,9 @@ class Config:
         data: "cifar10", or "synthetic" (gratings, for tests).
         width: of VGG-8; 1 is the paper's.
         schedule: training.
-        train_images, test_images, validation_images: how many are used.
+        train_images, validation_images: how many are used.
+        test_images: how many the integer network is tested on.
+        chip_images, sigma_images: how many of them the chips see, without and with static threshold errors.
         temps: °C.
         sigmas: static threshold errors to add to the comparison, volts.
         chips: seeds of static errors.
@@ -66,8 +68,10 @@ class Config:
     width: float = 0.25
     schedule: Schedule = field(default_factory=Schedule)
     train_images: int = 45_000
-    test_images: int = 10_000
     validation_images: int = 1_000
+    test_images: int = 10_000
+    chip_images: int = 2_000
+    sigma_images: int = 1_000
     temps: tuple[float, ...] = (0.0, 25.0, 55.0, 85.0)
     sigmas: tuple[float, ...] = (0.01, 0.03)
     chips: tuple[int, ...] = (0,)
@@ -84,8 +88,8 @@ class Config:
             preset_name="gpu",
             width=1.0,
             schedule=Schedule(epochs=80, batch=256, learning_rate=0.1),
-            sigmas=(0.01, 0.03, 0.054),
-            chips=(0, 1, 2),
+            chip_images=10_000,
+            sigma_images=2_000,
             batch=250,
             device="cuda",
             threads=0,
@@ -99,6 +103,8 @@ class Config:
                 schedule=Schedule(epochs=1, batch=32, learning_rate=0.02),
                 train_images=64,
                 test_images=8,
+                chip_images=8,
+                sigma_images=8,
                 validation_images=8,
                 temps=(27.0, 85.0),
                 sigmas=(),
@@ -240,18 +246,19 @@ def _compare(config: Config, run: Run, network: "nn.Module") -> tuple[dict[str, 
         run.log(**ideal)
     rows: list[dict[str, Any]] = []
     arms = _arms(config)
-    with progress_bar("chips", len(arms) * len(config.temps) * len(images)) as advance:
+    seen = {arm: images[: config.sigma_images if arm.sigma_vt else config.chip_images] for arm in arms}
+    with progress_bar("chips", len(config.temps) * sum(map(len, seen.values()))) as advance:
         for arm in arms:
             done = [row for row in before if row.get("phase") == "chip" and arm.key.items() <= row.items()]
             if len(done) == len(config.temps):
-                advance(len(done) * len(images))
+                advance(len(done) * len(seen[arm]))
                 rows += done
                 continue
-            found = run_arm(network, arm, ideal["step"], config.temps, images, config.batch, exact, advance)
+            found = run_arm(network, arm, ideal["step"], config.temps, seen[arm], config.batch, exact, advance)
             for row in found:
                 run.log(phase="chip", **row)
             rows += found
-            worst = min(row["correct"] for row in found) / len(images)
+            worst = min(row["correct"] for row in found) / len(seen[arm])
             note = f"{arm.cell} sigma {1e3 * arm.sigma_vt:g} mV: worst {100 * worst:.1f} %"
             advance(0, note=note)
     return ideal, rows, ideal["step"]
@@ -263,6 +270,7 @@ def _setup(config: Config, step: float, digest: str) -> str:
     )
     return (
         f"VGG-8 at width {config.width:g}, {config.schedule.epochs} epochs on {config.train_images} images, "
-        f"{config.test_images} test images; 8-bit weights and activations, 8-row groups, 9 converter codes, step "
+        f"{config.test_images} test images ({config.chip_images} on chips, {config.sigma_images} with static errors, "
+        f"drops paired); 8-bit weights and activations, 8-row groups, 9 converter codes, step "
         f"{step:g} for 2-bit cells, references fixed at 27 °C; {first}. Checkpoint sha256 {digest[:16]}."
     )

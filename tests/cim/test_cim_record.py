@@ -1,0 +1,46 @@
+"""Claims are computed from rows: what a known set of hits must come out as."""
+
+import numpy as np
+import pytest
+
+from turnwise.cim.record import accuracy_claims, circuit_claims, cost_claims
+from turnwise.cim.study import Arm, pack, unpack
+
+
+def test_packed_hits_come_back():
+    right = np.array([True, False, True] * 7)
+    assert np.array_equal(unpack(pack(right), 21), right)
+
+
+def test_drops_are_paired_and_the_worst_temperature_counts():
+    ideal = np.ones(200, bool)
+    ideal[:20] = False
+
+    def row(arm: Arm, celsius: float, lost: int) -> dict:
+        right = ideal.copy()
+        right[20 : 20 + lost] = False
+        return {
+            **arm.key, "celsius": celsius, "correct": int(right.sum()), "images": 200, "hits": pack(right),
+            "wrong_codes": 0.0,
+        }  # fmt: skip
+
+    matched, real = Arm("r1-2bit"), Arm("r1-2bit", kappa_mismatch=1e-4)
+    rows = [row(matched, 0, 0), row(real, 0, 1), row(real, 85, 4), row(Arm("1fefet1r"), 85, 150)]
+    reference = {"correct": 180, "images": 200, "hits": pack(ideal), "width": 1.0}
+    claims = {claim.id: claim for claim in accuracy_claims(reference, rows, "", (0,))}
+    assert claims["ideal_accuracy"].value == 90.0
+    assert claims["ideal_accuracy"].holds
+    drop = claims["max_drop_points_r1_2bit"]
+    assert drop.value == pytest.approx(2.0)  # the mismatched chip at 85 °C, not the matched one
+    assert not drop.holds
+    assert drop.ci95 is not None
+    assert drop.ci95[0] < 2.0 < drop.ci95[1]
+    assert claims["drop_points_1fefet1r"].value == pytest.approx(75.0)
+    assert "drop_points_2t1fefet" not in claims
+
+
+def test_figures_without_a_network_meet_their_goals():
+    claims = {claim.id: claim for claim in (*circuit_claims(), *cost_claims())}
+    assert claims["fluctuation_ratio"].holds
+    assert claims["nmr_min_r1_2bit_8rows"].holds
+    assert {"tops_per_w_22nm_2bit", "tops_per_w_45nm_2bit_8rows"} <= claims.keys()
