@@ -174,7 +174,8 @@ def _describe(reference: np.ndarray, rows: Sequence[dict[str, Any]]) -> str:
         key = row["sigma_vt"], row["kappa_mismatch"], row["seed"]
         chips.setdefault(key, []).append((_drop(reference, row)[0], row["celsius"]))
     return "; ".join(
-        f"σ {1e3 * sigma:g} mV, κ mismatch {1e3 * kappa:g} mV/K, chip {seed}: {max(drops)[0]:.2f} at {max(drops)[1]:g} °C"
+        f"σ {1e3 * sigma:g} mV, κ mismatch {1e3 * kappa:g} mV/K, chip {seed}: "
+        f"{max(drops)[0]:.2f} at {max(drops)[1]:g} °C"
         for (sigma, kappa, seed), drops in sorted(chips.items())
     )
 

@@ -5,6 +5,7 @@
   spice                  print an ngspice deck of a cell
   cost                   area, clock, period, energy and TOPS/W of a chip
   check                  the cost model against the reference runs
+  claims                 what needs no trained network: fluctuation, noise margins, TOPS/W
   deploy MODEL           put a trained model on a chip: decisions and energy against temperature
   sweep CHECKPOINT       accuracy of a VGG-8 against temperature, every cell, as JSON or CSV
   report CHECKPOINT      per layer: area, energy split, latency, with the bits that real images put on the word lines
@@ -65,6 +66,9 @@ def main(argv: list[str]) -> int:
 
     check = verb("check", "the cost model against the reference runs", _check)
     check.add_argument("--json", action="store_true", help="print JSON")
+
+    claims = verb("claims", "what needs no trained network: fluctuation, noise margins, TOPS/W", _claims)
+    claims.add_argument("--record", action="store_true", help="write results/trecim.json")
 
     deploy = verb("deploy", "put a trained model on a chip: decisions and energy against temperature", _deploy)
     deploy.add_argument("model", help="an int8 VGG-8 checkpoint, or the model folder of another recipe")
@@ -253,6 +257,21 @@ def _check(options: argparse.Namespace) -> int:
     print(f"{'':18}" + "".join(f"{run:>15}" for run in RUNS))
     for index, error in enumerate(errors["sram22"]):
         print(f"{error.figure:18}" + "".join(f"{100 * found[index].error:+14.1f}%" for found in errors.values()))
+    return 0
+
+
+def _claims(options: argparse.Namespace) -> int:
+    require("torch", "cim")
+    from turnwise.cim.record import circuit_claims, cost_claims
+    from turnwise.evaluate.claims import record
+
+    found = [*circuit_claims(), *cost_claims()]
+    for claim in found:
+        verdict = {True: "holds", False: "does not hold", None: "no goal"}[claim.holds]
+        print(f"{claim.id}: {claim.value} (goal {claim.goal or 'none'}: {verdict}; paper: {claim.paper or 'none'})")
+        print(f"  {claim.note}")
+    if options.record:
+        print(f"recorded in {record('trecim', found, 'turnwise cim claims --record')}")
     return 0
 
 
