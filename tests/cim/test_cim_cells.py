@@ -8,6 +8,7 @@ import pytest
 
 from turnwise.cim.cells import CELLS, TEMPERATURES, OneFeFETOneR, TwoFeFETOneT, TwoTOneFeFET
 from turnwise.cim.device import thermal_voltage
+from turnwise.cim.montecarlo import read_error_rate
 from turnwise.cim.netlist import transient
 from turnwise.cim.nmr import mac_ranges
 from turnwise.errors import UserError
@@ -111,3 +112,12 @@ def test_wrong_settings_are_explained():
         OneFeFETOneR(bits=2)
     with pytest.raises(UserError, match="levels 0 to 3"):
         TwoFeFETOneT(bits=2).solve(1, 4, 27)
+
+
+def test_row_sums_are_misread_when_cells_drift_or_differ():
+    clamp, resistor = CELLS["r1-2bit"], CELLS["1fefet1r"]
+    assert read_error_rate(clamp, 8, 0.0, 85.0, samples=500) == 0
+    assert read_error_rate(resistor, 8, 0.0, 27.0, samples=500) == 0
+    assert read_error_rate(resistor, 8, 0.0, 85.0, samples=500) > 0.8
+    # 10 mV on both FeFETs is 0.133 of a level a cell: four active cells exceed half a level in 6 % of sums.
+    assert read_error_rate(clamp, 8, 0.01, 27.0, samples=4000) == pytest.approx(0.04, abs=0.025)

@@ -2,6 +2,7 @@
 
   cells                  output, fluctuation and one read of every cell
   nmr                    noise margins of row sums
+  errors                 how often a row sum is misread: static errors, temperature, rows
   spice                  print an ngspice deck of a cell
   cost                   area, clock, period, energy and TOPS/W of a chip
   check                  the cost model against the reference runs
@@ -48,6 +49,13 @@ def main(argv: list[str]) -> int:
     nmr.add_argument("--rows", default="8,16,32,64", help="rows that share their charge, comma-separated")
     nmr.add_argument("--kappa-mismatch", type=float, default=0.0, help="of the 2FeFET-1T, mV/K")
     nmr.add_argument("--json", action="store_true", help="print JSON")
+
+    errors = verb("errors", "how often a row sum is misread: static errors, temperature, rows", _errors)
+    _temps(errors, "0,27,85")
+    errors.add_argument("--rows", default="8,16,32", help="rows that share their charge, comma-separated")
+    errors.add_argument("--sigmas", default="0,10,30,54", help="static threshold errors, mV, comma-separated")
+    errors.add_argument("--kappa-mismatch", type=float, default=0.1, help="of the 2FeFET-1T, mV/K")
+    errors.add_argument("--json", action="store_true", help="print JSON")
 
     spice = verb("spice", "print an ngspice deck of a cell", _spice)
     spice.add_argument("--cell", choices=CELL_NAMES, default="r1-2bit")
@@ -184,6 +192,32 @@ def _nmr(options: argparse.Namespace) -> int:
     print(f"{'rows':10}" + "".join(f"{count:>8}" for count in rows))
     for name, margins in found.items():
         print(f"{name:10}" + "".join(f"{margin:8.2f}" for margin in margins.values()))
+    return 0
+
+
+def _errors(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from turnwise.cim.cells import CELLS, TwoFeFETOneT
+    from turnwise.cim.montecarlo import read_error_rate
+
+    rows, temps = _numbers(options.rows, "--rows", int), _numbers(options.temps, "--temps")
+    found = []
+    for name, cell in CELLS.items():
+        if isinstance(cell, TwoFeFETOneT):
+            cell = replace(cell, kappa_mismatch=options.kappa_mismatch * 1e-3)
+        for count in rows:
+            for sigma in _numbers(options.sigmas, "--sigmas"):
+                rates = [read_error_rate(cell, count, sigma * 1e-3, celsius) for celsius in temps]
+                found.append({"cell": name, "rows": count, "sigma_mv": sigma, "celsius": temps, "wrong": rates})
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    print("row sums read as another value, %, half of the inputs set, references fixed at 27 °C")
+    print(f"{'cell':10}{'rows':>6}{'σ mV':>7}" + "".join(f"{celsius:>7g} °C" for celsius in temps))
+    for row in found:
+        shares = "".join(f"{100 * rate:10.2f}" for rate in row["wrong"])
+        print(f"{row['cell']:10}{row['rows']:6}{row['sigma_mv']:7g}{shares}")
     return 0
 
 
