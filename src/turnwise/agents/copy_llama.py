@@ -10,8 +10,10 @@ next-token distribution is a mixture of the usual softmax over the vocabulary an
 There are two kinds of copy heads. A content head scores position j by the state of the token there: "the mark that
 belongs to this name". An induction head scores it by the state of the token *before*, plus a learned bonus for each of
 the last tokens that match those before j: "find where this was said, copy what came next" (the n-gram heads of arXiv
-2401.12973). The trunk is transformers' `LlamaModel`, with two aids at its input that tell each token what stands before
-it and how long an n-gram ending in it was seen earlier. docs/models.md has what each part is worth.
+2401.12973). The longest match also speaks for the gate, directly, so that the model copies on through words whose
+embeddings it has never trained. The trunk is transformers' `LlamaModel`, with two aids at its input that tell each
+token what stands before it and how long an n-gram ending in it was seen earlier. docs/models.md has what each part is
+worth.
 
 Notable: the returned `logits` are the log of the mixture. They are normalised already, so cross-entropy, sampling and
 log-probabilities work as for any causal LM. Token ids and copy keys travel in one extra layer of the key-value cache.
@@ -80,6 +82,12 @@ def match_lengths(ids_BT: Tensor, rows_R: Tensor, longest: int) -> Tensor:
     return total
 
 
+def longest_match(match_BRT: Tensor, rows_R: Tensor) -> Tensor:
+    """Of each row r, the longest match with a position before r: how much of what was just said was said before."""
+    earlier_RT = torch.arange(match_BRT.shape[2], device=rows_R.device)[None, :] < rows_R[:, None]
+    return (match_BRT * earlier_RT).amax(dim=2).long()
+
+
 class CopyLlamaForCausalLM(PreTrainedModel, GenerationMixin):
     """A causal LM whose logits are the log of a vocabulary-and-copy mixture. Use it like any other."""
 
@@ -98,6 +106,7 @@ class CopyLlamaForCausalLM(PreTrainedModel, GenerationMixin):
         self.copy_key = nn.Linear(width, heads * config.copy_dim, bias=False)
         self.copy_gate = nn.Linear(width, heads + 1)
         self.copy_match = nn.Parameter(torch.empty(config.induction_heads, config.match_length + 1))
+        self.gate_match = nn.Parameter(torch.empty(config.induction_heads, config.match_length + 1))
         self.seen_embedding = nn.Parameter(torch.empty(config.match_length + 1, width))
         self.smear = nn.Parameter(torch.empty(config.smear, width))
         self.post_init()
@@ -108,6 +117,7 @@ class CopyLlamaForCausalLM(PreTrainedModel, GenerationMixin):
             bonus = 3.0 * torch.arange(self.config.match_length + 1.0)
             with torch.no_grad():
                 self.copy_match.copy_(bonus.expand_as(self.copy_match))
+                self.gate_match.copy_(bonus.expand_as(self.gate_match) / 6)
                 self.seen_embedding.normal_(0.0, self.config.initializer_range)
                 self.smear.fill_(0.5)
                 self.copy_gate.weight.zero_()
@@ -191,10 +201,8 @@ class CopyLlamaForCausalLM(PreTrainedModel, GenerationMixin):
             before = F.pad(embedded, (0, 0, offset, 0))[:, : embedded.shape[1]][:, -new.shape[1] :]
             exists = F.pad(real_BT, (offset, 0))[:, past:total].to(embedded.dtype)
             mixed = mixed + self.smear[offset - 1] * before * exists[..., None]
-        columns = torch.arange(total, device=ids_BT.device)
-        match = match_lengths(unique_BT, columns[past:], self.config.match_length)
-        earlier = columns[None, :] < columns[past:, None]
-        longest = (match * earlier).amax(dim=2).long()
+        columns = torch.arange(past, total, device=ids_BT.device)
+        longest = longest_match(match_lengths(unique_BT, columns, self.config.match_length), columns)
         return mixed + self.seen_embedding[longest]
 
     def _mixture(
@@ -210,6 +218,7 @@ class CopyLlamaForCausalLM(PreTrainedModel, GenerationMixin):
         keys = torch.cat([keys_BHTC[:, :content], before], dim=1)
         scores = queries @ keys.transpose(2, 3) / math.sqrt(self.config.copy_dim)
         match = match_lengths(unique_BT, kept_K, self.config.match_length)
+        longest = longest_match(match, kept_K)
         match = F.pad(match[:, :, :-1], (1, 0)).long()
         bonus = self.copy_match[:, match].transpose(0, 1)
         scores = scores + F.pad(bonus, (0, 0, 0, 0, content, 0))
@@ -217,7 +226,8 @@ class CopyLlamaForCausalLM(PreTrainedModel, GenerationMixin):
         allowed = (columns[None, :] <= kept_K[:, None])[None] & real_BT.bool()[:, None, :]
         attention = scores.float().masked_fill(~allowed[:, None], -1e9).softmax(dim=-1)
 
-        gate = self.copy_gate(hidden_BKD).float().softmax(dim=-1)
+        gate = self.copy_gate(hidden_BKD) + F.pad(self.gate_match[:, longest].permute(1, 2, 0), (content + 1, 0))
+        gate = gate.float().softmax(dim=-1)
         pointed = (attention * gate[..., 1:].permute(0, 2, 1)[..., None]).sum(dim=1)
         said = F.linear(hidden_BKD, self.model.embed_tokens.weight).float().softmax(dim=-1) * gate[..., :1]
         mixture = said.scatter_add(2, ids_BT[:, None, :].expand_as(pointed), pointed)

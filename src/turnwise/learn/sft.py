@@ -9,6 +9,7 @@ resumes at update n with the restored weights, optimiser and random state ends b
 does.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -121,6 +122,7 @@ def train(
     config: OptimConfig,
     optimizer: torch.optim.Optimizer | None = None,
     start: int = 0,
+    transform: Callable[[Example, int], Example] | None = None,
     on_update: Callable[[Progress], None] | None = None,
 ) -> list[float]:
     """Train in place.
@@ -131,6 +133,8 @@ def train(
         config: rates, sizes, seed.
         optimizer: goes on with its moments (filtered BC over many iterations, a resumed run); a new one without.
         start: skip the updates before this one, which a resumed run has done.
+        transform: what an example becomes each time it is used, of the same length (`learn.rename.Renamer`); its second
+            argument is a seed that depends on `config.seed`, the update and the example.
         on_update: called after every update, to show progress or to save a checkpoint.
 
     Returns:
@@ -158,7 +162,10 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         loss = 0.0
         for part in passes(members, lengths, config.pass_tokens):
-            loss += _accumulate(model, [examples[i] for i in part], len(members))
+            used = [examples[i] for i in part]
+            if transform is not None:
+                used = [transform(examples[i], _seed(config.seed, update, i)) for i in part]
+            loss += _accumulate(model, used, len(members))
         grad_norm = float(torch.nn.utils.clip_grad_norm_(trainable, config.grad_clip))
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             model.eval()
@@ -175,6 +182,11 @@ def train(
             on_update(Progress(update + 1, total, loss, grad_norm, rate, tokens, seconds, left))
     model.eval()
     return losses
+
+
+def _seed(*parts: int) -> int:
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little")
 
 
 def _losses(model: Any, examples: list[Example]) -> torch.Tensor:
