@@ -64,7 +64,8 @@ def test_a_real_file_of_another_task_is_trained_on_in_paper_mode(here, task):
     steps = {"steps": 2, "batch": 6, "evaluate_every": 1}
     config = replace(
         paper, name="p", data=str(here / str(name)), task=task, dataset=name.dataset, device="cpu", real=False,
-        model=replace(small.model, pool="cls"), masking=replace(paper.masking, decoder_heads=2), baselines=(),
+        model=replace(small.model, pool="cls", place_prior=False),
+        masking=replace(paper.masking, decoder_heads=2), baselines=(),
         pretrain=replace(paper.pretrain, **steps), finetune=replace(paper.finetune, **steps),
         image_weights=str(here / "vit"),
     )  # fmt: skip

@@ -216,7 +216,7 @@ def braindecode_model(name: str, n_chans: int, n_times: int, n_outputs: int, **s
     """
     try:
         from braindecode import models  # type: ignore[import-not-found]
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: torchaudio was built for another torch
         raise UserError(
             "braindecode is not installed, or torchaudio does not fit this torch. Type: pip install braindecode; the "
             f"five EEGEyeNet networks work without it ({', '.join(BASELINES)})."

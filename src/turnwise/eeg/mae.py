@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from turnwise.eeg.vit import Block, EEGViT, _init
+from turnwise.eeg.vit import Block, EEGViT, attend_to_similar, init_weights, waves
 
 
 def mask_values(eeg: Tensor, ratio: float, generator: torch.Generator | None = None) -> Tensor:
@@ -115,9 +115,11 @@ class FixedMae(nn.Module):
         self.norm = nn.LayerNorm(width, 1e-6)
         self.predict = nn.Linear(width, encoder.patch_chans * encoder.kernel)
         for part in (self.embed, self.blocks, self.predict):
-            part.apply(_init)
+            part.apply(init_weights)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
-        nn.init.trunc_normal_(self.positions, std=0.02)
+        attend_to_similar(self.blocks)
+        with torch.no_grad():
+            self.positions[0] = waves(encoder.grid, width)
         # Without dropping, the encoder itself reads mask tokens.
         self.encoder_mask_token = None if drop else nn.Parameter(torch.zeros(1, 1, encoder.width))
 
@@ -129,7 +131,7 @@ class FixedMae(nn.Module):
             full = self.mask_token.expand(len(patches), encoder.tokens, -1)
             full = full.scatter(1, keep[:, :, None].expand_as(seen), seen)
         else:
-            tokens = encoder.stem(patches)
+            tokens = encoder.amplified(encoder.stem(patches))
             masked = self.encoder_mask_token.expand(len(patches), hidden.shape[1], -1)
             tokens = tokens.scatter(1, hidden[:, :, None].expand_as(masked), masked)
             full = self.embed(encoder.transform(tokens + encoder.positions[:, 1:])[:, 1:])

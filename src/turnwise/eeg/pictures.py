@@ -51,16 +51,17 @@ def learning_curves(path: Path, curves: Mapping[str, Sequence[Point]], what: str
     return _save(figure, path)
 
 
-def loss_curve(path: Path, curves: Mapping[str, Sequence[Point]], floor: Mapping[str, float] | None = None) -> Path:
-    """Pretraining loss over updates; dashed lines are what interpolation alone reaches."""
-    figure, (axis,) = _figure(5, 3.2)
-    for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
-        axis.plot([point.step for point in curve], [point.train_loss for point in curve], color=colour, label=name)
-        if floor and name in floor:
-            axis.axhline(floor[name], color=colour, linestyle="--", linewidth=1, label=f"{name}: interpolation")
-    axis.set_xlabel("updates")
-    axis.set_ylabel("pretraining loss")
-    axis.legend(frameon=False, fontsize=8)
+def loss_curves(path: Path, curves: Mapping[str, Sequence[Point]], floor: Mapping[str, float]) -> Path:
+    """Pretraining losses over updates, a panel each; the dashed line is what interpolation alone reaches."""
+    figure, axes = _figure(4.5 * len(curves), 3.2, len(curves))
+    for axis, (name, curve) in zip(axes, curves.items(), strict=True):
+        axis.plot([point.step for point in curve], [point.train_loss for point in curve], color=COLOURS[0])
+        axis.axhline(floor[name], color=COLOURS[1], linestyle="--", linewidth=1, label="interpolation in time")
+        axis.set_ylim(0, None)
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("updates")
+        axis.legend(frameon=False, fontsize=8)
+    axes[0].set_ylabel("loss on hidden values")
     return _save(figure, path)
 
 
@@ -90,17 +91,23 @@ def gaze_on_screen(path: Path, truth: np.ndarray, predictions: Mapping[str, np.n
     return _save(figure, path)
 
 
-def gaze_path(path: Path, start_s: np.ndarray, predicted: np.ndarray, truth: np.ndarray | None = None) -> Path:
-    """Predicted gaze along a recording: the path on the screen, and both coordinates over time."""
+def gaze_path(
+    path: Path,
+    at: np.ndarray,
+    predicted: np.ndarray,
+    truth: np.ndarray | None = None,
+    unit: str = "window begins at, s",
+) -> Path:
+    """Predicted gaze in order of time: the path on the screen, and both coordinates over `at`."""
     figure, axes = _figure(11, 3.4, 2)
     axes[0].plot(*predicted.T, color=COLOURS[1], linewidth=0.7, alpha=0.6)
-    axes[0].scatter(*predicted.T, c=start_s, s=8, cmap="viridis", zorder=2)
+    axes[0].scatter(*predicted.T, c=at, s=8, cmap="viridis", zorder=2)
     _screen(axes[0])
     for index, name in enumerate(("x", "y")):
-        axes[1].plot(start_s, predicted[:, index], color=COLOURS[index], linewidth=1, label=f"{name} predicted")
+        axes[1].plot(at, predicted[:, index], color=COLOURS[index], linewidth=1, label=f"{name} predicted")
         if truth is not None:
-            axes[1].plot(start_s, truth[:, index], "--", color=COLOURS[index], linewidth=0.8, label=f"{name} true")
-    axes[1].set_xlabel("window begins at, s")
+            axes[1].plot(at, truth[:, index], "--", color=COLOURS[index], linewidth=0.8, label=f"{name} true")
+    axes[1].set_xlabel(unit)
     axes[1].set_ylabel("px")
     axes[1].legend(frameon=False, fontsize=8, ncols=2)
     return _save(figure, path)
@@ -128,7 +135,7 @@ def scalp_maps(path: Path, maps: Mapping[str, np.ndarray], channels: Sequence[st
         signed = float(values.min()) < 0
         draw(
             np.asarray(values)[usable], info, axes=axis, show=False, cmap="RdBu_r" if signed else "Reds", contours=4,
-            sensors=".", extrapolate="head",
+            sensors="k,", extrapolate="head",
         )  # fmt: skip
         axis.set_title(name, fontsize=9)
     return _save(figure, path)

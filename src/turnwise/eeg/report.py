@@ -119,8 +119,8 @@ def draw(folder: Path, study: Study, done: dict[str, Any]) -> list[tuple[str, Pa
     made.append(
         (
             "Pretraining",
-            pictures.loss_curve(folder / "pretraining.svg", pretraining, floors),
-            "Loss on hidden values. Below the dashed line the model does better than joining neighbouring samples.",
+            pictures.loss_curves(folder / "pretraining.svg", pretraining, floors),
+            "Below the dashed line the model does better than joining the neighbouring samples of each channel.",
         )
     )
     made += _gaze_pictures(folder, study)
@@ -155,7 +155,7 @@ def _gaze_pictures(folder: Path, study: Study) -> list[tuple[str, Path, str]]:
         ),
         (
             "Gaze path of one new person",
-            pictures.gaze_path(folder / "path.svg", order, predicted[person], truth[person]),
+            pictures.gaze_path(folder / "path.svg", order, predicted[person], truth[person], "fixation"),
             "Fixation after fixation, in order; dashed lines are the eye tracker's.",
         ),
     ]

@@ -98,7 +98,7 @@ class Study:
 
     def _arguments(self) -> dict[str, Any]:
         sizes = self.config.model
-        names = ("filters", "width", "depth", "heads", "mlp", "head", "pool")
+        names = ("filters", "width", "depth", "heads", "mlp", "head", "patch_chans", "kernel", "pool", "place_prior")
         chosen = {name: getattr(sizes, name) for name in names}
         return {"n_chans": files.N_CHANS, "n_times": files.N_TIMES, "n_outputs": len(self.target.outputs), **chosen}
 

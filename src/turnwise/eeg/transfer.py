@@ -150,6 +150,7 @@ def _encoder(signal: Signal, settings: TransferSettings, n_outputs: int, seed: i
         kernel=settings.kernel,
         head=settings.width,
         pool="mean",
+        place_prior=True,
     )
 
 

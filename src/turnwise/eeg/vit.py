@@ -76,6 +76,10 @@ class EEGViT(nn.Module):
         head: width of the hidden layer of the head (1000 as released).
         dropout: in the blocks; 0 as released. The head always has 0.1.
         pool: what the head reads: "cls" as in the paper, or "mean" of the patch tokens.
+        place_prior: False is the paper's model. True gives it, to begin with, what small models are slow to find out:
+            positions that are waves of group and span (as in MAE), attention to tokens of similar place (after Trockman
+            and Kolter 2023), and a gain for each channel group, without which the shared stem cannot tell a left
+            channel's signal from a right one's but by its position. All are trained on.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class EEGViT(nn.Module):
         head: int = 1000,
         dropout: float = 0.0,
         pool: str = "cls",
+        place_prior: bool = False,
     ) -> None:
         super().__init__()
         if n_chans < patch_chans:
@@ -109,12 +114,17 @@ class EEGViT(nn.Module):
         self.stem = Stem(filters, width, patch_chans, kernel)
         self.cls = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.zeros(1, 1 + self.tokens, width))
+        self.gains = nn.Parameter(torch.randn(self.grid[0], width)) if place_prior else None
         self.blocks = nn.ModuleList(Block(width, heads, mlp, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width, 1e-6)
         self.head = nn.Sequential(nn.Linear(width, head), nn.Dropout(0.1), nn.Linear(head, n_outputs))
-        self.apply(_init)
+        self.apply(init_weights)
         nn.init.trunc_normal_(self.cls, std=0.02)
         nn.init.trunc_normal_(self.positions, std=0.02)
+        if place_prior:
+            attend_to_similar(self.blocks)
+            with torch.no_grad():
+                self.positions[0, 1:] = waves(self.grid, width)
 
     def patches(self, eeg: Tensor) -> Tensor:
         """(batch, n_chans, n_times) to (batch, tokens, patch_chans, kernel); tokens run over time first, then channels.
@@ -144,7 +154,14 @@ class EEGViT(nn.Module):
         else:
             patches = patches.gather(1, keep[:, :, None, None].expand(-1, -1, self.patch_chans, self.kernel))
             positions = self.positions[0, 1:][keep]
-        return self.transform(self.stem(patches) + positions)
+        return self.transform(self.amplified(self.stem(patches), keep) + positions)
+
+    def amplified(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Tokens times the gains of their channel groups; as they are where the model has none."""
+        if self.gains is None:
+            return tokens
+        every = self.gains.repeat_interleave(self.grid[1], 0)
+        return tokens * (every if keep is None else every[keep])
 
     def transform(self, tokens: Tensor) -> Tensor:
         """Class token, blocks and last norm on tokens that carry their positions already."""
@@ -163,11 +180,48 @@ class EEGViT(nn.Module):
         return self.head(self.features(eeg))
 
 
-def _init(module: nn.Module) -> None:
-    """ViT's initialisation: truncated normal of 0.02 for matrices, zero biases. The stem keeps torch's own."""
+def init_weights(module: nn.Module) -> None:
+    """ViT's initialisation of matrices: truncated normal of 0.02 at width 768, wider for narrower inputs; zero biases.
+
+    The stem keeps torch's own.
+    """
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=0.02 * (768 / module.in_features) ** 0.5)
         nn.init.zeros_(module.bias)
+
+
+def attend_to_similar(blocks: nn.ModuleList) -> None:
+    """Make queries equal keys, each head orthonormal: attention begins between tokens whose embeddings are alike."""
+    for block in blocks:
+        width = block.qkv.in_features  # type: ignore[union-attr]
+        head = width // block.heads  # type: ignore[operator]
+        with torch.no_grad():
+            for first in range(0, width, head):
+                basis = torch.linalg.qr(torch.randn(width, head))[0].T * head**0.25
+                for part in (0, width):
+                    block.qkv.weight[part + first : part + first + head] = basis  # type: ignore[union-attr]
+
+
+def waves(grid: tuple[int, int], width: int) -> Tensor:
+    """Sines and cosines of each token's place: half of the width for the group, half for the span.
+
+    Frequencies are evenly spaced up to half a turn a step, so that embeddings of different places are nearly
+    orthogonal; language's geometric series would make the few places of a window look alike.
+
+    Args:
+        grid: groups and spans.
+        width: a multiple of 4.
+
+    Returns:
+        (groups x spans, width).
+    """
+    if width % 4:
+        raise ValueError(f"width {width} must be a multiple of 4")
+    quarter = width // 4
+    rates = torch.pi * (torch.arange(quarter) + 0.5) / quarter
+    places = torch.cartesian_prod(*(torch.arange(size) for size in grid)).float()
+    angles = [places[:, axis : axis + 1] * rates for axis in (0, 1)]
+    return torch.cat([function(angle) for angle in angles for function in (torch.sin, torch.cos)], 1)
 
 
 def load_image_weights(model: EEGViT, folder: str | Path) -> list[str]:

@@ -35,7 +35,10 @@ class Model:
     heads: int = 4
     mlp: int = 128
     head: int = 64
+    patch_chans: int = 8
+    kernel: int = 36
     pool: Literal["cls", "mean"] = "mean"
+    place_prior: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,9 @@ class Config:
             "paper": cls(
                 name="eeg_mae-paper",
                 preset_name="paper",
-                model=Model(filters=256, width=768, depth=12, heads=12, mlp=3072, head=1000, pool="cls"),
+                model=Model(
+                    filters=256, width=768, depth=12, heads=12, mlp=3072, head=1000, pool="cls", place_prior=False
+                ),
                 masking=Masking("paper", decoder_width=512, decoder_depth=2, decoder_heads=8),
                 clip=0.0,
                 pretrain=FitSettings(
