@@ -30,6 +30,8 @@ class FlashADC:
     offset_sigma: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 10:
+            raise UserError(f"a flash ADC has 1 to 10 bits, not {self.bits}.")
         if self.codes is not None and self.codes not in (2**self.bits, 2**self.bits + 1):
             raise UserError(f"a {self.bits}-bit ADC has {2**self.bits} or {2**self.bits + 1} codes, not {self.codes}.")
         if self.step <= 0:

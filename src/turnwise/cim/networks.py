@@ -1,14 +1,13 @@
 """VGG-8 for CIFAR-10: the network of the paper and of NeuroSim, at full or smaller width.
 
-Layers follow WAGE: no bias, no batch norm; a power of two per layer keeps activations in range. The shapes are also
-what the floorplanner and the cost model take.
+Layers follow WAGE: no bias, no batch norm. The shapes are also what the floorplanner and the cost model take.
 """
 
 import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +57,6 @@ def vgg8_shapes(width: float = 1.0) -> list[LayerShape]:
     ]
 
 
-class Gain(nn.Module):
-    """Multiply by a fixed power of two: WAGE's layer-wise scale."""
-
-    def __init__(self, exponent: int) -> None:
-        super().__init__()
-        self.exponent = exponent
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * 2.0**self.exponent
-
-
 def vgg8(width: float = 1.0, seed: int = 0) -> nn.Sequential:
     """VGG-8 with 10 outputs for inputs (B, 3, 32, 32) in ±1.
 
@@ -87,11 +75,10 @@ def vgg8(width: float = 1.0, seed: int = 0) -> nn.Sequential:
             if shape.kernel > 1
             else nn.Linear(shape.channels, shape.outputs, bias=False)
         )
-        # He's uniform limit; weights are kept near 1/2 and the rest of the scale is a power of two after the layer.
+        # He's uniform limit keeps activations within ±1; WAGE's power of two per layer is then the weights' scale.
         limit = math.sqrt(6 / shape.rows)
-        exponent = math.floor(math.log2(2 * limit))
-        nn.init.uniform_(layer.weight, -limit / 2**exponent, limit / 2**exponent, generator=generator)
-        layers += [layer, Gain(exponent)]
+        nn.init.uniform_(layer.weight, -limit, limit, generator=generator)
+        layers.append(layer)
         if shape.pooled:
             layers.append(nn.MaxPool2d(2))
         if index < len(shapes) - 1:

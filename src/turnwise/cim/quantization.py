@@ -79,8 +79,23 @@ class QuantLayer(nn.Module):
 
 def fake_quantize(value: Tensor, scale: float, top: int) -> Tensor:
     """Round to `scale` times an integer in ±top, with a straight-through gradient that is 0 where it clips."""
-    clipped = value.clamp(-top * scale, top * scale)
-    return clipped + ((clipped / scale).round() * scale - clipped).detach()
+    rounded = _Round.apply(value, scale, top)
+    assert isinstance(rounded, Tensor)
+    return rounded
+
+
+class _Round(torch.autograd.Function):
+    """Three passes over memory instead of the eight of clamp, divide, round, multiply and detach."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, scale: float, top: int) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(value.abs() <= top * scale)
+        return torch.div(value, scale).round_().clamp_(-top, top).mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (inside,) = ctx.saved_tensors
+        return grad * inside, None, None
 
 
 class IntegerNetwork(nn.Module):

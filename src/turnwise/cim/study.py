@@ -53,9 +53,9 @@ class Arm:
         return replace(cell, sigma_vt=self.sigma_vt)
 
 
-def converter(cell: str, step: float = 1.0, codes: int = 9) -> FlashADC:
-    """Three bits, nine codes as NeuroSim V1.5 counts them, references set at 27 °C; 1-bit cells need no other step."""
-    return FlashADC(bits=3, codes=codes, t_ref=27.0, step=step if CELLS[cell].bits == 2 else 1.0)
+def converter(cell: str, step: float = 1.0, bits: int = 3) -> FlashADC:
+    """2^bits + 1 codes as NeuroSim V1.5 counts them, references set at 27 °C; 1-bit cells need no other step than 1."""
+    return FlashADC(bits=bits, codes=2**bits + 1, t_ref=27.0, step=step if CELLS[cell].bits == 2 else 1.0)
 
 
 @torch.no_grad()

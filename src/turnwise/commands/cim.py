@@ -111,7 +111,7 @@ def _chip(parser: argparse.ArgumentParser, temps: str | None, every: bool = Fals
     parser.add_argument("--sigma", type=float, default=0.0, help="static threshold error, mV")
     parser.add_argument("--kappa-mismatch", type=float, default=0.1, help="of the 2FeFET-1T, mV/K")
     parser.add_argument("--step", type=float, default=1.0, help="converter step for 2-bit cells, MAC units")
-    parser.add_argument("--codes", type=int, default=9, choices=(8, 9), help="of the 3-bit converter")
+    parser.add_argument("--adc-bits", type=int, default=3, help="of the converter, which has 2^bits + 1 codes")
     parser.add_argument("--node", type=int, default=22, help="22, 32 or 45 nm")
     parser.add_argument("--seed", type=int, default=0, help="of the static errors: which chip")
     parser.add_argument("--exact-first", action="store_true", help="keep the first layer off the chip")
@@ -134,7 +134,7 @@ def _hardware(options: argparse.Namespace, name: str) -> "Hardware":
     if name == "ideal":
         return Hardware(cell=None, adc=None, node=options.node)
     mismatch = options.kappa_mismatch * 1e-3 if name.startswith("r1") else 0.0
-    adc = converter(name, options.step, options.codes)
+    adc = converter(name, options.step, options.adc_bits)
     return Hardware(cell=Arm(name, options.sigma * 1e-3, mismatch).build(), adc=adc, node=options.node)
 
 
