@@ -136,6 +136,7 @@ def test_scaling_gives_unit_spread_cuts_extremes_and_survives_a_flat_channel():
 
 def test_a_probe_of_features_that_hold_the_answer_finds_it():
     source = _source(windows=60)
+    assert source.targets is not None
     parts = np.arange(40), np.arange(40, 50), np.arange(50, 60)
     _, predicted = linear_probe(lambda x: x.flatten(1), source, source.targets, *parts)
     np.testing.assert_allclose(predicted, source.targets[50:], atol=0.2)

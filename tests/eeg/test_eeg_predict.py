@@ -11,10 +11,9 @@ from turnwise.eeg.anatomy import montage
 from turnwise.eeg.batches import Source
 from turnwise.eeg.edf import write_edf
 from turnwise.eeg.fit import outputs
-from turnwise.eeg.model_file import Card, load_model, save_model
+from turnwise.eeg.model_file import Card, build, load_model, save_model
 from turnwise.eeg.predict import fitting_signal, predict_recording
 from turnwise.eeg.recordings import Signal, read_recording
-from turnwise.eeg.vit import EEGViT
 from turnwise.errors import UserError
 
 CHANNELS = tuple(montage())
@@ -24,8 +23,8 @@ SIZES = {"filters": 8, "width": 16, "depth": 1, "heads": 2, "mlp": 16, "head": 8
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     torch.manual_seed(0)
-    made = EEGViT(**SIZES)
-    torch.nn.init.normal_(made.head[2].weight, std=0.5)
+    made = build("EEGViT", SIZES)
+    torch.nn.init.normal_(made.get_parameter("head.2.weight"), std=0.5)
     card = Card("EEGViT", SIZES, CHANNELS, 500.0, 500, (0.5, 40.0), (10.0,) * 129, 6.0, ("x_px", "y_px"),
                 (400.0, 300.0), (200.0, 120.0))  # fmt: skip
     return save_model(tmp_path_factory.mktemp("model"), made, card)

@@ -122,7 +122,7 @@ def test_matlab_files_are_cut_by_participant_in_sorted_order(tmp_path):
 def test_matlab_7_3_files_hold_the_same(tmp_path):
     path = tmp_path / "EP10_DOTS1_EEG.mat"
     with h5py.File(path, "w", userblock_size=512) as file:
-        file.create_group("#refs#")
+        references_group = file.create_group("#refs#")
         group = file.create_group("sEEG")
         group["data"] = SIGNAL[:600]
         event = group.create_group("event")
@@ -134,7 +134,7 @@ def test_matlab_7_3_files_hold_the_same(tmp_path):
                 empty = np.isnan(cell[0])
                 kind = float if name != "type" else np.uint16
                 stored = np.array([0, 0], np.uint64) if empty else np.array(cell, kind)
-                target = file["#refs#"].create_dataset(f"{name}{index}", data=stored if empty else stored[:, None])
+                target = references_group.create_dataset(f"{name}{index}", data=stored if empty else stored[:, None])
                 references[index, 0] = target.ref
     with open(path, "r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file".ljust(512))

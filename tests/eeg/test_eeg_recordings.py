@@ -1,6 +1,7 @@
 """Real recordings: what is read, what is refused with which fix, and what can be decoded from the real runs."""
 
 import json
+from typing import Any
 
 import mne
 import numpy as np
@@ -57,7 +58,8 @@ def test_impossible_amplitudes_name_the_factor(tmp_path, microvolts, factor):
 
 
 def test_raw_and_epochs_of_mne_come_in_as_microvolts():
-    info = mne.create_info(["FC5.", "Cz..", "STI"], 50.0, ["eeg", "eeg", "stim"], verbose="error")
+    kinds: Any = ["eeg", "eeg", "stim"]  # the stub knows one kind for all only
+    info = mne.create_info(["FC5.", "Cz..", "STI"], 50.0, kinds, verbose="error")
     volts = np.arange(300.0).reshape(3, 100) * 1e-6
     raw = mne.io.RawArray(volts, info, verbose="error")
     raw.set_annotations(mne.Annotations([0.5], [0], ["T1"]))
@@ -146,12 +148,14 @@ def test_left_and_right_are_decoded_from_the_real_runs(capsys):
 
 @needs_runs
 def test_the_eog_proxy_is_predicted_on_held_out_real_runs():
+    assert RUNS is not None
     signals = [(f"R{run:02d}", read_recording(RUNS / f"S001R{run:02d}.edf")) for run in (3, 4)]
     assert proxy.leave_one_run_out(signals).r2 >= 0.9
 
 
 @pytest.mark.skipif(EEGLAB is None, reason="no real EEG: set TURNWISE_DATA")
 def test_the_eeglab_recording_holds_eog_that_the_eeg_partly_predicts():
+    assert EEGLAB is not None
     signal = read_recording(EEGLAB)
     assert (signal.rate, len(signal.channels)) == (128, 32)
     assert 0.3 < proxy.in_folds(signal, ("EOG1",), ("EOG2",)).r2 < 0.8

@@ -11,6 +11,7 @@ Constructors take braindecode's names (`n_chans`, `n_times`, `n_outputs`); input
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -190,16 +191,18 @@ def init_weights(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def attend_to_similar(blocks: nn.ModuleList) -> None:
+def attend_to_similar(blocks: Iterable[nn.Module]) -> None:
     """Make queries equal keys, each head orthonormal: attention begins between tokens whose embeddings are alike."""
     for block in blocks:
-        width = block.qkv.in_features  # type: ignore[union-attr]
-        head = width // block.heads  # type: ignore[operator]
+        assert isinstance(block, Block)
+        weight = block.qkv.weight
+        width = weight.shape[1]
+        head = width // block.heads
         with torch.no_grad():
             for first in range(0, width, head):
                 basis = torch.linalg.qr(torch.randn(width, head))[0].T * head**0.25
                 for part in (0, width):
-                    block.qkv.weight[part + first : part + first + head] = basis  # type: ignore[union-attr]
+                    weight[part + first : part + first + head] = basis
 
 
 def waves(grid: tuple[int, int], width: int) -> Tensor:
