@@ -47,7 +47,7 @@ class Demonstrations:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Optimiser settings of one stage (see `learn.sft.OptimConfig`), which ends after `epochs`, or `updates` if given."""
+    """Optimiser settings of one stage (see `learn.sft.OptimConfig`); it ends after `epochs`, or `updates` if given."""
 
     learning_rate: float = 3e-4
     batch_size: int = 16
