@@ -14,8 +14,18 @@ from turnwise.errors import UserError, require
 from turnwise.evaluate.claims import Claim, record
 
 # name -> sizes of EEGViT and of the decoder. "laptop" is the preset's; "base" is the paper's encoder at a small batch.
+_LAPTOP = {
+    "filters": 32,
+    "width": 64,
+    "depth": 4,
+    "heads": 4,
+    "mlp": 128,
+    "head": 64,
+    "kernel": 63,
+    "place_prior": True,
+}
 SIZES = {
-    "laptop": ({"filters": 32, "width": 64, "depth": 4, "heads": 4, "mlp": 128, "head": 64}, (64, 1, 4), 64),
+    "laptop": (_LAPTOP, (32, 1, 4), 32),
     "base": ({}, (512, 2, 8), 4),
 }
 

@@ -36,7 +36,7 @@ class Model:
     mlp: int = 128
     head: int = 64
     patch_chans: int = 8
-    kernel: int = 36
+    kernel: int = 63
     pool: Literal["cls", "mean"] = "mean"
     place_prior: bool = True
 
@@ -47,7 +47,7 @@ class Masking:
 
     mode: Literal["paper", "fixed"] = "fixed"
     ratio: float = 0.5
-    decoder_width: int = 64
+    decoder_width: int = 32
     decoder_depth: int = 1
     decoder_heads: int = 4
     normalise: Literal["patch", "channel"] = "channel"
@@ -90,7 +90,7 @@ class Config:
     masking: Masking = field(default_factory=Masking)
     clip: float = 6.0
     pretrain: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=1600, learning_rate=1.5e-3, warmup=60, evaluate_every=40)
+        default_factory=lambda: FitSettings(steps=6000, batch=32, learning_rate=2e-3, warmup=60, evaluate_every=100)
     )
     finetune: FitSettings = field(
         default_factory=lambda: FitSettings(steps=640, batch=32, learning_rate=1e-3, evaluate_every=16)
@@ -134,7 +134,8 @@ class Config:
                 name="eeg_mae-paper",
                 preset_name="paper",
                 model=Model(
-                    filters=256, width=768, depth=12, heads=12, mlp=3072, head=1000, pool="cls", place_prior=False
+                    filters=256, width=768, depth=12, heads=12, mlp=3072, head=1000, kernel=36,
+                    pool="cls", place_prior=False,
                 ),
                 masking=Masking("paper", decoder_width=512, decoder_depth=2, decoder_heads=8),
                 clip=0.0,
