@@ -1,6 +1,6 @@
 """Make the policy that `turnwise demo` starts from: noisy demonstrations in real Chromium, then supervised training.
 
-Run: .venv/bin/python scripts/make_warm_start.py [--epochs 6]. On two quiet cores it takes about a quarter of an hour. A
+Run: .venv/bin/python scripts/make_warm_start.py [--epochs 8]. On two quiet cores it takes about a quarter of an hour. A
 stopped run goes on collecting where it stopped. The result replaces `src/turnwise/recipes/assets/web_small`.
 
 The demonstrations are on training worlds only; about two thirds of them succeed, and failures are learned like the
@@ -27,7 +27,7 @@ from turnwise.trace.types import Trace
 
 SEED = 11
 COUNT, NOISE, WANDER = 700, 0.3, 0.05
-OPTIM = OptimConfig(learning_rate=2e-3, batch_size=16, epochs=1, warmup_updates=100, schedule="constant")
+OPTIM = OptimConfig(learning_rate=1.5e-3, batch_size=8, epochs=1, warmup_updates=100, schedule="constant")
 
 
 async def collect(run: Run) -> list[Trace]:
@@ -40,7 +40,7 @@ async def collect(run: Run) -> list[Trace]:
 def main() -> None:
     """Collect, train, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=8)
     epochs = parser.parse_args().epochs
     with Run(Path("runs/warm_start"), {"recipe": "warm_start", "seed": SEED}) as run:
         traces = asyncio.run(collect(run))
@@ -48,7 +48,7 @@ def main() -> None:
     for trace in traces:
         for index, turn in enumerate(trace.turns):
             texts += [compact(context_at(trace, index)), turn.action.text]
-    policy = new_small_policy(texts, vocab_size=2000)
+    policy = new_small_policy(texts, vocab_size=2000, layers=2)
     cut = int(0.93 * len(traces))
     examples, held_out = (examples_from_traces(part, policy) for part in (traces[:cut], traces[cut:]))
     optimizer = make_optimizer(policy.model, OPTIM)

@@ -50,7 +50,7 @@ class Training:
     """Optimiser settings of one stage (see `learn.sft.OptimConfig`); it ends after `epochs`, or `updates` if given."""
 
     learning_rate: float = 3e-4
-    batch_size: int = 16
+    batch_size: int = 8
     epochs: int = 2
     updates: int | None = None
 
@@ -61,7 +61,7 @@ class Model:
 
     vocab_size: int = 2000
     width: int = 128
-    layers: int = 4
+    layers: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Config:
     iterations: int = 4
     rollouts: int = 96
     keep: int = 1024
-    update: Training = field(default_factory=lambda: Training(updates=60))
+    update: Training = field(default_factory=lambda: Training(updates=120))
     temperature: float = 1.0
     test_tasks: int = 120
     greedy: bool = True
@@ -163,6 +163,7 @@ def main(config: Config) -> Path:
 
 async def _main(config: Config, run: Run) -> None:
     from turnwise.learn import checkpoint
+    from turnwise.learn.rename import Renamer
     from turnwise.learn.sft import make_optimizer
 
     started = time.time()
@@ -189,10 +190,11 @@ async def _main(config: Config, run: Run) -> None:
                 examples = _examples(demonstrations, policy)
                 await asyncio.to_thread(
                     web.train_with_bar,
-                    "learning from demonstrations",
+                    "demonstrations: learning",
                     policy.model,
                     examples,
                     _optim(config.sft, config.seed),
+                    transform=Renamer(examples, policy.tokenizer),  # new names in every pass: copied, not remembered
                 )
             _save(run, policy, optimizer, 0)
             iteration = 0
@@ -228,7 +230,7 @@ async def _main(config: Config, run: Run) -> None:
 def _starting_policy(config: Config, demonstrations: Sequence[Trace]) -> Any:
     """The policy before anything is learned in this run."""
     from turnwise.agents.load import load_policy, new_small_policy
-    from turnwise.agents.render import compact
+    from turnwise.agents.render import compact, compact_response
     from turnwise.engine.local import Sampling
     from turnwise.learn.examples import context_at
 
@@ -239,7 +241,7 @@ def _starting_policy(config: Config, demonstrations: Sequence[Trace]) -> Any:
     texts = []
     for trace in demonstrations:
         for index, turn in enumerate(trace.turns):
-            texts += [compact(context_at(trace, index)), turn.action.text]
+            texts += [compact(context_at(trace, index)), compact_response(turn.action.text)]
     return new_small_policy(
         texts,
         vocab_size=config.model.vocab_size,

@@ -129,7 +129,9 @@ def check_splits(web: WebConfig, test: Sequence[Task], count: int, seed: int) ->
     check_overlap(web.tasks("train", count, seed), test)
 
 
-def train_with_bar(what: str, model: Any, examples: Sequence[Any], optim: Any, optimizer: Any = None) -> float:
+def train_with_bar(
+    what: str, model: Any, examples: Sequence[Any], optim: Any, optimizer: Any = None, transform: Any = None
+) -> float:
     """`learn.sft.train` with a progress bar; returns the mean loss of the last tenth of the updates."""
     from turnwise.learn.sft import train
 
@@ -141,6 +143,7 @@ def train_with_bar(what: str, model: Any, examples: Sequence[Any], optim: Any, o
             examples,
             optim,
             optimizer,
+            transform=transform,
             on_update=lambda progress: advance(note=f"loss {progress.loss:.3f}"),
         )
     tail = losses[-max(1, len(losses) // 10) :]
