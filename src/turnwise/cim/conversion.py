@@ -93,10 +93,8 @@ class ArrayLayer(nn.Module):
 
     def _matmul(self, x_BCHW: Tensor) -> Tensor:
         if self.hardware.rows <= TABLE_ROWS:
-            index = self._patterns(x_BCHW)
             assert self.table is not None, "set_temperature was not called"
-            index += torch.arange(index.shape[-1], dtype=torch.int32, device=index.device) << self.hardware.rows
-            sums = table_sums(self.table, index)
+            sums = table_sums(self.table, self._table_rows(x_BCHW))
         else:
             sums = direct_sums(self.cells, self.bit_rows(x_BCHW))
         return recombine(sums, self.input_totals(x_BCHW), self.hardware)
@@ -105,17 +103,21 @@ class ArrayLayer(nn.Module):
         """Σ x_int over the inputs of each output position, shape (M,): what the dummy column counts."""
         return self._patches(x_BCHW.sum(1, keepdim=True)).sum((2, 3)).flatten()
 
-    def _patterns(self, x_BCHW: Tensor) -> Tensor:
-        """Input bits of each group as one number, int32 of shape (M, bit planes, groups)."""
+    def _table_rows(self, x_BCHW: Tensor) -> Tensor:
+        """Row of the table that each group's input bits select, int32 of shape (M, bit planes, groups in any order)."""
         rows, planes = self.hardware.rows, self.hardware.input_bits
+        groups = torch.arange(self.cells.levels.shape[0], dtype=torch.int32, device=x_BCHW.device) << rows
         if self.channels % rows:
-            return _pack(self._padded(x_BCHW), rows, planes).squeeze(-1).squeeze(-1).transpose(1, 2).contiguous()
-        # Rows of a group are channels of one pixel: pack pixels once, then gather patches of patterns.
-        packed = _pack(x_BCHW, rows, planes)
-        patches = self._patches(packed.flatten(1, 2)).to(torch.int32)
-        batch, length = patches.shape[0], patches.shape[1]
-        split = patches.view(batch, length, self.positions, self.channels // rows, planes)
-        return split.permute(0, 1, 4, 2, 3).reshape(batch * length, planes, -1)
+            return _pack(self._padded(x_BCHW), rows, planes)[..., 0, 0] + groups
+        # Rows of a group are channels of one pixel: pack pixels once, then gather patches of patterns. They come out
+        # with the kernel position last; the sum over groups does not care, so only their numbers are turned round.
+        packed = _pack(x_BCHW, rows, planes).flatten(1, 2)
+        turned = groups.view(self.positions, -1).t().flatten()
+        if self.quant.kernel is None:
+            return packed.view(len(packed), planes, -1) + turned
+        flat = self._unfold(packed.float()).transpose(1, 2)
+        patches = flat.to(torch.int32, memory_format=torch.contiguous_format)
+        return patches.reshape(-1, planes, len(turned)) + turned
 
     def bit_rows(self, x_BCHW: Tensor) -> Tensor:
         """Input bits in row order, 0 or 1, shape (M, bit planes, groups, rows)."""
@@ -131,14 +133,17 @@ class ArrayLayer(nn.Module):
 
     def _patches(self, x_BCHW: Tensor) -> Tensor:
         """Patches, kernel position before channel: float32 of shape (B, positions out, kernel positions, channels)."""
-        quant = self.quant
-        if quant.kernel is None:
+        if self.quant.kernel is None:
             return x_BCHW.float()[:, None, None, :, 0, 0]
-        x = x_BCHW.float()
+        flat = self._unfold(x_BCHW.float())
+        return flat.view(len(flat), x_BCHW.shape[1], self.positions, -1).permute(0, 3, 2, 1)
+
+    def _unfold(self, x_BCHW: Tensor) -> Tensor:
+        """Patches as im2col gives them, shape (B, channels · kernel positions, positions out)."""
+        assert self.quant.kernel is not None
         top, bottom, left, right = self._padding()
-        x = F.pad(x, (left, right, top, bottom))
-        flat = F.unfold(x, quant.kernel, quant.dilation, 0, quant.stride)
-        return flat.view(x.shape[0], x.shape[1], self.positions, -1).permute(0, 3, 2, 1)
+        padded = F.pad(x_BCHW, (left, right, top, bottom))
+        return F.unfold(padded, self.quant.kernel, self.quant.dilation, 0, self.quant.stride)
 
     def _padding(self) -> tuple[int, int, int, int]:
         """Zeros above, below, left and right."""
@@ -153,6 +158,7 @@ class ArrayLayer(nn.Module):
         return vertical, vertical, horizontal, horizontal
 
     def output_size(self, x: Tensor) -> tuple[int, int]:
+        """Height and width of a convolution's output for an input of shape (B, C, H, W)."""
         quant, (top, bottom, left, right) = self.quant, self._padding()
         assert quant.kernel is not None
         height = (x.shape[2] + top + bottom - quant.dilation[0] * (quant.kernel[0] - 1) - 1) // quant.stride[0] + 1
@@ -167,21 +173,22 @@ class ArrayLayer(nn.Module):
         groups, rows, outputs, slices = cells.levels.shape
         x_int = self.quant.input_int(x).to(torch.int32)
         x_BCHW = x_int.flatten(0, -2)[:, :, None, None] if self.quant.kernel is None else x_int
-        index = self._patterns(x_BCHW)
-        wrong = 0
-        for span in blocks(groups, 2**rows * outputs * slices):
-            differs = (pattern_codes(cells, span) != pattern_codes(perfect, span)).sum((2, 3))
-            seen = index[..., span].flatten(0, 1).t().long()
-            wrong += int(differs.gather(1, seen).sum())
-        return wrong, index.numel() * outputs * slices
+        index = self._table_rows(x_BCHW)
+        differing = torch.cat(
+            [
+                (pattern_codes(cells, span) != pattern_codes(perfect, span)).sum((2, 3)).flatten()
+                for span in blocks(groups, 2**rows * outputs * slices)
+            ]
+        )
+        return int(differing[index.long()].sum()), index.numel() * outputs * slices
 
 
 def _pack(x_BCHW: Tensor, rows: int, planes: int) -> Tensor:
-    """Bits of `rows` neighbouring channels as one number, int32 of shape (B, groups, planes, H, W)."""
+    """Bits of `rows` neighbouring channels as one number, int32 of shape (B, planes, groups, H, W)."""
     batch, channels, height, width = x_BCHW.shape
     grouped = x_BCHW.reshape(batch, channels // rows, rows, height, width)
     shifts = torch.arange(rows, dtype=torch.int32, device=x_BCHW.device)[:, None, None]
-    return torch.stack([(((grouped >> plane) & 1) << shifts).sum(2, dtype=torch.int32) for plane in range(planes)], 2)
+    return torch.stack([(((grouped >> plane) & 1) << shifts).sum(2, dtype=torch.int32) for plane in range(planes)], 1)
 
 
 def convert(quantized: nn.Module, hardware: Hardware, seed: int = 0, exact: Collection[str] = ()) -> nn.Module:

@@ -33,8 +33,8 @@ class TrainSettings:
         checkpoint_seconds: the most work that a kill can lose.
     """
 
-    epochs: int = 25
-    learning_rate: float = 0.05
+    epochs: int = 30
+    learning_rate: float = 0.01
     warmup: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 1e-4

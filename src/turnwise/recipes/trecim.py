@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 class Schedule:
     """Training; see `cim.training.TrainSettings`."""
 
-    epochs: int = 25
+    epochs: int = 30
     batch: int = 64
-    learning_rate: float = 0.05
+    learning_rate: float = 0.01
     weight_decay: float = 1e-4
 
 
@@ -87,7 +87,7 @@ class Config:
             name="trecim-gpu-s0",
             preset_name="gpu",
             width=1.0,
-            schedule=Schedule(epochs=80, batch=256, learning_rate=0.1),
+            schedule=Schedule(epochs=80, batch=128, learning_rate=0.02, weight_decay=5e-4),
             chip_images=10_000,
             sigma_images=2_000,
             batch=250,
