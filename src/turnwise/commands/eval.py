@@ -77,7 +77,7 @@ def _fields(options: Options) -> dict[str, object]:
 
 async def _evaluate(spec: str, options: Options, run: object) -> None:
     from turnwise.agents.load import load_policy
-    from turnwise.engine.local import Sampling
+    from turnwise.engine.sampling import Sampling
     from turnwise.envs.browser import BrowserEnvironment, ObservationConfig, OpenWeb
     from turnwise.envs.browser.sites.server import LocalSites
     from turnwise.envs.browser.sites.tasks import generate

@@ -231,7 +231,7 @@ def _starting_policy(config: Config, demonstrations: Sequence[Trace]) -> Any:
     """The policy before anything is learned in this run."""
     from turnwise.agents.load import load_policy, new_small_policy
     from turnwise.agents.render import compact, compact_response
-    from turnwise.engine.local import Sampling
+    from turnwise.engine.sampling import Sampling
     from turnwise.learn.examples import context_at
 
     sampling = Sampling(temperature=config.temperature, max_new_tokens=48)
