@@ -14,6 +14,7 @@ from turnwise.cim.networks import vgg8, vgg8_shapes
 from turnwise.cim.quantization import IntegerNetwork, digital_layers, quant_layers, quantize
 from turnwise.errors import UserError
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 IDEAL = Hardware(cell=None, adc=None)
 
 

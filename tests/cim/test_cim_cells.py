@@ -8,7 +8,7 @@ import pytest
 
 from turnwise.cim.cells import CELLS, TEMPERATURES, OneFeFETOneR, TwoFeFETOneT, TwoTOneFeFET
 from turnwise.cim.device import thermal_voltage
-from turnwise.cim.montecarlo import read_error_rate
+from turnwise.cim.montecarlo import level_table, mac_table, read_error_rate
 from turnwise.cim.netlist import transient
 from turnwise.cim.nmr import mac_ranges
 from turnwise.errors import UserError
@@ -121,3 +121,14 @@ def test_row_sums_are_misread_when_cells_drift_or_differ():
     assert read_error_rate(resistor, 8, 0.0, 85.0, samples=500) > 0.8
     # 10 mV on both FeFETs is 0.133 of a level a cell: four active cells exceed half a level in 6 % of sums.
     assert read_error_rate(clamp, 8, 0.01, 27.0, samples=4000) == pytest.approx(0.04, abs=0.025)
+
+
+def test_tables_hold_the_levels_and_the_linear_sum():
+    cell = CELLS["r1-2bit"]
+    levels = level_table(cell, 0.0, 27.0)
+    assert levels.mean == pytest.approx([0, 1, 2, 3], abs=0.02)
+    assert levels.std == pytest.approx(0, abs=1e-9)
+    sums = mac_table(cell, 8, 0.01, 27.0, samples=2000)
+    common = sums.value <= 12
+    assert sums.mean[common] == pytest.approx(sums.value[common], abs=0.1)
+    assert 0.1 < sums.std[sums.value == 6][0] < 0.5

@@ -3,6 +3,7 @@
   cells                  output, fluctuation and one read of every cell
   nmr                    noise margins of row sums
   errors                 how often a row sum is misread: static errors, temperature, rows
+  tables                 mean and spread by level and by MAC value, as CSV: what system simulators take
   spice                  print an ngspice deck of a cell
   cost                   area, clock, period, energy and TOPS/W of a chip
   check                  the cost model against the reference runs
@@ -21,6 +22,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from turnwise.commands import cim_circuits as circuits
 from turnwise.errors import UserError, require
 
 if TYPE_CHECKING:
@@ -41,23 +43,29 @@ def main(argv: list[str]) -> int:
         added.set_defaults(run=run)
         return added
 
-    cells = verb("cells", "output, fluctuation and one read of every cell", _cells)
+    cells = verb("cells", "output, fluctuation and one read of every cell", circuits.cells)
     _temps(cells, "0,25,55,85")
     cells.add_argument("--json", action="store_true", help="print JSON")
 
-    nmr = verb("nmr", "noise margins of row sums", _nmr)
+    nmr = verb("nmr", "noise margins of row sums", circuits.nmr)
     nmr.add_argument("--rows", default="8,16,32,64", help="rows that share their charge, comma-separated")
     nmr.add_argument("--kappa-mismatch", type=float, default=0.0, help="of the 2FeFET-1T, mV/K")
     nmr.add_argument("--json", action="store_true", help="print JSON")
 
-    errors = verb("errors", "how often a row sum is misread: static errors, temperature, rows", _errors)
+    errors = verb("errors", "how often a row sum is misread: static errors, temperature, rows", circuits.errors)
     _temps(errors, "0,27,85")
     errors.add_argument("--rows", default="8,16,32", help="rows that share their charge, comma-separated")
     errors.add_argument("--sigmas", default="0,10,30,54", help="static threshold errors, mV, comma-separated")
     errors.add_argument("--kappa-mismatch", type=float, default=0.1, help="of the 2FeFET-1T, mV/K")
     errors.add_argument("--json", action="store_true", help="print JSON")
 
-    spice = verb("spice", "print an ngspice deck of a cell", _spice)
+    tables = verb("tables", "mean and spread by level and by MAC value, as CSV", circuits.tables)
+    tables.add_argument("--cell", choices=CELL_NAMES, default="r1-2bit")
+    tables.add_argument("--temp", type=float, default=27.0, help="°C")
+    tables.add_argument("--sigma", type=float, default=10.0, help="static threshold error, mV")
+    tables.add_argument("--rows", type=int, default=8)
+
+    spice = verb("spice", "print an ngspice deck of a cell", circuits.spice)
     spice.add_argument("--cell", choices=CELL_NAMES, default="r1-2bit")
     spice.add_argument("--level", type=int, default=3)
     spice.add_argument("--temp", type=float, default=27.0, help="°C")
@@ -119,13 +127,6 @@ def _chip(parser: argparse.ArgumentParser, temps: str | None, every: bool = Fals
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _numbers(text: str, option: str, kind: Callable[[str], Any] = float) -> list[Any]:
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        raise UserError(f"{option} takes numbers with commas between them, not {text!r}.") from None
-
-
 def _hardware(options: argparse.Namespace, name: str) -> "Hardware":
     require("torch", "cim")
     from turnwise.cim.array import Hardware
@@ -136,106 +137,6 @@ def _hardware(options: argparse.Namespace, name: str) -> "Hardware":
     mismatch = options.kappa_mismatch * 1e-3 if name.startswith("r1") else 0.0
     adc = converter(name, options.step, options.adc_bits)
     return Hardware(cell=Arm(name, options.sigma * 1e-3, mismatch).build(), adc=adc, node=options.node)
-
-
-def _cells(options: argparse.Namespace) -> int:
-    require("torch", "cim")
-    from turnwise.cim.array import Hardware
-    from turnwise.cim.cells import CELLS
-    from turnwise.cim.group_read import group_read
-
-    temps = _numbers(options.temps, "--temps")
-    found = {}
-    for name, cell in CELLS.items():
-        read = group_read(Hardware(cell=cell))
-        found[name] = {
-            "celsius": temps,
-            "millivolts": (cell.levels_at(temps) * 1e3).tolist(),
-            "fluctuation": cell.fluctuation(),
-            "nmr_min_8_rows": cell.nmr(8),
-            "read_seconds": read.seconds,
-            "read_femtojoules": read.joules * 1e15,
-            "read_tops_per_w": read.tops_per_watt,
-        }
-    if options.json:
-        print(json.dumps(found, indent=1))
-        return 0
-    for name, row in found.items():
-        print(f"{name} ({CELLS[name].name})")
-        for celsius, volts in zip(row["celsius"], row["millivolts"], strict=True):
-            print(f"  {celsius:5g} °C  " + "  ".join(f"{value:8.2f} mV" for value in volts))
-        print(f"  fluctuation {100 * row['fluctuation']:.1f} %, NMR at 8 rows {row['nmr_min_8_rows']:.2f}")
-        print(
-            f"  one 8-row read at 27 °C: {row['read_seconds'] * 1e9:.3g} ns, {row['read_femtojoules']:.3g} fJ, "
-            f"{row['read_tops_per_w']:.0f} TOPS/W (static current until the slowest level has settled included)"
-        )
-    return 0
-
-
-def _nmr(options: argparse.Namespace) -> int:
-    from dataclasses import replace
-
-    from turnwise.cim.cells import CELLS, TwoFeFETOneT
-
-    rows = _numbers(options.rows, "--rows", int)
-    if min(rows) < 1:
-        raise UserError("--rows counts cells: 1 or more.")
-    found = {}
-    for name, cell in CELLS.items():
-        if isinstance(cell, TwoFeFETOneT):
-            cell = replace(cell, kappa_mismatch=options.kappa_mismatch * 1e-3)
-        found[name] = {count: cell.nmr(count) for count in rows}
-    if options.json:
-        print(json.dumps(found, indent=1))
-        return 0
-    print("smallest noise margin rate, 0 to 85 °C; above 0: no two MAC values overlap")
-    print(f"{'rows':10}" + "".join(f"{count:>8}" for count in rows))
-    for name, margins in found.items():
-        print(f"{name:10}" + "".join(f"{margin:8.2f}" for margin in margins.values()))
-    return 0
-
-
-def _errors(options: argparse.Namespace) -> int:
-    from dataclasses import replace
-
-    from turnwise.cim.cells import CELLS, TwoFeFETOneT
-    from turnwise.cim.montecarlo import read_error_rate
-
-    rows, temps = _numbers(options.rows, "--rows", int), _numbers(options.temps, "--temps")
-    found = []
-    for name, cell in CELLS.items():
-        if isinstance(cell, TwoFeFETOneT):
-            cell = replace(cell, kappa_mismatch=options.kappa_mismatch * 1e-3)
-        for count in rows:
-            for sigma in _numbers(options.sigmas, "--sigmas"):
-                rates = [read_error_rate(cell, count, sigma * 1e-3, celsius) for celsius in temps]
-                found.append({"cell": name, "rows": count, "sigma_mv": sigma, "celsius": temps, "wrong": rates})
-    if options.json:
-        print(json.dumps(found, indent=1))
-        return 0
-    print("row sums read as another value, %, half of the inputs set, references fixed at 27 °C")
-    print(f"{'cell':10}{'rows':>6}{'σ mV':>7}" + "".join(f"{celsius:>7g} °C" for celsius in temps))
-    for row in found:
-        shares = "".join(f"{100 * rate:10.2f}" for rate in row["wrong"])
-        print(f"{row['cell']:10}{row['rows']:6}{row['sigma_mv']:7g}{shares}")
-    return 0
-
-
-def _spice(options: argparse.Namespace) -> int:
-    from turnwise.cim.cells import CELLS
-    from turnwise.cim.spice import run_deck
-
-    cell = CELLS[options.cell]
-    if options.level not in cell.products:
-        raise UserError(f"--level: {options.cell} has levels 0 to {cell.products[-1]}.")
-    deck = cell.to_spice(options.level, options.temp)
-    if not options.execute:
-        print(deck, end="")
-        return 0
-    ours = float(cell.levels_at([options.temp])[0, options.level])
-    for node, volts in run_deck(deck).items():
-        print(f"ngspice v({node}) = {volts * 1e3:.6f} mV; ours {ours * 1e3:.6f} mV")
-    return 0
 
 
 def _cost(options: argparse.Namespace) -> int:
@@ -317,7 +218,7 @@ def _deploy(options: argparse.Namespace) -> int:
 
     if options.inputs < 1:
         raise UserError("--inputs is a count: 1 or more.")
-    temps = _numbers(options.temps, "--temps")
+    temps = circuits.numbers(options.temps, "--temps")
     target = load_deployable(options.model, options.inputs, options.device)
     hardware = _hardware(options, options.cell)
     if options.json:
@@ -359,7 +260,7 @@ def _sweep_rows(options: argparse.Namespace, cells: Sequence[str]) -> list[dict[
     from turnwise.cim.conversion import convert, sweep
     from turnwise.cim.int8 import load_int8
 
-    temps = _numbers(options.temps, "--temps")
+    temps = circuits.numbers(options.temps, "--temps")
     network, _ = load_int8(options.model)
     network = network.to(options.device)
     images = load_cifar10("test", options.images).to(options.device)
