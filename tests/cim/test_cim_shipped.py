@@ -1,4 +1,4 @@
-"""The shipped quarter-width VGG-8 on 200 real test images: what temperature does to each cell, within binomial error."""
+"""The shipped quarter-width VGG-8 on 200 real test images: what heat does to each cell, within binomial error."""
 
 from pathlib import Path
 
