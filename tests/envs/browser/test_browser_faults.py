@@ -108,10 +108,10 @@ async def test_a_browser_killed_while_episodes_begin_loses_none_for_good(environ
                         raise
         return ""
 
-    playing = [asyncio.ensure_future(play()) for _ in range(12)]
+    playing = [asyncio.ensure_future(play()) for _ in range(6)]
     await asyncio.sleep(0.05)
     kill_browser()
-    assert await asyncio.gather(*playing) == ['[0]: "alive";'] * 12
+    assert await asyncio.gather(*playing) == ['[0]: "alive";'] * 6
 
 
 async def test_the_death_of_playwrights_own_process_is_survived(pages):

@@ -98,15 +98,16 @@ async def test_nothing_of_an_episode_reaches_the_next(session, pages):
         indexedDB.open('a'); try { (await caches.open('a')).put('/x', new Response('x')) } catch {}
         document.body.innerHTML = `<a href=/again>${seen.join('|')}</a>`; })();
       </script>"""
-    pages.pages["/cached"] = page("<a href=/>cached</a>")
     task = pages.put(html)
-    first = await session.reset(task, 0)
-    assert first.text.startswith('[0]: "|0|0|')
-    await script(session, "ready")
-    assert (await session.step(act("click", mark=0))).observation.info["url"] == pages.url("/again")
-    second = await session.reset(task, 0)
-    assert second.text == first.text
-    assert second.info["blocked"] == 0
+    found = []
+    for _ in range(2):
+        await session.reset(task, 0)
+        await script(session, "ready")
+        step = await session.step(act("scroll", direction="up", target="window"))
+        found.append(step.observation.text)
+        assert (await session.step(act("click", mark=0))).observation.info["url"] == pages.url("/again")
+    assert found[0].startswith('[0]: "|0|0|')
+    assert found[1] == found[0]
 
 
 async def test_sessions_see_only_their_own_state(environment, pages):
@@ -136,7 +137,7 @@ async def test_64_logical_sessions_share_a_bounded_number_of_contexts(environmen
     assert most == 4
     assert texts == [f'[0]: "/number?{number}";' for number in range(64)]
     browser = await environment.pool.browser()
-    await until(lambda: len(browser.contexts) == 0)  # what is given back is closed
+    await until(lambda: len(browser.contexts) == 1)  # what is given back is closed; one waits for the next episode
 
 
 async def test_a_cancelled_step_leaves_a_session_that_can_be_reset(environment, pages):

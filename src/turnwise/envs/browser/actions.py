@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from turnwise.envs.browser.faults import StepError
-from turnwise.envs.browser.tab import DocumentReplaced, Tab
+from turnwise.envs.browser.scripts import DocumentReplaced
+from turnwise.envs.browser.tab import Tab
 from turnwise.trace.types import Call
 
 _REASONS = {
@@ -91,7 +92,10 @@ class Actor:
         if 0 <= mark < self.count:
             return mark, mark
         if mark in self.nodes:
-            answer = await self.tab.cdp.send("DOM.resolveNode", {"backendNodeId": self.nodes[mark]})
+            try:
+                answer = await self.tab.send("DOM.resolveNode", {"backendNodeId": self.nodes[mark]})
+            except DocumentReplaced:
+                raise StepError(f"Element [{mark}] {_REASONS['gone']}; nothing was done.") from None
             return mark, answer["object"]["objectId"]
         have = f"the numbers go from 0 to {self.count - 1}" if self.count else "no element has a number"
         raise StepError(f"There is no element [{mark}]: {have}.")

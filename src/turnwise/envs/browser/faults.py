@@ -12,6 +12,7 @@
 | the page crashed | `page_crashed` |
 | a script of the page does not let go within `Limits.step` | `page_hung` |
 | the page closed | `page_closed` |
+| the browser gives no picture of the page | `no_screenshot` |
 | the browser process died or lost its connection | `browser_died` in every session it carried |
 | the browser cannot be started | `browser_start` |
 | the first page of an episode is outside the allow-list, or sends us there | `UserError` |

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from turnwise.envs.browser.tab import DocumentReplaced, Tab
+from turnwise.envs.browser.scripts import DocumentReplaced
+from turnwise.envs.browser.tab import Tab
 from turnwise.envs.browser.tree import read_tree
 from turnwise.trace.types import ImageRef, Observation
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
 
 
+SPARES = 6
+"""How many spare tabs are kept at most, one for each set of hosts. A spare takes about 20 MiB."""
+
+
 class BrowserPool:
     """Makes tabs in one shared browser."""
 
@@ -28,6 +32,7 @@ class BrowserPool:
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
         self._starting = asyncio.Lock()
+        self._spares: dict[frozenset[str], asyncio.Task[Tab]] = {}
         self._retiring: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -72,11 +77,42 @@ class BrowserPool:
         raise AssertionError
 
     async def tab(self, hosts: frozenset[str]) -> Tab:
-        """A fresh tab that may reach `hosts`.
+        """A fresh tab that may reach `hosts`: the spare one if there is one, else a new one.
 
         Raises:
             InfraError: `browser_died` if no tab could be made in a fresh browser either, `browser_start`.
         """
+        spare = self._spares.pop(hosts, None)
+        if spare is not None:
+            await asyncio.wait({spare})
+            if not spare.cancelled() and spare.exception() is None:
+                if await spare.result().lives():
+                    return spare.result()
+                self.retire(spare.result())  # it died with its browser
+        return await self._make(hosts)
+
+    def prepare(self, hosts: frozenset[str]) -> None:
+        """Make a spare tab for the next episode at `hosts` while this one is played, unless there is one already.
+
+        Making a context and its renderer process is a third of a reset. A spare has not been anywhere, so nothing can
+        leak through it.
+        """
+        if hosts in self._spares:
+            return
+        self._spares[hosts] = asyncio.ensure_future(self._make(hosts))
+        while len(self._spares) > SPARES:
+            self._drop(self._spares.pop(next(iter(self._spares))))
+
+    def _drop(self, spare: "asyncio.Task[Tab]") -> None:
+        """Retire a spare tab, once it is made."""
+
+        def made(task: "asyncio.Task[Tab]") -> None:
+            if not task.cancelled() and task.exception() is None:
+                self.retire(task.result())
+
+        spare.add_done_callback(made)
+
+    async def _make(self, hosts: frozenset[str]) -> Tab:
         from playwright.async_api import Error
 
         reason = ""
@@ -119,6 +155,13 @@ class BrowserPool:
 
     async def stop(self) -> None:
         """Close all tabs and the browser."""
+        spares = tuple(self._spares.values())
+        self._spares.clear()
+        for spare in spares:
+            self._drop(spare)
+        if spares:
+            await asyncio.wait(spares)
+            await asyncio.sleep(0)  # lets the finished ones be retired
         if self._retiring:
             await asyncio.wait(set(self._retiring), timeout=self.limits.step)
         if self._browser is not None:

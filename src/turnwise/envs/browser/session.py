@@ -45,10 +45,12 @@ class BrowserSession:
             self._visit = visit = await self._host.visit(task, seed)
             self._tab = tab = await self._pool.tab(frozenset(visit.hosts))
             self._actor = Actor(tab, self._search_url)
-            return await tab.guard(self._arrive(tab, visit, task))
+            observation = await tab.guard(self._arrive(tab, visit, task))
         except InfraError as error:
             self._broken = error
             raise
+        self._pool.prepare(frozenset(visit.hosts))
+        return observation
 
     async def _arrive(self, tab: Tab, visit: Visit, task: Task) -> Observation:
         if not tab.wall.allows(visit.start_url):

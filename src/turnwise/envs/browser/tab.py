@@ -7,15 +7,14 @@ for a fixed time.
 
 import asyncio
 import base64
-import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Mapping, Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from turnwise.envs.browser.faults import SERVER_DOWN, Limits, StepError
+from turnwise.envs.browser.scripts import SCRIPT, DocumentReplaced, Scripts
 from turnwise.envs.browser.wall import Wall
 from turnwise.errors import InfraError
 
@@ -23,31 +22,6 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, CDPSession, Dialog, Download, Page, Request
 
 T = TypeVar("T")
-
-SCRIPT = files("turnwise.envs.browser").joinpath("observe.js").read_text(encoding="utf-8")
-
-# Lines of the accessibility tree can stand for a text or for the document: then the element around or at its root.
-_CALL = """function (name, ...rest) {
-  const target = this.nodeType === 3 ? this.parentElement : this.nodeType === 9 ? this.documentElement : this;
-  return window.__turnwise__[name](target, ...rest);
-}"""
-
-
-_REPLACED = (
-    "Inspected target navigated",
-    "Execution context was destroyed",
-    "Cannot find context",
-    "Cannot find execution context",
-    "Promise was collected",
-    "uniqueContextId not found",
-    "Could not find object with given id",
-    "No node with given id",
-    "Node with given id does not belong",
-)
-
-
-class DocumentReplaced(Exception):
-    """The document went away while a script ran in it: a navigation came through."""
 
 
 async def answers(browser: "Browser", patience: float = 5.0) -> bool:
@@ -63,13 +37,13 @@ async def answers(browser: "Browser", patience: float = 5.0) -> bool:
     return True
 
 
-class Tab:
+class Tab(Scripts):
     """A page, its context, its wall and its CDP session. Make one with `Tab.open`."""
 
     def __init__(self, context: "BrowserContext", page: "Page", cdp: "CDPSession", wall: Wall, limits: Limits) -> None:
+        super().__init__(cdp)
         self.context = context
         self.page = page
-        self.cdp = cdp
         self.wall = wall
         self.limits = limits
         self.notes: list[str] = []
@@ -135,6 +109,17 @@ class Tab:
         )
         self._frame = tree["frameTree"]["frame"]["id"]
         self._browser = browser
+
+    async def lives(self, patience: float = 5.0) -> bool:
+        """Whether the page answers."""
+        from playwright.async_api import Error
+
+        try:
+            async with asyncio.timeout(patience):
+                await self.cdp.send("Page.getFrameTree")
+        except (Error, TimeoutError):
+            return False
+        return not self.failure.done()
 
     async def close(self) -> None:
         """Close the context and the wall. Never raises: what is already gone needs no closing."""
@@ -284,61 +269,6 @@ class Tab:
             return self.failure.result()
         return error
 
-    # ---- scripts ----
-
-    async def evaluate(self, expression: str) -> Any:
-        """The JSON value of an expression in the page's main world; promises are awaited.
-
-        Raises:
-            DocumentReplaced: if a navigation replaced the document meanwhile.
-        """
-        return self._value(
-            await self._send(
-                "Runtime.evaluate",
-                {"expression": expression, "returnByValue": True, "awaitPromise": True, "userGesture": False},
-            )
-        )
-
-    async def call(self, function: str, target: "int | str | None", *rest: Any) -> Any:
-        """Call a function of observe.js on a mark (int), a remote object (its id) or nothing (None)."""
-        if not isinstance(target, str):
-            arguments = ", ".join(json.dumps(one) for one in (target, *rest))
-            return await self.evaluate(f"__turnwise__.{function}({arguments})")
-        return self._value(
-            await self._send(
-                "Runtime.callFunctionOn",
-                {
-                    "functionDeclaration": _CALL,
-                    "objectId": target,
-                    "arguments": [{"value": one} for one in (function, *rest)],
-                    "returnByValue": True,
-                    "awaitPromise": True,
-                },
-            )
-        )
-
-    async def _send(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        from playwright.async_api import Error
-
-        for again in (False, True):
-            try:
-                answer = await self.cdp.send(method, params)
-            except Error as error:
-                if any(phrase in str(error) for phrase in _REPLACED):
-                    raise DocumentReplaced from error
-                raise
-            thrown = answer.get("exceptionDetails", {}).get("exception", {}).get("description", "")
-            if again or "__turnwise__" not in thrown:
-                return answer
-            await self.cdp.send("Runtime.evaluate", {"expression": SCRIPT})  # a document without our script
-        raise AssertionError
-
-    @staticmethod
-    def _value(answer: dict[str, Any]) -> Any:
-        if (details := answer.get("exceptionDetails")) is not None:
-            raise RuntimeError(details.get("exception", {}).get("description") or details["text"])
-        return answer["result"].get("value")
-
     # ---- navigation and waiting ----
 
     async def goto(self, url: str) -> None:
@@ -421,15 +351,25 @@ class Tab:
         raise StepError(f"The page {url} could not be opened ({code}).")
 
     async def screenshot(self, quality: int) -> bytes:
-        """JPEG of the viewport."""
+        """JPEG of the viewport.
+
+        Raises:
+            InfraError: `no_screenshot` if the browser gives none.
+        """
         from playwright.async_api import Error
 
         options = {"format": "jpeg", "quality": quality, "optimizeForSpeed": True}
         try:
             shot = await self.cdp.send("Page.captureScreenshot", options)
-        except Error:  # there was no frame yet: Playwright waits for one
+            return base64.b64decode(shot["data"])
+        except Error:
+            pass  # there was no frame yet: Playwright waits for one
+        try:
             return await self.page.screenshot(type="jpeg", quality=quality, caret="initial", animations="allow")
-        return base64.b64decode(shot["data"])
+        except Error as error:
+            if "Unable to capture" in str(error):
+                raise InfraError("no_screenshot", str(error).partition("\n")[0]) from error
+            raise
 
     async def mouse(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Dispatch mouse events in order, in one round trip."""

@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from turnwise.envs.browser.scripts import DocumentReplaced
+
 if TYPE_CHECKING:
     from turnwise.envs.browser.tab import Tab
 
@@ -47,7 +49,7 @@ class Node:
         """A node that says nothing: its children move up."""
         if not self.role:
             return True
-        return not self.name.strip() and (
+        return not self.name and (
             (self.role in EMPTY_GENERICS and not self.props) or self.role in ("listitem", "StaticText", "none")
         )
 
@@ -98,10 +100,12 @@ async def _backends_of_marks(tab: "Tab", count: int) -> dict[int, int]:
     if count == 0:
         return {}
     handles = await asyncio.gather(
-        *(tab.cdp.send("Runtime.evaluate", {"expression": f"__turnwise__.element({mark})"}) for mark in range(count))
+        *(tab.send("Runtime.evaluate", {"expression": f"__turnwise__.element({mark})"}) for mark in range(count))
     )
+    if not all("objectId" in handle["result"] for handle in handles):
+        raise DocumentReplaced  # the marks were those of the document before
     nodes = await asyncio.gather(
-        *(tab.cdp.send("DOM.describeNode", {"objectId": handle["result"]["objectId"]}) for handle in handles)
+        *(tab.send("DOM.describeNode", {"objectId": handle["result"]["objectId"]}) for handle in handles)
     )
     return {node["node"]["backendNodeId"]: mark for mark, node in enumerate(nodes)}
 
@@ -129,7 +133,8 @@ def _build(
         role = row.get("role", {}).get("value", "")
         if row.get("ignored") or role == "InlineTextBox":
             return children
-        name = str(row.get("name", {}).get("value", ""))
+        # Without outer spaces: whether a label keeps them depends on the version of Chromium.
+        name = str(row.get("name", {}).get("value", "")).strip()
         name = name[:MAX_NAME] + "..." if len(name) > MAX_NAME else name
         backend = row.get("backendDOMNodeId", 0)
         box = boxes.get(backend)
@@ -220,7 +225,7 @@ class _Writer:
             nonlocal last
             marked = node.backend in self.marked
             plain = not any(word in f"{node.role} {node.name}" for word in INTERACTIVE) and node.role != "RootWebArea"
-            silent = not node.name.strip() and node.role not in ("RootWebArea", "listbox", "option")
+            silent = not node.name and node.role not in ("RootWebArea", "listbox", "option")
             if marked or not (silent or (plain and node.name in last)):
                 last = node.name
                 props = f" {node.props}" if node.props else ""
