@@ -15,6 +15,7 @@ from turnwise.trace.types import Call
 GRAMMARS: dict[str, str] = {
     "webvoyager": "turnwise.agents.grammar:parse_webvoyager",
     "tti": "turnwise.agents.grammar:parse_tti",
+    "aitw": "turnwise.agents.aitw:parse_aitw",
 }
 
 
