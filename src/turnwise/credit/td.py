@@ -1,0 +1,97 @@
+"""The credit of Digi-Q (arXiv 2502.15760): a Q-function by temporal differences, and how a policy is read off it.
+
+Q and V evaluate the policy that made the log (no maximum over actions anywhere): Q learns r + γ V̄(s'), V learns
+Q̄(s, a) on the action that was taken, both bars being slow copies. There are two heads of each; a head learns from the
+slow copy of its own partner. The policy is then extracted from candidates that were *not* executed: best-of-N.
+
+Notable: `mc_target` puts the discounted return in the place of the bootstrap with everything else equal, so that "TD
+against Monte Carlo" compares backups and nothing more.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Heads = Literal["max", "min", "mean"]
+
+
+def q_target(reward_B: Tensor, next_value_B: Tensor, done_B: Tensor, discount: float) -> Tensor:
+    """What Q(s, a) regresses to: r + γ (1 − d) V̄(s'), shape of `next_value_B` ((B,) or (heads, B)). A constant.
+
+    Args:
+        reward_B: reward of the step, shape (B,).
+        next_value_B: V̄(s') of the slow copy.
+        done_B: 1 where the episode ended with this step in its own right; a step that was only cut off bootstraps.
+        discount: γ in [0, 1].
+
+    Raises:
+        ValueError: if γ is out of range.
+    """
+    if not 0.0 <= discount <= 1.0:
+        raise ValueError(f"discount {discount} is not in [0, 1]")
+    return (reward_B + discount * (1 - done_B.to(next_value_B)) * next_value_B).detach()
+
+
+def mc_target(reward_T: Tensor, discount: float) -> Tensor:
+    """What Q regresses to in the Monte Carlo arm: the discounted return from each step on, shape (T,)."""
+    from turnwise.credit.returns import rewards_to_go
+
+    return rewards_to_go(reward_T, discount).detach()
+
+
+def squared_error(estimate_HB: Tensor, target: Tensor) -> Tensor:
+    """Mean over the batch, summed over heads, of (estimate − target)²: the J_Q and J_V of Digi-Q.
+
+    Args:
+        estimate_HB: of each head, shape (heads, B).
+        target: shape (heads, B), or (B,) for all heads alike; no gradient flows into it.
+    """
+    return (estimate_HB - target.detach()).square().mean(dim=-1).sum()
+
+
+@torch.no_grad()
+def polyak(slow: Iterable[Tensor], fast: Iterable[Tensor], rate: float) -> None:
+    """Move slow parameters towards the fast ones in place: θ̄ ← (1 − τ) θ̄ + τ θ.
+
+    Raises:
+        ValueError: if τ is not in [0, 1].
+    """
+    if not 0.0 <= rate <= 1.0:
+        raise ValueError(f"rate {rate} is not in [0, 1]")
+    for target, source in zip(slow, fast, strict=True):
+        target.lerp_(source.detach(), rate)
+
+
+def join_heads(estimate_HB: Tensor, how: Heads) -> Tensor:
+    """One number from all heads, shape without the first axis: "max" in Digi-Q's extraction, "min" in DigiRL."""
+    if how == "mean":
+        return estimate_HB.mean(dim=0)
+    return estimate_HB.amax(dim=0) if how == "max" else estimate_HB.amin(dim=0)
+
+
+def best_of_n(q_BN: Tensor, value_B: Tensor, valid_BN: Tensor, margin: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Best-of-N extraction: the candidate with the highest Q of each state, and whether it is worth imitating.
+
+    δ_i = 1{i = argmax_j Q(s, a_j) and Q(s, a_i) − V(s) > margin}
+
+    The paper's margin is 0; the authors' code uses 1/H (0.10 and 0.05). Candidates that did not parse never win.
+
+    Args:
+        q_BN: Q of each candidate, shape (B, N).
+        value_B: V of each state, shape (B,).
+        valid_BN: True where the candidate is an action, shape (B, N).
+        margin: what the best candidate must gain over V.
+
+    Returns:
+        (index of the best candidate (B,), True where it is kept (B,)). A state without a valid candidate is not kept.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    if q_BN.shape != valid_BN.shape or q_BN.shape[:1] != value_B.shape:
+        raise ValueError(f"shapes {tuple(q_BN.shape)}, {tuple(value_B.shape)}, {tuple(valid_BN.shape)} do not fit")
+    best_B = q_BN.masked_fill(~valid_BN, -torch.inf).argmax(dim=1)
+    gain_B = q_BN.gather(1, best_B[:, None])[:, 0] - value_B
+    return best_B, (gain_B > margin) & valid_BN.any(dim=1)
