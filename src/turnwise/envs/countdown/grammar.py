@@ -144,7 +144,7 @@ def parallel_calls(search: Search) -> list[Call]:
         else:
             text += _serial(problem, (event,), named=True)
     ending = _ending(search)
-    if calls and search.solution is not None:
+    if isinstance(search.events[-1], Spawn) and search.solution is not None:  # found by a thread, not by the parent
         ending = f"{problem.target},{problem.target} {GOAL_REACHED}\n{ending}"
     calls.append(Call(prompt, state[len(prompt) :] + text + ending))
     return calls

@@ -1,0 +1,465 @@
+"""A compact text for the same searches: about nine tokens a node, one token a word, and the same tree when read back.
+
+The verbatim grammar spends some sixty tokens on a node, most of them on words that never change. Here a node is
+
+    #3 8 - 3 = 5 | 1 5          an inner node: its name, the operation, the numbers that are left
+    5 * 1 = 5 30 no             a leaf: the operation, the target beside the result, the verdict
+    @ #3 30 : 1 5               the search moves to a node (the first one is the thread's prompt)
+    enter #3 30 : 1 5 … exit    SoS+: a depth-first search below a node
+    spawn #3 #1 run             APR: a thread for each of these nodes; the parent's call ends here
+    join #1 5 * 6 = 30 end      written by the engine: which threads claim a solution, and how they got there
+    won 8 - 3 = 5 5 * 6 = 30    a thread's end after success: the clean path from its own start
+    none                        its end without
+
+Notable: nodes are named by the order in which their thread generated them, and every thread's start is #0, so a child
+thread needs nothing of its parent. Threads without a solution are not listed in a join. `calls 9` or `tokens 3` before
+the prompt conditions on a budget. Reading checks every word: what is not in the grammar is a `ParseError`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from turnwise.envs.countdown.problem import Operation, Problem
+from turnwise.envs.countdown.search import Event, Explored, Moving, Node, Search, Spawn, SubSearch
+from turnwise.errors import ParseError
+
+SIGNS = ("+", "-", "*", "/")
+MARKS = ("=", "|", ":", "@", "enter", "exit", "spawn", "run", "join", "end", "won", "none", "yes", "no")
+BUDGETS = ("calls", "tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class WordCall:
+    """One model call in words: what it is given, what stands after that, and which of those words the model chose.
+
+    Attributes:
+        prompt: given.
+        words: what follows.
+        chosen: for each of `words`, False where the engine wrote it (joined results).
+        node: where the thread started; () is the parent.
+    """
+
+    prompt: tuple[str, ...]
+    words: tuple[str, ...]
+    chosen: tuple[bool, ...]
+    node: tuple[int, ...] = ()
+
+
+def operation_words(operation: Operation) -> list[str]:
+    """`8 - 3 = 5` as words."""
+    return [str(operation.left), operation.sign, str(operation.right), "=", str(operation.result)]
+
+
+def prompt_words(target: int, numbers: Sequence[int], budget: Sequence[str] = ()) -> list[str]:
+    """All that a thread is given: an optional budget and its start."""
+    return [*budget, *_state("@", 0, target, numbers)]
+
+
+def _state(mark: str, name: int, target: int, numbers: Sequence[int]) -> list[str]:
+    return [mark, f"#{name}", str(target), ":", *map(str, numbers)]
+
+
+class _Writer:
+    """Writes one thread; remembers the names that it gave to nodes."""
+
+    def __init__(self, search: Search) -> None:
+        self.search = search
+        self.names: dict[tuple[int, ...], int] = {search.start.path: 0}
+
+    def events(self, events: Sequence[Event], skip_first: bool) -> list[str]:
+        target, words = self.search.problem.target, []
+        for index, event in enumerate(events):
+            if isinstance(event, Moving):
+                if index or not skip_first:
+                    words += _state("@", self.names[event.node.path], target, event.node.numbers)
+            elif isinstance(event, Explored):
+                words += self.explored(event)
+            elif isinstance(event, SubSearch):
+                words += _state("enter", self.names[event.node.path], target, event.node.numbers)
+                words += self.events(event.events, skip_first=True)
+                words += [] if event.solved else ["exit"]
+        return words
+
+    def explored(self, event: Explored) -> list[str]:
+        operation = operation_words(event.node.operations[-1])
+        if event.solved is None:
+            name = self.names[event.node.path] = len(self.names)
+            return [f"#{name}", *operation, "|", *map(str, event.node.numbers)]
+        return [*operation, str(self.search.problem.target), "yes" if event.solved else "no"]
+
+    def ending(self) -> list[str]:
+        if self.search.solution is None:
+            return ["none"]
+        return ["won", *path_words(self.search.solution.operations[len(self.search.start.operations) :])]
+
+
+def path_words(operations: Sequence[Operation]) -> list[str]:
+    """A clean path in words."""
+    return [word for operation in operations for word in operation_words(operation)]
+
+
+def serial_call(search: Search, budget: Sequence[str] = ()) -> WordCall:
+    """SoS+: the one call of a serial search (also: a child thread's)."""
+    writer = _Writer(search)
+    words = [*writer.events(search.events, skip_first=True), *writer.ending()]
+    prompt = prompt_words(search.problem.target, search.start.numbers, budget)
+    return WordCall(tuple(prompt), tuple(words), (True,) * len(words), search.start.path)
+
+
+def spawn_words(names: Sequence[int]) -> list[str]:
+    """What ends a parent's call."""
+    return ["spawn", *(f"#{name}" for name in names), "run"]
+
+
+def join_words(won: Sequence[tuple[int, Sequence[str]]]) -> list[str]:
+    """What the engine writes when the threads have ended: (name, words of the clean path) of those that claim one."""
+    return ["join", *(word for name, path in won for word in (f"#{name}", *path)), "end"]
+
+
+def parallel_calls(search: Search, budget: Sequence[str] = (), rewrite: bool = False) -> list[WordCall]:
+    """APR: every model call of a search, the parent's and the children's.
+
+    Args:
+        search: from `solve_parallel`.
+        budget: of the parent.
+        rewrite: the paper's join: the spawn block is deleted and the parent starts again from the rewritten text, one
+            call more than it has spawns. False: the join is appended after the spawn block, and the parent is one call.
+    """
+    writer = _Writer(search)
+    prompt = prompt_words(search.problem.target, search.start.numbers, budget)
+    calls: list[WordCall] = []
+    words: list[str] = []
+    chosen: list[bool] = []
+    for event in search.events[1:]:
+        if not isinstance(event, Spawn):
+            words += (new := writer.events((event,), skip_first=False))
+            chosen += [True] * len(new)
+            continue
+        names = [writer.names[child.start.path] for child in event.children]
+        asked = spawn_words(names)
+        join = join_words(_winners(event, names))
+        children = [serial_call(child) for child in event.children]
+        if rewrite:
+            calls.append(WordCall(tuple(prompt), (*words, *asked), (*chosen, *(True for _ in asked))))
+            prompt, words, chosen = [*prompt, *words, *join], [], []
+        else:
+            words += [*asked, *join]
+            chosen += [True] * len(asked) + [False] * len(join)
+        calls += children
+    ending = writer.ending()
+    calls.append(WordCall(tuple(prompt), (*words, *ending), (*chosen, *(True for _ in ending))))
+    return calls
+
+
+def _winners(spawn: Spawn, names: Sequence[int]) -> list[tuple[int, list[str]]]:
+    return [
+        (name, path_words(child.solution.operations[len(child.start.operations) :]))
+        for name, child in zip(names, spawn.children, strict=True)
+        if child.solution is not None
+    ]
+
+
+# -- reading
+
+
+class _Reader:
+    """A cursor over words that knows the grammar."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words, self.at = words, 0
+
+    def peek(self) -> str:
+        return self.words[self.at] if self.at < len(self.words) else ""
+
+    def take(self, expected: str | None = None) -> str:
+        word = self.peek()
+        if not word or (expected is not None and word != expected):
+            raise ParseError(f"word {self.at + 1}: expected {expected or 'another word'}, found {word or 'the end'!r}")
+        self.at += 1
+        return word
+
+    def number(self) -> int:
+        word = self.take()
+        if not is_number(word):
+            raise ParseError(f"word {self.at}: {word!r} is not a number")
+        return int(word)
+
+    def name(self) -> int:
+        word = self.take()
+        if not (word[0] == "#" and is_number(word[1:])):
+            raise ParseError(f"word {self.at}: {word!r} does not name a node")
+        return int(word[1:])
+
+    def numbers(self, count: int) -> tuple[int, ...]:
+        return tuple(self.number() for _ in range(count))
+
+    def operation(self) -> Operation:
+        left, sign, right = self.number(), self.take(), self.number()
+        if sign not in SIGNS:
+            raise ParseError(f"word {self.at - 1}: {sign!r} is not a sign")
+        self.take("=")
+        return Operation(left, sign, right, self.number())
+
+    def operations(self) -> list[Operation]:
+        found = []
+        while is_number(self.peek()):
+            found.append(self.operation())
+        return found
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number in ASCII digits."""
+    return 0 < len(word) <= 18 and word.isascii() and word.isdigit()
+
+
+def read_prompt(words: Sequence[str]) -> tuple[Problem, int]:
+    """The problem that a thread's words begin with, and how many words its prompt has.
+
+    Raises:
+        ParseError: if they do not begin with a prompt.
+    """
+    reader = _Reader(words)
+    if reader.peek() in BUDGETS:
+        reader.take()
+        reader.number()
+    reader.take("@")
+    reader.take("#0")
+    target = reader.number()
+    reader.take(":")
+    numbers = []
+    # A leaf directly after the prompt would begin with a number too; then the sign after it says where the prompt ends.
+    while is_number(reader.peek()) and not (reader.at + 1 < len(words) and words[reader.at + 1] in SIGNS):
+        numbers.append(reader.number())
+    if not numbers:
+        raise ParseError("the prompt has no numbers")
+    return Problem(target, tuple(numbers)), reader.at
+
+
+class _Tree:
+    """Reads one thread into events."""
+
+    def __init__(
+        self, words: Sequence[str], children: Iterator[WordCall], origin: tuple[Problem, Node] | None = None
+    ) -> None:
+        given, size = read_prompt(words)
+        self.reader = _Reader(words)
+        self.reader.at = size
+        self.problem, self.start = origin or (given, Node((), given.numbers))
+        if (self.start.numbers, self.problem.target) != (given.numbers, given.target):
+            raise ParseError(f"the prompt has {given.target}:{given.numbers}, which is not the state of its node")
+        self.nodes = [self.start]
+        self.level = 0
+        self.children = children
+        self.leaf: Node | None = None
+        self.joined: Node | None = None
+
+    def read(self) -> Search:
+        events: list[Event] = [Moving(self.start), *self.events(self.start)]
+        found = self.leaf or self.joined
+        if self.reader.peek() == "none":
+            self.reader.take()
+            if found is not None:
+                raise ParseError("the thread says none after a solution")
+        else:
+            self.reader.take("won")
+            operations = tuple(self.reader.operations())
+            if found is None or found.operations != (*self.start.operations, *operations):
+                raise ParseError("the closing path is not that of the solution")
+        if self.reader.peek():
+            raise ParseError(f"word {self.reader.at + 1}: {self.reader.peek()!r} stands after the end")
+        return Search(self.problem, self.start, tuple(events), found)
+
+    def events(self, node: Node) -> list[Event]:
+        events: list[Event] = []
+        place, reader = 0, self.reader
+        while self.leaf is None and self.joined is None and reader.peek() not in ("none", "won", "exit", ""):
+            word = reader.peek()
+            if word == "@":
+                node, place = self.state("@"), 0
+                events.append(Moving(node))
+            elif word == "enter":
+                below = self.state("enter")
+                self.level += 1
+                inner = (Moving(below), *self.events(below))
+                if self.leaf is None:
+                    reader.take("exit")
+                events.append(SubSearch(self.level, below, inner, self.leaf is not None))
+                self.level -= 1
+            elif word == "spawn":
+                events.append(self.spawn())
+            else:
+                events.append(self.explored(node, place))
+                place += 1
+        return events
+
+    def state(self, mark: str) -> Node:
+        self.reader.take(mark)
+        node = self.node(self.reader.name())
+        target, _ = self.reader.number(), self.reader.take(":")
+        if target != self.problem.target or self.reader.numbers(len(node.numbers)) != node.numbers:
+            raise ParseError(f"word {self.reader.at}: the state is not that of the node")
+        return node
+
+    def node(self, name: int) -> Node:
+        if name >= len(self.nodes):
+            raise ParseError(f"word {self.reader.at}: node #{name} was never generated")
+        return self.nodes[name]
+
+    def explored(self, node: Node, place: int) -> Explored:
+        inner = self.reader.peek().startswith("#")
+        if inner and self.reader.name() != len(self.nodes):
+            raise ParseError(f"word {self.reader.at}: the next node is #{len(self.nodes)}")
+        operation = self.reader.operation()
+        left_over = list(node.numbers)
+        for operand in (operation.left, operation.right):
+            if operand not in left_over:
+                raise ParseError(f"word {self.reader.at}: {operand} is not among the numbers of the node")
+            left_over.remove(operand)
+        numbers = (*left_over, operation.result)
+        child = node.child(place, operation, numbers)
+        if inner:
+            self.reader.take("|")
+            # Of two equal numbers either may have been used, so the order is the text's.
+            numbers = self.reader.numbers(len(numbers))
+            if sorted(numbers) != sorted(child.numbers):
+                raise ParseError(f"word {self.reader.at}: these are not the numbers that are left")
+            child = node.child(place, operation, numbers)
+            self.nodes.append(child)
+            return Explored(child, None)
+        if len(numbers) != 1:
+            raise ParseError(f"word {self.reader.at}: a leaf with several numbers left")
+        target, verdict = self.reader.number(), self.reader.take()
+        solved = numbers[0] == self.problem.target
+        if target != self.problem.target or verdict != ("yes" if solved else "no"):
+            raise ParseError(f"word {self.reader.at}: a wrong verdict")
+        self.leaf = child if solved else None
+        return Explored(child, solved)
+
+    def spawn(self) -> Spawn:
+        reader = self.reader
+        reader.take("spawn")
+        names = []
+        while reader.peek() != "run":
+            names.append(reader.name())
+        reader.take("run")
+        if not names:
+            raise ParseError("the spawn names no node")
+        threads = []
+        for name in names:
+            call = next(self.children, None)
+            if call is None:
+                raise ParseError(f"the thread of node #{name} is missing")
+            origin = (self.problem, self.node(name))
+            threads.append(_Tree([*call.prompt, *call.words], iter(()), origin).read())
+        spawn = Spawn(tuple(threads))
+        for word in join_words(_winners(spawn, names)):
+            reader.take(word)
+        self.joined = next((thread.solution for thread in threads if thread.solution is not None), None)
+        return spawn
+
+
+def read_serial(call: WordCall, origin: tuple[Problem, Node] | None = None) -> Search:
+    """A serial thread as the tree that it was written from.
+
+    Args:
+        call: its words.
+        origin: the whole problem and the node that a child thread started from; without, it started from the root.
+
+    Raises:
+        ParseError: at the first word that is not in the grammar, or says what the search cannot have done.
+    """
+    return _Tree([*call.prompt, *call.words], iter(()), origin).read()
+
+
+def read_parallel(calls: Sequence[WordCall]) -> Search:
+    """All calls of an APR search (`parallel_calls`, either join) as the tree that they were written from.
+
+    Raises:
+        ParseError: as `read_serial`.
+    """
+    parents = [call for call in calls if call.node == ()]
+    if not parents:
+        raise ParseError("there is no parent call")
+    words = [*parents[0].prompt, *parents[0].words]
+    before = list(words)
+    for call in parents[1:]:  # the rewriting join: put the spawn block back before the join
+        kept = len(before) - 1 - next((i for i, word in enumerate(reversed(before)) if word == "spawn"), 0)
+        if list(call.prompt[:kept]) != before[:kept]:
+            raise ParseError("a parent's call does not go on from the one before")
+        words += [*call.prompt[kept:], *call.words]
+        before = [*call.prompt, *call.words]
+    return _Tree(words, (call for call in calls if call.node != ())).read()
+
+
+# -- what the engine asks of a thread that a model wrote
+
+
+def asked_nodes(words: Sequence[str], start: Node, target: int) -> list[tuple[int, Node]]:
+    """The nodes that a thread's closing spawn asks threads for, in order and each once.
+
+    Args:
+        words: the thread so far, prompt included, ending in `spawn … run`.
+        start: where the thread started; operations of its nodes are put after its own.
+        target: of the problem.
+
+    Returns:
+        (name, node). A model's arithmetic is taken as it says; only the final path is checked.
+
+    Raises:
+        ParseError: if the spawn is malformed, empty, or names a node whose line is missing or malformed.
+    """
+    at = len(words) - 1 - next((i for i, word in enumerate(reversed(words)) if word == "spawn"), len(words))
+    if at < 0 or not words or words[-1] != "run":
+        raise ParseError("the thread does not end in a spawn")
+    reader = _Reader(words)
+    reader.at = at + 1
+    asked: list[tuple[int, Node]] = []
+    while reader.peek() != "run":
+        name = reader.name()
+        if all(name != other for other, _ in asked):
+            asked.append((name, _generated(words[:at], name, start)))
+    if not asked:
+        raise ParseError("the spawn names no node")
+    return asked
+
+
+def _generated(words: Sequence[str], name: int, start: Node) -> Node:
+    """The node whose line `#name a - b = c | n …` stands in these words, by way of the nodes that it came from."""
+    state, operations, places = start.numbers, start.operations, {0: (start.numbers, start.operations, start.path)}
+    here, reader = 0, _Reader(words)
+    count: dict[int, int] = {}
+    while reader.at < len(words):
+        word = reader.take()
+        if word == "join":  # other threads' paths, which name nodes of this thread but generate none
+            while reader.take() != "end":
+                pass
+        elif word in ("@", "enter"):
+            here = reader.name()
+            if here not in places:
+                raise ParseError(f"node #{here} was never generated")
+            state, operations, _ = places[here]
+        elif word[0] == "#" and is_number(word[1:]) and is_number(reader.peek()):
+            operation = reader.operation()
+            reader.take("|")
+            numbers = reader.numbers(len(state) - 1)
+            path = (*places[here][2], count.get(here, 0))
+            places[int(word[1:])] = (numbers, (*operations, operation), path)
+            count[here] = count.get(here, 0) + 1
+    if name not in places or name == 0:
+        raise ParseError(f"node #{name} was never generated")
+    numbers, operations, path = places[name]
+    return Node(path, numbers, operations)
+
+
+def claimed(words: Sequence[str]) -> list[Operation] | None:
+    """The path after the last `won`, or None where none is claimed or it does not read as operations."""
+    at = next((i for i, word in enumerate(reversed(words)) if word == "won"), None)
+    if at is None:
+        return None
+    reader = _Reader(words)
+    reader.at = len(words) - at
+    try:
+        operations = reader.operations()
+    except ParseError:
+        return None
+    return operations if operations and not reader.peek() else None
