@@ -21,6 +21,7 @@ import tyro
 from turnwise.envs.browser import BrowserEnvironment, ObservationConfig
 from turnwise.errors import InfraError, require
 from turnwise.evaluate.claims import Claim, record
+from turnwise.options import parse_options
 from turnwise.trace.types import Action, Call, Observation, Task
 
 LOGICAL = (1, 4, 8, 16, 64)
@@ -74,7 +75,7 @@ class Measured:
 def main(argv: list[str]) -> int:
     """Measure, print, and record the claims."""
     require("playwright", "browser")
-    options = tyro.cli(Options, args=argv, prog="turnwise bench browser", description=__doc__)
+    options = parse_options(Options, argv, prog="turnwise bench browser", description=__doc__)
     load = os.getloadavg()[0]
     tasks = local_tasks(options.seed)
     measured = [asyncio.run(measure(tasks, logical, options)) for logical in LOGICAL]

@@ -22,6 +22,7 @@ import tyro
 
 from turnwise.errors import UserError, require
 from turnwise.evaluate.claims import Claim, record
+from turnwise.options import parse_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +56,7 @@ class Options:
 
 def main(argv: list[str]) -> int:
     """Measure, print and record."""
-    options = tyro.cli(Options, args=argv, prog="turnwise bench cim", description=__doc__)
+    options = parse_options(Options, argv, prog="turnwise bench cim", description=__doc__)
     require("torch", "cim")
     import torch
 

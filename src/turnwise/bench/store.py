@@ -20,6 +20,7 @@ import tyro
 
 from turnwise.errors import UserError
 from turnwise.evaluate.claims import Claim, record
+from turnwise.options import parse_options
 from turnwise.trace.store import Store
 from turnwise.trace.types import Action, Call, ImageRef, Observation, Outcome, Task, Trace, Turn, Verdict
 
@@ -61,7 +62,7 @@ class Figures:
 
 def main(argv: list[str]) -> int:
     """Measure, print the table, and record the claims."""
-    options = tyro.cli(Options, args=argv, prog="turnwise bench store", description=__doc__)
+    options = parse_options(Options, argv, prog="turnwise bench store", description=__doc__)
     if options.traces < _BATCH or options.reads < 1:
         raise UserError(f"bench store needs at least --traces {_BATCH} and --reads 1.")
     _check_disk(options)

@@ -20,6 +20,7 @@ import psutil
 import tyro
 
 from turnwise.evaluate.claims import Claim, record
+from turnwise.options import parse_options
 from turnwise.trace.store import Store
 from turnwise.view.sample import long_trace, write_sample_run
 
@@ -72,7 +73,7 @@ def main(argv: list[str]) -> int:
     from turnwise.errors import require
 
     require("playwright", "browser")
-    options = tyro.cli(Options, args=argv, prog="turnwise bench view", description=__doc__)
+    options = parse_options(Options, argv, prog="turnwise bench view", description=__doc__)
     with tempfile.TemporaryDirectory(prefix="turnwise-bench-view-") as scratch:
         run = options.run or _make_run(Path(scratch) / "big", options)
         with _viewer(run) as (link, server):

@@ -9,13 +9,12 @@ import shutil
 import sys
 from pathlib import Path
 
-import tyro
-
 
 def main(argv: list[str]) -> int:
     """Run the demo preset of `filtered_bc`; a demo that was stopped goes on, a finished one is made anew."""
     from turnwise.commands.doctor import checks
     from turnwise.errors import UserError
+    from turnwise.options import parse_options
 
     config_options = [argument for argument in argv if argument not in ("-h", "--help")]
     if len(config_options) != len(argv):
@@ -29,7 +28,9 @@ def main(argv: list[str]) -> int:
     from turnwise.recipes.progress import console
     from turnwise.trace.run import read_json
 
-    config = tyro.cli(filtered_bc.Config, default=filtered_bc.Config.preset("demo"), args=argv, prog="turnwise demo")
+    config = parse_options(
+        filtered_bc.Config, argv, prog="turnwise demo", default=filtered_bc.Config.preset("demo"), description=__doc__
+    )
     folder = Path("runs") / config.name
     report = folder / "report.json"
     if report.exists() and read_json(report).get("status") == "done":

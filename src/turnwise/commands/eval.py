@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from turnwise.errors import UserError
+from turnwise.options import parse_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,9 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(f"usage: turnwise eval POLICY [options]\n\n{__doc__}\nturnwise eval POLICY --help lists the options.")
         return 0
-    import tyro
 
     policy = argv[0]
-    options = tyro.cli(Options, args=argv[1:], prog=f"turnwise eval {policy}", description=__doc__)
+    options = parse_options(Options, argv[1:], prog=f"turnwise eval {policy}", description=__doc__)
     from turnwise.trace.run import Run
 
     config = {"recipe": "eval", "policy": policy, **_json(options)}

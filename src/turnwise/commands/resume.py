@@ -5,7 +5,7 @@ from pathlib import Path
 from turnwise.commands.run import recipe_module
 from turnwise.errors import UserError
 from turnwise.recipes.config import from_json
-from turnwise.trace.run import read_json
+from turnwise.trace.run import find_run, read_json
 
 
 def main(argv: list[str]) -> int:
@@ -13,7 +13,7 @@ def main(argv: list[str]) -> int:
     if len(argv) != 1 or argv[0] in ("-h", "--help"):
         print(f"usage: turnwise resume RUN\n\n{__doc__}\nRUN is a folder such as runs/NAME, or NAME.")
         return 0 if argv else 2
-    folder = run_folder(argv[0])
+    folder = find_run(argv[0]).parent
     config = read_json(folder / "config.json")
     module = recipe_module(str(config.get("recipe")))
     resolved = from_json(module.Config, config)
@@ -21,15 +21,3 @@ def main(argv: list[str]) -> int:
         raise UserError(f"{folder}: was made as runs/{resolved.name}. Move it back, or start from its parent folder.")
     module.main(resolved)
     return 0
-
-
-def run_folder(name: str) -> Path:
-    """The folder of a run given as a path or as a bare name below `runs/`.
-
-    Raises:
-        UserError: if it is not a run.
-    """
-    for folder in (Path(name), Path("runs") / name):
-        if (folder / "config.json").exists():
-            return folder
-    raise UserError(f"{name}: is not a run (no config.json in it, nor in runs/{name}).")

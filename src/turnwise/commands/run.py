@@ -7,6 +7,7 @@ import importlib
 from types import ModuleType
 
 from turnwise.errors import UserError
+from turnwise.options import parse_options
 
 # One file a recipe in `recipes/`, with `Config` and `main(config)`.
 RECIPES = ("filtered_bc", "eeg_mae", "trecim")
@@ -28,16 +29,14 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(f"usage: turnwise run RECIPE [options]\n\n{__doc__}\nrecipes: {', '.join(RECIPES)}")
         return 0
-    import tyro
-
     recipe, rest = argv[0], list(argv[1:])
     module = recipe_module(recipe)
     preset = _take_option(rest, "--preset") or "laptop"
-    config = tyro.cli(
+    config = parse_options(
         module.Config,
-        default=module.Config.preset(preset),
-        args=rest,
+        rest,
         prog=f"turnwise run {recipe} --preset {preset}",
+        default=module.Config.preset(preset),
         description=module.__doc__,
     )
     module.main(config)

@@ -14,6 +14,7 @@ from typing import Annotated
 import tyro
 
 from turnwise.errors import UserError
+from turnwise.options import parse_options
 
 DEFAULT_PORT = 8470
 
@@ -37,7 +38,7 @@ class Options:
 
 def main(argv: list[str]) -> int:
     """Serve until Ctrl-C, or write reports."""
-    options = tyro.cli(Options, args=argv, prog="turnwise view", description=__doc__)
+    options = parse_options(Options, argv, prog="turnwise view", description=__doc__)
     if options.report:
         return _write_reports(list(options.runs))
 

@@ -19,7 +19,8 @@ export function useWidth<T extends HTMLElement>(initial = 600) {
 export function useKeys(keys: { [key: string]: () => void }): void {
   const current = useRef(keys);
   current.current = keys;
-  useEffect(() => {
+  // Before the first paint: a key that is pressed as soon as the page shows must not be lost.
+  useLayoutEffect(() => {
     const listen = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement | null;
       if (event.ctrlKey || event.metaKey || event.altKey) return;
