@@ -6,7 +6,7 @@ The screenshot is all that is observed: `Observation.images` holds the current s
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol
@@ -15,6 +15,8 @@ from turnwise.envs.base import Step
 from turnwise.envs.device.base import Device, Look, StepEvaluator
 from turnwise.errors import InfraError, UserError
 from turnwise.trace.types import ORACLE, Action, Call, ImageRef, Observation, Task, Verdict
+
+Script = Callable[[Any], Awaitable[Mapping[str, Any]]]
 
 
 class Phones(Protocol):
@@ -51,7 +53,13 @@ class DeviceEnvironment:
     """
 
     def __init__(
-        self, phones: Phones, sessions: int = 4, evaluator: StepEvaluator | None = None, *, name: str = "device"
+        self,
+        phones: Phones,
+        sessions: int = 4,
+        evaluator: StepEvaluator | None = None,
+        *,
+        script: Script | None = None,
+        name: str = "device",
     ) -> None:
         """
         Args:
@@ -59,6 +67,8 @@ class DeviceEnvironment:
             sessions: how many episodes are played at once; further ones wait.
             evaluator: gives the reward of each step and ends the episode at its first success, as in DigiRL. Without
                 one, rewards are 0 and only the agent's status ends an episode.
+            script: adds to `Observation.info` what a scripted policy needs (`ChromiumPhone.boxes` for the
+                demonstrator). Leave it out for anything that learns or is measured.
             name: the environment's name in tasks and traces.
         """
         if sessions < 1:
@@ -66,13 +76,14 @@ class DeviceEnvironment:
         self.name = name
         self.phones = phones
         self.evaluator = evaluator
+        self.script = script
         self._free = asyncio.Semaphore(sessions)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["DeviceSession"]:
         """Borrow a session for one or more episodes; waits while all are in use."""
         async with self._free:
-            session = DeviceSession(self.phones, self.evaluator)
+            session = DeviceSession(self.phones, self.evaluator, self.script)
             try:
                 yield session
             finally:
@@ -89,9 +100,10 @@ class DeviceEnvironment:
 class DeviceSession:
     """Plays episodes on a phone. `envs.base.Session` is the contract."""
 
-    def __init__(self, phones: Phones, evaluator: StepEvaluator | None) -> None:
+    def __init__(self, phones: Phones, evaluator: StepEvaluator | None, script: Script | None = None) -> None:
         self._phones = phones
         self._evaluator = evaluator
+        self._script = script
         self._device: Device | None = None
         self._task: Task | None = None
         self._seed = 0
@@ -124,10 +136,10 @@ class DeviceSession:
             self._task, self._seed = task, seed
             self._images = [await self._device.screenshot()]
             self._truth = await self._look_up(task)
+            return await self._observation("")
         except InfraError as error:
             self._broken = error
             raise
-        return Observation(images=(self._images[0],))
 
     async def step(self, action: Action) -> Step:
         """Execute one parsed action, look at the screen, and ask the evaluator.
@@ -165,7 +177,11 @@ class DeviceSession:
             verdict = await self._evaluator.judge(Look(public, tuple(self._images), self._seed, step, self._truth))
             reward = float(verdict.reward > 0.5)
             info["evaluator"] = self._evaluator.name
-        return Step(Observation(images=(self._images[-1],), error=error), reward, over or reward > 0, info)
+        return Step(await self._observation(error), reward, over or reward > 0, info)
+
+    async def _observation(self, error: str) -> Observation:
+        more = {} if self._script is None else await self._script(self.device)
+        return Observation(images=(self._images[-1],), error=error, info=more)
 
     async def _look_up(self, task: Task) -> Verdict | None:
         known = await self._phones.truth(self.device, task)
