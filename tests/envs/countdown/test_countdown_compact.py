@@ -33,9 +33,9 @@ def test_both_grammars_read_back_to_the_same_tree(seed, four, rewrite):
 
 def test_a_search_in_words():
     root = Node((), (3, 8, 1))
-    text = "@ #0 30 : 3 8 1 #1 8 - 3 = 5 | 1 5 #2 3 + 8 = 11 | 1 11 enter #2 30 : 1 11 1 + 11 = 12 30 no exit none"
+    text = "@ #0 30 : 3 8 1 | #1 8 - 3 = 5 | 1 5 #2 3 + 8 = 11 | 1 11 enter #2 30 : 1 11 | 1 + 11 = 12 30 no exit none"
     words = text.split()
-    call = compact.WordCall(tuple(words[:7]), tuple(words[7:]), (True,) * (len(words) - 7))
+    call = compact.WordCall(tuple(words[:8]), tuple(words[8:]), (True,) * (len(words) - 8))
     search = compact.read_serial(call)
     assert search.start == root
     assert [type(event).__name__ for event in search.events] == ["Moving", "Explored", "Explored", "SubSearch"]
@@ -59,7 +59,7 @@ def test_a_node_takes_about_nine_words_and_a_tenth_of_the_verbatim_text():
     assert words * 12 < characters
 
 
-TEXT = "@ #0 30 : 3 8 1 #1 8 - 3 = 5 | 1 5 #2 3 + 8 = 11 | 1 11"
+TEXT = "@ #0 30 : 3 8 1 | #1 8 - 3 = 5 | 1 5 #2 3 + 8 = 11 | 1 11"
 SPAWNING = TEXT.split()
 
 

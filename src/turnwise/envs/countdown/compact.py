@@ -4,8 +4,8 @@ The verbatim grammar spends some sixty tokens on a node, most of them on words t
 
     #3 8 - 3 = 5 | 1 5          an inner node: its name, the operation, the numbers that are left
     5 * 1 = 5 30 no             a leaf: the operation, the target beside the result, the verdict
-    @ #3 30 : 1 5               the search moves to a node (the first one is the thread's prompt)
-    enter #3 30 : 1 5 … exit    SoS+: a depth-first search below a node
+    @ #3 30 : 1 5 |             the search moves to a node (the first one is the thread's prompt)
+    enter #3 30 : 1 5 | … exit  SoS+: a depth-first search below a node
     spawn #3 #1 run             APR: a thread for each of these nodes; the parent's call ends here
     join #1 5 * 6 = 30 end      written by the engine: which threads claim a solution, and how they got there
     won 8 - 3 = 5 5 * 6 = 30    a thread's end after success: the clean path from its own start
@@ -56,7 +56,7 @@ def prompt_words(target: int, numbers: Sequence[int], budget: Sequence[str] = ()
 
 
 def _state(mark: str, name: int, target: int, numbers: Sequence[int]) -> list[str]:
-    return [mark, f"#{name}", str(target), ":", *map(str, numbers)]
+    return [mark, f"#{name}", str(target), ":", *map(str, numbers), "|"]
 
 
 class _Writer:
@@ -227,9 +227,9 @@ def read_prompt(words: Sequence[str]) -> tuple[Problem, int]:
     target = reader.number()
     reader.take(":")
     numbers = []
-    # A leaf directly after the prompt would begin with a number too; then the sign after it says where the prompt ends.
-    while is_number(reader.peek()) and not (reader.at + 1 < len(words) and words[reader.at + 1] in SIGNS):
+    while reader.peek() != "|":
         numbers.append(reader.number())
+    reader.take("|")
     if not numbers:
         raise ParseError("the prompt has no numbers")
     return Problem(target, tuple(numbers)), reader.at
@@ -298,6 +298,7 @@ class _Tree:
         target, _ = self.reader.number(), self.reader.take(":")
         if target != self.problem.target or self.reader.numbers(len(node.numbers)) != node.numbers:
             raise ParseError(f"word {self.reader.at}: the state is not that of the node")
+        self.reader.take("|")
         return node
 
     def node(self, name: int) -> Node:
