@@ -84,6 +84,8 @@ def load_local(
     model = load_model(folder, device)
     tokenizer, processor = load_tokenizer(folder)
     wanted = getattr(model.config, "turnwise", None) or {}
+    if wanted.get("rendering") == "screen":
+        raise UserError(f"{folder}: a screen policy acts on phones; load it with agents.screen_policy.")
     chosen = rendering or wanted.get("rendering", "webvoyager")
     return HFPolicy(
         model,
@@ -108,7 +110,8 @@ def load_model(folder: Path, device: str | None = None) -> Any:
     import transformers
     from safetensors import SafetensorError
 
-    importlib.import_module("turnwise.agents.copy_llama")  # registers the small model with transformers' Auto classes
+    for small in ("copy_llama", "screen_llama"):  # registers the small models with transformers' Auto classes
+        importlib.import_module(f"turnwise.agents.{small}")
 
     if (folder / "adapter_config.json").exists():
         return _load_adapter(folder, device)
