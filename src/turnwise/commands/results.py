@@ -39,7 +39,7 @@ def _print_table(claims: dict[str, list[dict[str, Any]]]) -> None:
         ("goal", "left"),
         ("paper", "left"),
     ):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        table.add_column(heading, justify=justify, no_wrap=heading in ("what", "ours", "95 %"))  # type: ignore[arg-type]
     table.add_column("holds")
     for name, rows in claims.items():
         table.add_section()
