@@ -11,6 +11,7 @@ BENCHMARKS: dict[str, str] = {
     "view": "turnwise.bench.view",
     "eeg": "turnwise.bench.eeg",
     "cim": "turnwise.bench.cim",
+    "engine": "turnwise.bench.engine",
 }
 
 
