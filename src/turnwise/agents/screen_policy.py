@@ -10,6 +10,7 @@ learned as the nearest action that the policy can write (`nearest`); sampled act
 """
 
 import asyncio
+import importlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -78,8 +79,7 @@ def screen_tokenizer(
     Returns:
         (tokenizer, id of the image placeholder, id of the first cell's token).
     """
-    from tokenizers import AddedToken
-
+    added: Any = importlib.import_module("tokenizers").AddedToken
     tokenizer = train_tokenizer(texts, vocab_size)
     tap, typed = Call("tap", {"y": 0.5, "x": 0.5}), Call("type", {"text": ""})
     open_tap = aitw.render_decision(tap).partition("[")[0]
@@ -92,8 +92,8 @@ def screen_tokenizer(
     fixed += [aitw.render_decision(swipe)[len(open_tap) :] for swipe in swipes]
     count = grid[0] * grid[1]
     points = [_tap_tail(cell_point(cell, grid), open_tap) for cell in range(count)]
-    tokenizer.add_tokens([AddedToken(IMAGE, special=True, normalized=False)], special_tokens=True)
-    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in [*fixed, *points]])
+    tokenizer.add_tokens([added(IMAGE, special=True, normalized=False)], special_tokens=True)
+    tokenizer.add_tokens([added(text, special=False, normalized=False) for text in [*fixed, *points]])
     first = int(tokenizer.convert_tokens_to_ids(points[0]))  # type: ignore[arg-type]
     return tokenizer, int(tokenizer.convert_tokens_to_ids(IMAGE)), first  # type: ignore[arg-type]
 

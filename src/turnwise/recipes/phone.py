@@ -1,0 +1,373 @@
+"""What the recipes for device agents share: the phone, its tasks, the first policy, logged episodes, evaluation.
+
+Plain functions; `digirl` and `digiq` put them together in their own order. Everything that costs time is stored (traces
+in the run's store, models as checkpoints) and is not done again when the run goes on after a stop.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from turnwise.agents.base import Policy
+from turnwise.envs.device import DeviceEnvironment, OracleEvaluator, StepEvaluator
+from turnwise.envs.device.phone import CALM, ROUGH, ChromiumPhone, LocalPhones
+from turnwise.envs.device.phone.demonstrator import Demonstrator
+from turnwise.envs.device.phone.tasks import DRIFT_DAYS, STALE_DAYS, generate
+from turnwise.errors import UserError
+from turnwise.evaluate.summary import Summary, summarize
+from turnwise.recipes.progress import console, episode_bar, progress_bar
+from turnwise.rollout.collect import Episode, Limits, evaluation_episodes, turn_seed
+from turnwise.rollout.stored import collect_into
+from turnwise.tasks.splits import check_overlap
+from turnwise.trace.run import Run
+from turnwise.trace.types import Outcome, Task, Trace
+
+if TYPE_CHECKING:
+    from turnwise.agents.screen_policy import ScreenPolicy
+    from turnwise.learn.screen_features import Features
+
+HORIZONS = {"general": 10, "webshop": 20}
+"""The paper's horizons, in executed actions."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneConfig:
+    """Where episodes are played, and who rewards them.
+
+    Attributes:
+        kind: "webshop" or "general" tasks.
+        phones: how many at once.
+        weather: factor on the probabilities of pop-ups, banners, blank pages and the like; 0 is a calm phone.
+        horizon: the most actions of an episode; None takes the paper's (general 10, webshop 20).
+        evaluator: who rewards training: "noisy" is the oracle with the declared errors below, "learned" a small network
+            trained on the demonstrations' labelled screens, "oracle" the plain truth. Results are always the oracle's.
+        false_positive: of "noisy", for each step that is no success.
+        false_negative: of "noisy", for each episode.
+    """
+
+    kind: Literal["webshop", "general"] = "webshop"
+    phones: int = 4
+    weather: float = 1.0
+    horizon: int | None = None
+    evaluator: Literal["noisy", "learned", "oracle"] = "noisy"
+    false_positive: float = 0.002
+    false_negative: float = 0.03
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of an episode."""
+        return Limits(horizon=self.horizon or HORIZONS[self.kind])
+
+    def tasks(self, split: Literal["train", "test"], count: int, seed: int) -> list[Task]:
+        """Draw tasks of the disjoint split."""
+        return generate(self.kind, split, count, seed)
+
+    def environment(self, evaluator: StepEvaluator | None = None, calm: bool = False, script: bool = False) -> Any:
+        """Phones in real Chromium; enter before use. Demonstrations need `script`: boxes beside the pixels."""
+        chance = CALM if calm else ROUGH.scaled(self.weather)
+        boxes = ChromiumPhone.boxes if script else None
+        return DeviceEnvironment(LocalPhones(chance), self.phones, evaluator, script=boxes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """The small policy and its training on demonstrations.
+
+    Attributes:
+        demonstrations: episodes of a script that knows old layouts.
+        rough: the share of them on a phone with today's pop-ups, which the script has no plan for: it then taps here
+            and there. All turns are learned from, good and bad alike.
+        width, layers: of the decoder.
+        vision_width, vision_layers: of the image encoder.
+        learning_rate, batch_size, epochs: of the supervised training.
+        temperature: of sampling while collecting and in evaluation.
+    """
+
+    demonstrations: int = 400
+    rough: float = 0.25
+    width: int = 96
+    layers: int = 2
+    vision_width: int = 48
+    vision_layers: int = 3
+    learning_rate: float = 2e-3
+    batch_size: int = 32
+    epochs: int = 6
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureConfig:
+    """The frozen image vectors: see `learn.screen_features`."""
+
+    size: int = 192
+    updates: int = 500
+
+
+def check_splits(phone: PhoneConfig, test: Sequence[Task], count: int, seeds: Sequence[int]) -> None:
+    """Fail the run when a training task of any of these draws overlaps a test task.
+
+    Raises:
+        UserError: naming the overlapping tasks.
+    """
+    for seed in seeds:
+        if count:
+            check_overlap(phone.tasks("train", count, seed), test)
+
+
+async def play(
+    run: Run,
+    phone: PhoneConfig,
+    policy: Policy,
+    tasks: Sequence[Task],
+    phase: str,
+    iteration: int = 0,
+    seed: int = 0,
+    evaluator: StepEvaluator | None = None,
+) -> list[Trace]:
+    """Play every task once, rewarded by the evaluator, and store the episodes; those in the store are not played again.
+
+    Evaluations (phases that begin with "eval") are rewarded by the oracle, which also ends an episode at its success,
+    as DigiRL's evaluator does.
+    """
+    if phase.startswith("eval"):
+        evaluator = OracleEvaluator()
+    episodes = evaluation_episodes(tasks, seed, iteration, phase)
+    stored = {summary.id for summary in run.store.summaries(phase=phase, iteration=iteration)}
+    if all(episode.id in stored for episode in episodes):
+        traces = [run.store.get(episode.id) for episode in episodes]
+        _log(run, phase, iteration, summarize(traces))
+        return traces
+    async with phone.environment(evaluator) as environment:
+        with episode_bar(f"{phase} {iteration}", len(episodes)) as on_trace:
+            traces = await collect_into(
+                run.store, environment, policy, episodes, phone.limits, workers=phone.phones, on_trace=on_trace
+            )
+    _log(run, phase, iteration, summarize(traces))
+    return traces
+
+
+async def demonstrate(run: Run, phone: PhoneConfig, count: int, rough: float, seed: int) -> list[Trace]:
+    """Scripted demonstrations with the layouts of old days: what a policy is first trained on.
+
+    The first episodes are on a calm phone, the last `rough` share on one with pop-ups and the like.
+    """
+    tasks = generate(phone.kind, "train", count, seed, days=STALE_DAYS)
+    script = Demonstrator(tasks, seed=seed)
+    episodes = [
+        Episode(f"demonstrations-{index:05d}", task, turn_seed(seed, index), "demonstrations")
+        for index, task in enumerate(tasks)
+    ]
+    limits, calm = Limits(horizon=HORIZONS[phone.kind]), round((1 - rough) * count)
+    traces = []
+    with episode_bar("demonstrations", len(episodes)) as on_trace:
+        for part, quiet in ((episodes[:calm], True), (episodes[calm:], False)):
+            if not part:
+                continue
+            async with phone.environment(OracleEvaluator(), calm=quiet, script=True) as environment:
+                traces += await collect_into(
+                    run.store, environment, script, part, limits, workers=phone.phones, on_trace=on_trace
+                )
+    _log(run, "demonstrations", 0, summarize(traces))
+    return traces
+
+
+def drift_tasks(phone: PhoneConfig, count: int, seed: int, first: int, last: int, split: Any = "train") -> list[Task]:
+    """Tasks on the days `first`..`last` (exclusive) of the drift, counted from its beginning."""
+    days = list(DRIFT_DAYS)[first:last]
+    if not days:
+        raise UserError(f"the drift has {len(list(DRIFT_DAYS))} days; there are none from {first} to {last}.")
+    return generate(phone.kind, split, count, seed, days=days)
+
+
+async def warm_start(run: Run, phone: PhoneConfig, config: PolicyConfig, seed: int) -> "ScreenPolicy":
+    """The first policy: supervised training on the demonstrations; kept as checkpoint `first/step-0`."""
+    from turnwise.agents.frames import Frames
+    from turnwise.agents.screen_policy import load_screen_policy, new_screen_policy
+    from turnwise.engine.sampling import Sampling
+    from turnwise.learn import checkpoint
+    from turnwise.learn.examples import examples_from_traces
+
+    sampling = Sampling(temperature=config.temperature, max_new_tokens=24)
+    frames = Frames(run.store.image)
+    folder = run.folder / "checkpoints" / "first"
+    done = checkpoint.latest(folder)
+    if done is not None:
+        return load_screen_policy(done, sampling=sampling, frames=frames, version="first")
+    traces = await demonstrate(run, phone, config.demonstrations, config.rough, seed)
+    traces = [trace for trace in traces if trace.turns and trace.outcome is not Outcome.INFRA_ERROR]
+    if not traces:
+        raise UserError("there are no demonstrations: raise policy.demonstrations.")
+    policy = new_screen_policy(
+        training_texts(traces),
+        sampling=sampling,
+        frames=frames,
+        seed=seed,
+        width=config.width,
+        layers=config.layers,
+        vision_width=config.vision_width,
+        vision_layers=config.vision_layers,
+    )
+    policy.version = "first"
+    examples = examples_from_traces(traces, policy)
+    loss = await asyncio.to_thread(
+        train_policy,
+        "demonstrations: learning",
+        policy,
+        examples,
+        learning_rate=config.learning_rate,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        seed=seed,
+        schedule="cosine",
+    )
+    run.log(phase="first-policy", iteration=0, loss=loss, examples=len(examples))
+    checkpoint.save(folder, 0, policy.model, policy.tokenizer)
+    return policy
+
+
+def training_texts(traces: Sequence[Trace]) -> list[str]:
+    """Goals and typed texts: what the tokenizer is trained on."""
+    texts = []
+    for trace in traces:
+        texts.append(f"Previous Actions:  Goal: {trace.task.instruction}</s>")
+        for turn in trace.turns:
+            if turn.action.call is not None and turn.action.call.name == "type":
+                texts.append(str(turn.action.call.arguments["text"]))
+    return texts
+
+
+def train_policy(
+    what: str,
+    policy: "ScreenPolicy",
+    examples: Sequence[Any],
+    *,
+    learning_rate: float,
+    batch_size: int,
+    updates: int | None = None,
+    epochs: int = 1,
+    seed: int = 0,
+    optimizer: Any = None,
+    schedule: str = "constant",
+) -> float:
+    """Train with a progress bar; the mean loss of the last tenth of the updates.
+
+    The loss of an example is the sum over its tokens (DigiRL's log π(a | s)), not their mean.
+    """
+    from dataclasses import replace
+
+    from turnwise.learn.sft import OptimConfig
+    from turnwise.recipes.web import train_with_bar
+
+    summed = [replace(example, weight=example.weight * sum(example.mask)) for example in examples]
+    config = OptimConfig(
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        epochs=epochs if updates is None else 10_000,
+        max_updates=updates,
+        warmup_updates=10,
+        schedule=schedule,
+        pass_tokens=16384,
+        seed=seed,
+    )
+    with policy.lock:
+        return train_with_bar(what, policy.model, summed, config, optimizer)
+
+
+def image_features(run: Run, policy: "ScreenPolicy", config: FeatureConfig, phases: Sequence[str], seed: int) -> Any:
+    """The frozen image vectors of this run: the encoder is trained once on the screens of these phases, and kept.
+
+    Returns:
+        `learn.screen_features.Features`, its cache filled from disk where there is one.
+    """
+    import torch
+
+    from turnwise.learn.replay import read
+    from turnwise.learn.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
+
+    size = (policy.model.config.image_height, policy.model.config.image_width)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = ScreenAutoencoder(config.size, image=size)
+    path = run.folder / "cache" / "encoder.safetensors"
+    notes = {"size": str(config.size), "updates": str(config.updates), "seed": str(seed)}
+    found = load_tensors(path, notes)
+    if found is None:
+        images = {image.digest: image for one in read(run.store, phases) for image in one.screens}
+        frames = [policy.frames(image) for image in images.values()]
+        with progress_bar("image features: learning", 1) as advance:
+            losses = pretrain(model, frames, config.updates, seed=seed)
+            advance(note=f"loss {losses[-1]:.4f} on {len(frames)} screens")
+        run.log(phase="image-features", iteration=0, loss=losses[-1], screens=len(frames))
+        save_tensors(path, dict(model.state_dict()), notes)
+    else:
+        model.load_state_dict(found[0])
+        model.requires_grad_(False).eval()
+    features = Features(model, policy.frames)
+    features.load(run.folder / "cache")
+    return features
+
+
+def make_evaluator(run: Run, phone: PhoneConfig, policy: "ScreenPolicy", features: "Features", seed: int) -> Any:
+    """The evaluator that rewards training, as the configuration says."""
+    from turnwise.judges.screen import NoisyOracle, ScreenJudge
+    from turnwise.learn.replay import read
+    from turnwise.learn.values import FitConfig, SuccessModel
+
+    if phone.evaluator == "oracle":
+        return OracleEvaluator()
+    if phone.evaluator == "noisy":
+        return NoisyOracle(phone.false_positive, phone.false_negative, seed)
+    model = SuccessModel(policy.tokenizer, features, seed)
+    model.fit(read(run.store, ["demonstrations"]), FitConfig(updates=600, seed=seed))
+    return ScreenJudge(model)
+
+
+def copy_policy(policy: "ScreenPolicy", version: str) -> "ScreenPolicy":
+    """Another policy with the same weights, to be trained apart."""
+    import copy
+
+    from turnwise.agents.screen_policy import ScreenPolicy
+
+    return ScreenPolicy(
+        copy.deepcopy(policy.model),
+        policy.tokenizer,
+        sampling=policy.sampling,
+        frames=policy.frames,
+        version=version,
+    )
+
+
+def checkpoints_of(run: Run, arm: str) -> Path:
+    """Where the checkpoints of an arm are."""
+    return run.folder / "checkpoints" / arm
+
+
+def report_agreement(run: Run, name: str, traces: Sequence[Trace]) -> None:
+    """Log how the evaluator agreed with the oracle on episodes that it rewarded, and say it."""
+    from turnwise.judges.screen import step_agreement
+
+    found = step_agreement(traces)
+    run.log(phase=f"evaluator-{name}", iteration=0, accuracy=found.accuracy, precision=found.precision,
+            recall=found.recall)  # fmt: skip
+    if found.accuracy is not None:
+        said = {name: "–" if rate is None else f"{100 * rate:.1f} %" for name, rate in
+                (("accuracy", found.accuracy), ("precision", found.precision), ("recall", found.recall))}  # fmt: skip
+        console.print(f"evaluator against oracle ({name}): " + ", ".join(f"{k} {v}" for k, v in said.items()))
+
+
+def _log(run: Run, phase: str, iteration: int, summary: Summary) -> None:
+    low, high = summary.interval
+    run.drop_metrics([row for row in run.metrics() if (row.get("phase"), row.get("iteration")) != (phase, iteration)])
+    run.log(
+        phase=phase,
+        iteration=iteration,
+        success=summary.success,
+        success_low=low,
+        success_high=high,
+        episodes=summary.episodes,
+        steps=summary.mean_steps,
+        truncated=summary.truncated_rate,
+        infra_errors=summary.infra_errors,
+    )
