@@ -86,7 +86,10 @@ class Look:
 class StepEvaluator(Protocol):
     """Says after each step whether the task is done: the reward that learning sees. It keeps no state of episodes."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The judge's name in verdicts."""
+        ...
 
     async def judge(self, look: Look) -> Verdict:
         """Reward 1 when the task is done on the current screen, else 0.

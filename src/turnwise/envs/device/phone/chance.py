@@ -5,7 +5,7 @@ actions show the same screens. A slow load stays blank for a number of actions, 
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from turnwise.envs.device.phone.words import draw
@@ -35,12 +35,16 @@ class Chance:
     system: float = 0.0
     shuffle: float = 0.0
 
+    def scaled(self, by: float) -> "Chance":
+        """All probabilities times a factor, at most 1."""
+        return Chance(**{name: min(1.0, by * value) for name, value in asdict(self).items()})
+
 
 CALM = Chance()
 """Nothing happens: every load is the page itself."""
 
 ROUGH = Chance(
-    popup=0.22, cookie=0.12, banner=0.25, blank=0.12, fail=0.05, check=0.12, system=0.06, shuffle=1.0
+    popup=0.3, cookie=0.15, banner=0.3, blank=0.15, fail=0.08, check=0.2, system=0.3, shuffle=1.0
 )  # fmt: skip
 """The weather of the recorded experiments; set so that the demonstrator succeeds in 15 to 30 % of its episodes."""
 
@@ -115,7 +119,7 @@ def _popup(source: random.Random, kinds: tuple[dict[str, str], ...]) -> dict[str
         "no": source.choice(_NO),
         "close": source.choice(("cross-right", "cross-left", "button", "button", "link")),
         "top": source.randrange(8, 52),
-        "left": source.randrange(0, 41),
+        "left": source.randrange(0, 49),
         "swap": source.random() < 0.5,
         "hue": source.randrange(360),
     }

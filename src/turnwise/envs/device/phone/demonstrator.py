@@ -2,33 +2,33 @@
 
 It acts in pixels through the same grammar as any policy, but finds its targets by asking the page for boxes (make the
 environment with `script=ChromiumPhone.boxes`). It was made for the layouts of the first days, on calm ones: it knows
-which steps lead to the goal and takes the last of them that it sees. What it does not know, unless `knows="all"`:
+which steps lead to the goal and takes the last of them that it sees. Unless `knows="all"`, it has habits and gaps:
 
-- that pop-ups are closed, checks answered, failed pages loaded again;
-- that a search may hide behind an icon;
-- so it goes on tapping where things used to be (`REMEMBERED`), now and then trying something in sight.
+- often (`habit`) it taps where its target stood on the first days (remembered.json) without looking;
+- it does not know that pop-ups are closed, checks answered, failed pages loaded again, nor that a search may hide
+  behind an icon; then it goes on tapping where it expects things, now and then (`wander`) on something in sight.
 """
 
+import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from turnwise.agents.aitw import gesture, render_aitw
 from turnwise.agents.base import Context
 from turnwise.envs.device.phone.driver import SIZE
+from turnwise.envs.device.phone.remember import FILE, place_of
 from turnwise.errors import UserError
 from turnwise.trace.types import Action, Call, Task
 
-REMEMBERED: dict[str, tuple[float, float]] = {
-    "app": (0.88, 0.39),
-    "address": (0.07, 0.45),
-    "search": (0.21, 0.5),
-    "result": (0.33, 0.5),
-    "add": (0.88, 0.87),
-    "save": (0.72, 0.5),
-}
-"""Where things are on the first days, by the first word of their key: (y, x), normalised."""
+
+@lru_cache(maxsize=1)
+def remembered() -> dict[str, tuple[float, float]]:
+    """Where things stand on the first day: (y, x), normalised, by "PLACE:KEY"."""
+    return {key: (y, x) for key, (y, x) in json.loads(FILE.read_text(encoding="utf-8")).items()}
+
 
 _BOTTOM = 716 / 760  # the upper edge of the phone's navigation bar
 
@@ -48,6 +48,7 @@ class Demonstrator:
     Args:
         tasks: with their hidden parts; a context carries none, so they are looked up by id.
         knows: "stale" or "all".
+        habit: the probability that a tap goes where its target stood on the first days.
         wander: the probability, when it sees none of its steps, of tapping anything in sight.
         slip: the probability that a tap at a target goes anywhere on the screen instead.
         jitter: how far taps spread around the middle of their target, as a part of its size (below 0.5).
@@ -59,18 +60,20 @@ class Demonstrator:
         tasks: Iterable[Task],
         knows: Literal["stale", "all"] = "stale",
         *,
-        wander: float = 0.25,
+        habit: float = 0.7,
+        wander: float = 0.15,
         slip: float = 0.0,
         jitter: float = 0.2,
         seed: int = 0,
     ) -> None:
         self.tasks = {task.id: task for task in tasks}
         self.knows = knows
+        self.habit = habit if knows == "stale" else 0.0
         self.wander = wander
         self.slip = slip
         self.jitter = jitter
         self.seed = seed
-        self.version = f"demonstrator-{knows}-{wander:g}-{slip:g}-{seed}"
+        self.version = f"demonstrator-{knows}-{habit:g}-{wander:g}-{slip:g}-{seed}"
 
     async def act(self, contexts: Sequence[Context]) -> list[Action]:
         """One action a context.
@@ -90,7 +93,10 @@ class Demonstrator:
         for index, turn in enumerate(context.turns):
             move = self.decide(task, index, turn.observation.info, reached)
             reached = max(reached, move.group)
-        if move is not None and move.final and context.turns[-1].observation.images != context.observation.images:
+        changed = bool(context.turns) and context.turns[-1].observation.images != context.observation.images
+        view = context.observation.info["view"]
+        waits = self.knows == "all" and (context.observation.info["blank"] or view.startswith(("failed/", "check/")))
+        if move is not None and move.final and changed and not waits:
             call = Call("status", {"state": "complete"})
         else:
             call = self.decide(task, len(context.turns), context.observation.info, reached).call
@@ -129,8 +135,8 @@ class Demonstrator:
         """The first step that is not done of the last group in sight."""
         plan, site = task.hidden["plan"], task.provenance.get("site")
         for number in reversed(range(len(plan))):
-            if number >= 2 and site and not screen["view"].startswith(site):
-                continue
+            if site and number > 0 and (number > 1) != screen["view"].startswith(site):
+                continue  # the address until one is at the shop, everything after it there
             group = plan[number]
             if not any(step[1] in boxes for step in group):
                 continue
@@ -140,6 +146,9 @@ class Demonstrator:
                     break
                 final = number == len(plan) - 1 and at == len(group) - 1
                 if (call := self._step(source, step, box)) is not None:
+                    old = remembered().get(f"{place_of(screen['view'])}:{step[1]}")
+                    if call.name == "tap" and old is not None and source.random() < self.habit:
+                        call = self._point(source, *old)
                     wet = step[0] != "tap" and call.name != "press"  # a field is done when enter was pressed
                     return Move(call, number, final and not wet)
                 if box["on"] or step[0] == "write":
@@ -190,9 +199,11 @@ class Demonstrator:
         if clear and source.random() < self.wander:
             return Move(self._tap(source, source.choice(clear)))
         plan = task.hidden["plan"]
-        key = plan[min(reached + 1, len(plan) - 1)][0][1]
-        y, x = REMEMBERED.get(key.split()[0], (0.4, 0.5))
-        return Move(self._point(source, y, x))
+        expected = plan[min(reached + 1, len(plan) - 1)][0][1]
+        spots = [spot for key, spot in remembered().items() if key.partition(":")[2] == expected]
+        if not spots or (source.random() < 0.3 and "veil" not in boxes):
+            return Move(Call("press", {"key": source.choice(("back", "home"))}))
+        return Move(self._point(source, *source.choice(spots)))
 
     def _tap(self, source: random.Random, box: Mapping[str, Any]) -> Call:
         x = (box["x"] + box["width"] * (0.5 + self.jitter * (2 * source.random() - 1))) / SIZE[0]

@@ -7,6 +7,7 @@ always scrolls as far.
 """
 
 import asyncio
+import json
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +20,7 @@ from turnwise.envs.device.base import Device, Key
 from turnwise.envs.device.phone.chance import CALM, Chance
 from turnwise.envs.device.phone.goals import judge
 from turnwise.envs.device.phone.handset import Handset
+from turnwise.envs.device.phone.layout import LAST
 from turnwise.envs.device.phone.server import PhoneServer
 from turnwise.errors import InfraError, UserError
 from turnwise.trace.types import ImageRef, Task
@@ -169,6 +171,10 @@ class ChromiumPhone:
             self._picture = ImageRef.of(await tab.guard(tab.screenshot(self._phones.quality)))
         return self._picture
 
+    async def show(self, url: str) -> None:
+        """Go straight to a screen, such as "/settings/Display": for scripts and tests."""
+        await self._act(self._run(f"phone.go({json.dumps(url)})"))
+
     async def boxes(self) -> dict[str, Any]:
         """What can be touched, in pixels, for scripts: {"view", "query", "blank", "typing", "boxes": [{"key", …}]}."""
         return await self._run("phone.boxes()")
@@ -215,7 +221,7 @@ class ChromiumPhone:
     async def _act(self, *sent: Any) -> None:
         """Await what was sent, and until all that it caused has come to rest."""
         self._picture = None
-        await self.tab.guard(asyncio.wait_for(asyncio.gather(*sent, self._run(f"phone.rest({self._lifts})")), 30))
+        await self.tab.guard(asyncio.gather(*sent, self._run(f"phone.rest({self._lifts})")))
 
     async def _run(self, expression: str) -> Any:
         return await self.tab.evaluate(expression)
@@ -228,8 +234,10 @@ def handset_of(seed: int, setup: Mapping[str, Any], chance: Chance) -> Handset:
         UserError: if the setup is not what a phone takes.
     """
     day, world, own = setup.get("day", 0), setup.get("world", 0), setup.get("chance")
-    if not (isinstance(day, int) and isinstance(world, int) and 0 <= day < 10_000 and world >= 0):
-        raise UserError(f'the phone: "day" {day!r} and "world" {world!r} must be whole numbers from 0.')
+    if not (isinstance(day, int) and isinstance(world, int) and 0 <= day <= LAST and world >= 0):
+        raise UserError(
+            f'the phone: "day" {day!r} and "world" {world!r} must be whole numbers from 0, the day at most {LAST}.'
+        )
     if own is not None:
         try:
             chance = Chance(**{str(key): float(value) for key, value in own.items()})

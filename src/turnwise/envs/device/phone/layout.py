@@ -1,12 +1,12 @@
 """Layout versions: how the phone's screens and the shops' pages look on a day.
 
-A version is a handful of traits. The traits of day 0 are the ones that everybody knows (`STALE`); as days go by, now
+A version is a handful of traits. The traits of day 0 are the ones that everybody knows; as days go by, now
 and then one trait of a site changes, at a day and to a value that its name and the day alone decide. So two days that
 are close look alike, days far apart do not, and every day has one look, whatever was asked before.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from turnwise.envs.device.phone.words import APPS, SITES, draw
 
@@ -30,7 +30,10 @@ TRAITS: dict[str, dict[str, tuple[str, ...]]] = {
 """Trait values by kind of site, the stale one first."""
 
 CHANGE = 0.05
-"""The probability that a trait changes on a given day."""
+"""The probability that a trait changes on a given day from `FIRST` on; before that all days look like day 0."""
+
+FIRST = 5
+LAST = 500
 
 
 def kind_of(site: str) -> str:
@@ -38,17 +41,18 @@ def kind_of(site: str) -> str:
     return "shop" if site in SITES else site
 
 
-@lru_cache(maxsize=4096)
+@cache
 def layout(site: str, day: int) -> Mapping[str, str]:
-    """The traits of an app ("clock") or a shop ("shoply.com") on a day from 0."""
+    """The traits of an app ("clock") or a shop ("shoply.com") on a day from 0 to `LAST`."""
+    kinds = TRAITS[kind_of(site)]
+    if day < FIRST:
+        return {name: values[0] for name, values in kinds.items()}
+    before = layout(site, day - 1)
     traits = {}
-    for name, values in TRAITS[kind_of(site)].items():
-        value = values[0]
-        for when in range(1, day + 1):
-            source = draw("layout", site, name, when)
-            if source.random() < CHANGE:
-                value = source.choice([other for other in values if other != value])
-        traits[name] = value
+    for name, values in kinds.items():
+        source = draw("layout", site, name, day)
+        changes = source.random() < CHANGE
+        traits[name] = source.choice([value for value in values if value != before[name]]) if changes else before[name]
     return traits
 
 

@@ -300,7 +300,7 @@ def generate(
     side = None if overlapping else split
     names = [*GENERAL]
     rng.shuffle(names)
-    tasks: dict[str, Task] = {}
+    tasks: dict[tuple[str, int], Task] = {}  # an instruction is asked once a day
     barren = 0  # turns in a row that gave nothing new
     for number in count_up():
         if len(tasks) >= count:
@@ -313,8 +313,8 @@ def generate(
                 task = _general(rng, names[number % len(names)], split, side, days)
             else:
                 task = _webshop(rng, split, side, number % 3, days, sites)
-            if task is not None and task.id not in tasks:
-                tasks[task.id] = task
+            if task is not None and (key := (task.instruction, task.params["day"])) not in tasks:
+                tasks[key] = task
                 barren = 0
                 break
     return list(tasks.values())

@@ -38,9 +38,9 @@ FACTS = ("Free delivery", "2-year warranty", "In stock", "Ships today", "Only 3 
 
 CITIES = _each(
     "Oslo Lima Quito Porto Bergen Osaka Nairobi Austin Denver Boston Dublin Havana Cairo Milan Seoul Perth Zurich "
-    "Accra Delhi Prague Athens Berlin Bogota Boise Cardiff Cork Dallas Dakar Dubai Geneva Ghent Hanoi Kyoto Lagos Leeds Lyon "
-    "Madrid Malmo Manila Miami Munich Naples Odessa Omaha Paris Riga Rome Salem Sofia Split Sydney Tampa Tokyo Tunis "
-    "Turin Utrecht Vienna Warsaw York Zagreb"
+    "Accra Delhi Prague Athens Berlin Bogota Boise Cardiff Cork Dallas Dakar Dubai Geneva Ghent Hanoi Kyoto Lagos "
+    "Leeds Lyon Madrid Malmo Manila Miami Munich Naples Odessa Omaha Paris Riga Rome Salem Sofia Split Sydney "
+    "Tampa Tokyo Tunis Turin Utrecht Vienna Warsaw York Zagreb"
 )
 TOPICS = _each(
     "science sports music space health travel energy movies chess gardening physics sailing robots whales volcanoes "

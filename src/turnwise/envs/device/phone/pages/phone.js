@@ -69,6 +69,8 @@ const phone = (() => {
   // ---- taps ----
 
   document.addEventListener("click", (event) => {
+    const key = event.target.closest("#keys b");
+    if (key) press(key.dataset.key);
     const target = event.target.closest("[data-go],[data-do],[data-nav],[data-again],[data-dismiss],[data-lure],[data-checked],[data-value]");
     if (!target) return;
     const data = target.dataset;
@@ -115,32 +117,32 @@ const phone = (() => {
 
   // ---- fingers ----
 
+  // All of these are passive, so the browser never waits for them and never gives a touch up under load.
+  const passive = { passive: true };
+
   document.addEventListener("touchstart", (event) => {
     const touch = event.touches[0];
     start = { x: touch.clientX, y: touch.clientY, target: event.target };
-    const key = event.target.closest("#keys b");
-    if (key) {
-      event.preventDefault(); // the field keeps the focus
-      press(key.dataset.key);
-    }
-  }, { passive: false });
+  }, passive);
 
-  document.addEventListener("touchend", (event) => {
+  function lift(event) {
     lifts++;
     const touch = event.changedTouches[0];
     const across = touch.clientX - start.x, down = touch.clientY - start.y;
-    const tapped = Math.hypot(across, down) < 12 && !event.defaultPrevented && !start.target.closest("#keys");
-    if (!tapped) {
-      const up = start.target.closest("[data-up]");
-      if (up && down < -80) go(up.dataset.up);
-      else if (page().classList.contains("drawer") && down > 120 && !page().querySelector(".sheet").scrollTop) back();
-      frames(2).then(() => { handled = lifts; wake(); });
+    const done = () => { handled = lifts; wake(); };
+    if (Math.hypot(across, down) < 12) { // a click follows, unless the touch was too long for one
+      const late = setTimeout(done, 400);
+      document.addEventListener("click", () => { clearTimeout(late); setTimeout(done); }, { once: true });
       return;
     }
-    const done = () => { handled = lifts; wake(); };
-    const late = setTimeout(done, 150); // no click follows where the touch was taken
-    document.addEventListener("click", () => { clearTimeout(late); setTimeout(done); }, { once: true });
-  });
+    const up = start.target.closest("[data-up]");
+    if (up && down < -80) go(up.dataset.up);
+    else if (page().classList.contains("drawer") && down > 120 && !page().querySelector(".sheet").scrollTop) back();
+    frames(2).then(done);
+  }
+
+  document.addEventListener("touchend", lift, passive);
+  document.addEventListener("touchcancel", lift, passive);
 
   async function frames(count) {
     while (count--) await new Promise(requestAnimationFrame);
@@ -152,6 +154,11 @@ const phone = (() => {
     const field = document.activeElement;
     return field && (field.tagName === "INPUT" || field.tagName === "TEXTAREA") ? field : null;
   };
+
+  // Keys are clicked; the field keeps the focus, since the mouse event that would take it is stopped.
+  document.addEventListener("mousedown", (event) => {
+    if (event.target.closest("#keys")) event.preventDefault();
+  });
 
   document.addEventListener("focusin", () => {
     if (!typing()) return;
@@ -202,8 +209,10 @@ const phone = (() => {
   async function rest(count) {
     acts++;
     await new Promise((resolve) => {
+      const late = setTimeout(() => { lifts = handled = count; wake(); }, 5000); // a finger that never arrived
       const check = () => {
         if (handled < count || pending) return false;
+        clearTimeout(late);
         resolve();
         return true;
       };
@@ -230,5 +239,5 @@ const phone = (() => {
   }
 
   dress();
-  return { rest, boxes, back, home };
+  return { rest, boxes, back, home, go };
 })();
