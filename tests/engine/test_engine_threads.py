@@ -196,7 +196,7 @@ def test_the_critical_path_is_parent_slowest_child_parent():
     ]
     one, two = tree.threads[1:]
     assert (one.own, two.own, one.start, one.clock) == (3, 1, 2, 5)
-    assert (one.spawned_at, one.joined_at) == (2, 5)
+    assert (one.spawned_at, one.joined_at) == (2, 2)
     assert tree.critical_path == 2 + 3 + 3
     assert tree.longest == 9
     assert tree.total == 9 + 6 + 4

@@ -129,7 +129,7 @@ class Thread:
         own: tokens it sampled.
         waited: clock that passed while it waited for children.
         spawned_at: own tokens (joined ones included) of the parent at the spawn.
-        joined_at: likewise at the join; None where it was never joined.
+        joined_at: likewise before the joined text; None where it was never joined.
         id: its place in the tree, parents first, in the order of spawning.
     """
 
@@ -543,6 +543,8 @@ class _Run:
             return
         shared = min(_common(context, old), len(context) - 1)
         parent.ids = context
+        for child in group:
+            child.joined_at = parent.written
         if kept is not None:
             parent.kept = kept.first(min(shared, kept.length)) if shared else None
             self.stats.reused += min(shared, kept.length)
@@ -553,9 +555,6 @@ class _Run:
             call.logprobs += [0.0] * len(joined)
             call.sampled += [False] * len(joined)
             call.clocks += [parent.clock] * len(joined)
-        for child in group:
-            child.joined_at = parent.written
-        if shared == len(old):
             self.queue(parent)
         else:
             self.begin(parent)

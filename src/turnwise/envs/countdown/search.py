@@ -110,6 +110,22 @@ def heuristic(target: int, numbers: tuple[int, ...]) -> int:
     return sum(min(abs(number - f) for f in factors) for number in numbers)
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a node's children are chosen and printed; the default is the paper's.
+
+    Attributes:
+        largest: moves with a larger result are left out; None: none are.
+        shuffle: print children in random order; False: in the order of `successors`.
+    """
+
+    largest: int | None = None
+    shuffle: bool = True
+
+
+PAPER = Style()
+
+
 @dataclass(slots=True)
 class _Frontier:
     """The open nodes of one search, best heuristic first, first come first served among equals."""
@@ -126,18 +142,28 @@ class _Frontier:
         return [heapq.heappop(self.heap)[2] for _ in range(min(most, len(self.heap)))]
 
 
-def _expand(problem: Problem, node: Node, beam: int, rng: random.Random) -> list[Node]:
-    """The `beam` best children of a node, in the shuffled order in which they are printed."""
-    moves = sorted(successors(node.numbers), key=lambda move: heuristic(problem.target, move[1]))[:beam]
-    rng.shuffle(moves)
-    return [node.child(place, operation, numbers) for place, (operation, numbers) in enumerate(moves)]
+def _expand(problem: Problem, node: Node, beam: int, rng: random.Random, style: Style) -> list[Node]:
+    """The `beam` best children of a node, in the order in which they are printed."""
+    allowed = [
+        (place, move)
+        for place, move in enumerate(successors(node.numbers))
+        if style.largest is None or move[0].result <= style.largest
+    ]
+    kept = sorted(allowed, key=lambda item: heuristic(problem.target, item[1][1]))[:beam]
+    if style.shuffle:
+        rng.shuffle(kept)
+    else:
+        kept.sort(key=lambda item: item[0])
+    return [node.child(place, operation, numbers) for place, (_, (operation, numbers)) in enumerate(kept)]
 
 
 def _leaf(problem: Problem, node: Node) -> bool | None:
     return node.numbers[0] == problem.target if len(node.numbers) == 1 else None
 
 
-def solve_serial(problem: Problem, rng: random.Random, beam: int, promising: float = 0.5) -> Search:
+def solve_serial(
+    problem: Problem, rng: random.Random, beam: int, promising: float = 0.5, style: Style = PAPER
+) -> Search:
     """SoS+: one thread of search that goes depth-first below promising nodes.
 
     Args:
@@ -145,14 +171,15 @@ def solve_serial(problem: Problem, rng: random.Random, beam: int, promising: flo
         rng: coins and shuffles.
         beam: children kept at each node (training data: uniform 1..5).
         promising: the probability that a node's children are searched depth-first at once.
+        style: which children, and in which order.
     """
     root = Node((), problem.numbers)
-    events, solution = _serial(problem, root, rng, beam, promising, level=0)
+    events, solution = _serial(problem, root, rng, beam, promising, 0, style)
     return Search(problem, root, tuple(events), solution)
 
 
 def _serial(
-    problem: Problem, start: Node, rng: random.Random, beam: int, promising: float, level: int
+    problem: Problem, start: Node, rng: random.Random, beam: int, promising: float, level: int, style: Style
 ) -> tuple[list[Event], Node | None]:
     events: list[Event] = []
     frontier = _Frontier(problem.target)
@@ -160,7 +187,7 @@ def _serial(
     while frontier.heap:
         for node in frontier.pop(beam):
             events.append(Moving(node))
-            children = _expand(problem, node, beam, rng)
+            children = _expand(problem, node, beam, rng, style)
             for child in children:
                 events.append(Explored(child, _leaf(problem, child)))
                 if _leaf(problem, child):
@@ -168,7 +195,7 @@ def _serial(
             inner = [child for child in children if len(child.numbers) > 1]
             if rng.random() < promising:
                 for child in sorted(inner, key=lambda child: heuristic(problem.target, child.numbers)):
-                    below, solution = _serial(problem, child, rng, beam, promising, level + 1)
+                    below, solution = _serial(problem, child, rng, beam, promising, level + 1, style)
                     events.append(SubSearch(level + 1, child, tuple(below), solution is not None))
                     if solution is not None:
                         return events, solution
@@ -178,7 +205,9 @@ def _serial(
     return events, None
 
 
-def solve_parallel(problem: Problem, rng: random.Random, beam: int, child_beam: int, promising: float = 0.9) -> Search:
+def solve_parallel(
+    problem: Problem, rng: random.Random, beam: int, child_beam: int, promising: float = 0.9, style: Style = PAPER
+) -> Search:
     """APR: a parent thread whose promising nodes hand all kept children to threads; children never spawn.
 
     Args:
@@ -187,6 +216,7 @@ def solve_parallel(problem: Problem, rng: random.Random, beam: int, child_beam: 
         beam: children kept at each node of the parent (training data: uniform 1..10).
         child_beam: the same in child threads (training data: uniform beam..15).
         promising: the probability that a node with more than one kept inner child spawns (released command: 0.9).
+        style: which children, and in which order.
     """
     root = Node((), problem.numbers)
     events: list[Event] = []
@@ -195,7 +225,7 @@ def solve_parallel(problem: Problem, rng: random.Random, beam: int, child_beam: 
     while frontier.heap:
         for node in frontier.pop(beam):
             events.append(Moving(node))
-            children = _expand(problem, node, beam, rng)
+            children = _expand(problem, node, beam, rng, style)
             for child in children:
                 events.append(Explored(child, _leaf(problem, child)))
                 if _leaf(problem, child):
@@ -203,7 +233,7 @@ def solve_parallel(problem: Problem, rng: random.Random, beam: int, child_beam: 
             inner = [child for child in children if len(child.numbers) > 1]
             if len(inner) > 1 and rng.random() < promising:
                 inner.sort(key=lambda child: heuristic(problem.target, child.numbers))
-                threads = tuple(_thread(problem, child, rng, child_beam) for child in inner)
+                threads = tuple(solve_thread(problem, child, rng, child_beam, style) for child in inner)
                 events.append(Spawn(threads))
                 solved = [thread.solution for thread in threads if thread.solution is not None]
                 if solved:
@@ -214,6 +244,7 @@ def solve_parallel(problem: Problem, rng: random.Random, beam: int, child_beam: 
     return Search(problem, root, tuple(events), None)
 
 
-def _thread(problem: Problem, start: Node, rng: random.Random, beam: int) -> Search:
-    events, solution = _serial(problem, start, rng, beam, promising=0.0, level=0)
+def solve_thread(problem: Problem, start: Node, rng: random.Random, beam: int, style: Style = PAPER) -> Search:
+    """One child thread: a serial search from a node, never depth-first."""
+    events, solution = _serial(problem, start, rng, beam, 0.0, 0, style)
     return Search(problem, start, tuple(events), solution)
