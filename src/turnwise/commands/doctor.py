@@ -18,6 +18,7 @@ from turnwise.errors import UserError
 # extra -> the modules that tell whether it is installed
 EXTRAS: dict[str, tuple[str, ...]] = {
     "browser": ("playwright",),
+    "device": ("adbutils",),
     "hf": ("torch", "transformers", "peft"),
     "robot": ("mujoco",),
     "eeg": ("mne",),
@@ -88,6 +89,7 @@ def checks() -> Iterator[Check]:
     yield _torch()
     yield from _devices()
     yield _chromium()
+    yield android()
     yield _program("bubblewrap", "bwrap", "runs model-written code in a sandbox", "apt-get install bubblewrap")
     for extra, modules in EXTRAS.items():
         absent = [module for module in modules if importlib.util.find_spec(module) is None]
@@ -135,6 +137,24 @@ def _chromium() -> Check:
     except UserError as error:
         return Check("Chromium", "not found", "needed", str(error))
     return Check("Chromium", f"{install.path} ({install.kind})")
+
+
+def android(port: int = 5037) -> Check:
+    """The phones and emulators that a running adb server knows; no server is started for this."""
+    if importlib.util.find_spec("adbutils") is None:
+        return Check("Android", "adbutils is not installed", "gap", "pip install 'turnwise[device]' to attach phones")
+    from turnwise.envs.device.adb import attached
+
+    try:
+        devices = attached(port=port)
+    except Exception as error:  # adbutils raises its own kinds besides OSError
+        why = "no adb server is running" if isinstance(error, OSError) else f"the adb server answers oddly ({error})"
+        return Check("Android", why, "gap", "To attach a phone or an emulator: adb devices (docs/device.md)")
+    if not devices:
+        return Check("Android", "no device is attached", "gap", "To attach a phone or an emulator: docs/device.md")
+    found = ", ".join(f"{serial} ({state})" for serial, state in devices)
+    ready = any(state == "device" for _, state in devices)
+    return Check("Android", found, "ok" if ready else "gap", "" if ready else "Allow debugging on the phone's screen.")
 
 
 def _program(what: str, program: str, purpose: str, mend: str) -> Check:

@@ -47,7 +47,11 @@ class Device(Protocol):
         ...
 
     async def type_text(self, text: str) -> None:
-        """Type into whatever has the focus; where nothing has, nothing happens."""
+        """Type into whatever has the focus; where nothing has, nothing happens.
+
+        Raises:
+            StepError: if this device cannot type such a text; nothing is typed then.
+        """
         ...
 
     async def press(self, key: Key) -> None:

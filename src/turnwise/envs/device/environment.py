@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from turnwise.envs.base import Step
+from turnwise.envs.browser.faults import StepError
 from turnwise.envs.device.base import Device, Look, StepEvaluator
 from turnwise.errors import InfraError, UserError
 from turnwise.trace.types import ORACLE, Action, Call, ImageRef, Observation, Task, Verdict
@@ -165,7 +166,10 @@ class DeviceSession:
         elif action.call.name == "status":
             over = True
         else:
-            info["gesture"] = await execute(self.device, action.call)
+            try:
+                info["gesture"] = await execute(self.device, action.call)
+            except StepError as trouble:
+                error = str(trouble)
         self._images.append(await self.device.screenshot())
         self._truth = await self._look_up(task)
         if self._truth is not None:
