@@ -24,6 +24,8 @@ from turnwise.errors import UserError
 
 TABLE_ROWS = 8
 """Up to this many rows a group is read through its table of 2^rows patterns."""
+FLOAT32_SUM = 2**24 // 3
+"""Up to here sums of a bit plane are exact in float32, and twice one plus another still is (`recombine`)."""
 _BLOCK = 1 << 24
 """Elements of the largest temporary."""
 
@@ -73,6 +75,11 @@ class Hardware:
     def zero_point(self) -> int:
         """Offset binary: the stored number is w + zero_point. 128 rather than 127.5 keeps integer weights exact."""
         return 2 ** (self.weight_bits - 1)
+
+    @property
+    def empty_reads_zero(self) -> bool:
+        """Whether a group without a set input is read as 0 for certain: unless comparators have offsets."""
+        return self.adc is None or self.adc.offset_sigma == 0
 
     @property
     def largest_sum(self) -> int:
@@ -238,7 +245,7 @@ def table_sums(table: Tensor, index_MBG: Tensor) -> Tensor:
         index_MBG: row of the table for each vector, bit plane and group, int32 or int64.
 
     Returns:
-        float32 integers of shape (M, B, outputs); exact while groups · largest entry stays below 2^24.
+        float32 integers of shape (M, B, outputs); exact while groups · largest entry stays below `FLOAT32_SUM`.
     """
     vectors, planes, groups = index_MBG.shape
     flat = F.embedding_bag(index_MBG.reshape(vectors * planes, groups), table, mode="sum")
@@ -271,17 +278,24 @@ def recombine(sums_MBO: Tensor, input_sum_M: Tensor, hardware: Hardware) -> Tens
     """Shift-and-add over input bits, and the zero point taken off.
 
     Args:
-        sums_MBO: per bit plane, in units of the step.
+        sums_MBO: per bit plane, in units of the step; the planes past these are 0 (the sign's, after a ReLU).
         input_sum_M: Σ x of each vector, the dummy column.
         hardware: step and zero point.
 
     Returns:
         Σ_k x_k w_k as float64, shape (M, outputs); exact where the codes are.
     """
-    weights = torch.tensor(plane_weights(sums_MBO.shape[1]), dtype=torch.float64, device=sums_MBO.device)
+    planes = sums_MBO.shape[1]
     step = 1.0 if hardware.adc is None else hardware.adc.step
-    stored = torch.einsum("mbo,b->mo", sums_MBO.double(), weights) * step
-    return stored - hardware.zero_point * input_sum_M.double()[:, None]
+    weights = plane_weights(hardware.input_bits)
+    stored = torch.zeros(sums_MBO.shape[::2], dtype=torch.float64, device=sums_MBO.device)
+    # Two planes at a time before they become float64: half the traffic, and a third of float32's integers is enough.
+    for plane in range(0, planes - 1, 2):
+        pair = torch.add(sums_MBO[:, plane], sums_MBO[:, plane + 1], alpha=weights[plane + 1] / weights[plane])
+        stored.add_(pair, alpha=weights[plane] * step)
+    if planes % 2:
+        stored.add_(sums_MBO[:, -1], alpha=weights[planes - 1] * step)
+    return stored.sub_(hardware.zero_point * input_sum_M.double()[:, None])
 
 
 def plane_weights(planes: int) -> list[float]:

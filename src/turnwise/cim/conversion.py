@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from turnwise.cim.array import (
+    FLOAT32_SUM,
     TABLE_ROWS,
     CellArray,
     Hardware,
@@ -66,6 +67,10 @@ class ArrayLayer(nn.Module):
         """Let the cells drift to a temperature and compute what follows from it."""
         self.cells.set_temperature(celsius)
         self.table = pattern_tables(self.cells) if self.hardware.rows <= TABLE_ROWS else None
+        if self.table is not None and float(self.table.max()) * len(self.cells.levels) > FLOAT32_SUM:
+            raise UserError(
+                f"a layer of {len(self.cells.levels) * self.hardware.rows} inputs is too long for exact sums: split it."
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output from array reads, float32."""
@@ -94,7 +99,10 @@ class ArrayLayer(nn.Module):
     def _matmul(self, x_BCHW: Tensor) -> Tensor:
         if self.hardware.rows <= TABLE_ROWS:
             assert self.table is not None, "set_temperature was not called"
-            sums = table_sums(self.table, self._table_rows(x_BCHW))
+            # After a ReLU the sign plane is empty, and an empty pattern reads as 0 from any cell.
+            unsigned = int(x_BCHW.min()) >= 0 and self.hardware.empty_reads_zero
+            planes = self.hardware.input_bits - unsigned
+            sums = table_sums(self.table, self._table_rows(x_BCHW, planes))
         else:
             sums = direct_sums(self.cells, self.bit_rows(x_BCHW))
         return recombine(sums, self.input_totals(x_BCHW), self.hardware)
@@ -103,21 +111,31 @@ class ArrayLayer(nn.Module):
         """Σ x_int over the inputs of each output position, shape (M,): what the dummy column counts."""
         return self._patches(x_BCHW.sum(1, keepdim=True)).sum((2, 3)).flatten()
 
-    def _table_rows(self, x_BCHW: Tensor) -> Tensor:
-        """Row of the table that each group's input bits select, int32 of shape (M, bit planes, groups in any order)."""
-        rows, planes = self.hardware.rows, self.hardware.input_bits
+    def _table_rows(self, x_BCHW: Tensor, planes: int) -> Tensor:
+        """Row of the table that each group's input bits select, int32 of shape (M, bit planes, groups)."""
+        rows, quant = self.hardware.rows, self.quant
         groups = torch.arange(self.cells.levels.shape[0], dtype=torch.int32, device=x_BCHW.device) << rows
         if self.channels % rows:
-            return _pack(self._padded(x_BCHW), rows, planes)[..., 0, 0] + groups
-        # Rows of a group are channels of one pixel: pack pixels once, then gather patches of patterns. They come out
-        # with the kernel position last; the sum over groups does not care, so only their numbers are turned round.
-        packed = _pack(x_BCHW, rows, planes).flatten(1, 2)
-        turned = groups.view(self.positions, -1).t().flatten()
-        if self.quant.kernel is None:
-            return packed.view(len(packed), planes, -1) + turned
-        flat = self._unfold(packed.float()).transpose(1, 2)
-        patches = flat.to(torch.int32, memory_format=torch.contiguous_format)
-        return patches.reshape(-1, planes, len(turned)) + turned
+            return _pack(self._padded(x_BCHW), rows, planes)[:, :, 0, 0] + groups
+        packed = _pack(x_BCHW, rows, planes)
+        if quant.kernel is None:
+            return packed[:, :, 0, 0] + groups
+        # Rows of a group are channels of one pixel, so pixels are packed once; a window is then a view of them, and
+        # its only copy is the sum with the groups' numbers.
+        top, bottom, left, right = self._padding()
+        packed = F.pad(packed, (0, 0, left, right, top, bottom))
+        height, width = self.output_size(x_BCHW)
+        batch, plane, row, column, group = packed.stride()
+        windows = packed.as_strided(
+            (len(packed), height, width, planes, *quant.kernel, packed.shape[-1]),
+            (
+                batch, row * quant.stride[0], column * quant.stride[1], plane,
+                row * quant.dilation[0], column * quant.dilation[1], group,
+            ),
+        )  # fmt: skip
+        index = torch.empty(windows.shape, dtype=torch.int32, device=packed.device)
+        torch.add(windows, groups.view(*quant.kernel, -1), out=index)
+        return index.view(-1, planes, len(groups))
 
     def bit_rows(self, x_BCHW: Tensor) -> Tensor:
         """Input bits in row order, 0 or 1, shape (M, bit planes, groups, rows)."""
@@ -173,7 +191,7 @@ class ArrayLayer(nn.Module):
         groups, rows, outputs, slices = cells.levels.shape
         x_int = self.quant.input_int(x).to(torch.int32)
         x_BCHW = x_int.flatten(0, -2)[:, :, None, None] if self.quant.kernel is None else x_int
-        index = self._table_rows(x_BCHW)
+        index = self._table_rows(x_BCHW, self.hardware.input_bits)
         differing = torch.cat(
             [
                 (pattern_codes(cells, span) != pattern_codes(perfect, span)).sum((2, 3)).flatten()
@@ -184,11 +202,11 @@ class ArrayLayer(nn.Module):
 
 
 def _pack(x_BCHW: Tensor, rows: int, planes: int) -> Tensor:
-    """Bits of `rows` neighbouring channels as one number, int32 of shape (B, planes, groups, H, W)."""
+    """Bits of `rows` neighbouring channels as one number, int32 of shape (B, planes, H, W, groups)."""
     batch, channels, height, width = x_BCHW.shape
-    grouped = x_BCHW.reshape(batch, channels // rows, rows, height, width)
-    shifts = torch.arange(rows, dtype=torch.int32, device=x_BCHW.device)[:, None, None]
-    return torch.stack([(((grouped >> plane) & 1) << shifts).sum(2, dtype=torch.int32) for plane in range(planes)], 1)
+    grouped = x_BCHW.permute(0, 2, 3, 1).reshape(batch, height, width, channels // rows, rows)
+    shifts = torch.arange(rows, dtype=torch.int32, device=x_BCHW.device)
+    return torch.stack([(((grouped >> plane) & 1) << shifts).sum(-1, dtype=torch.int32) for plane in range(planes)], 1)
 
 
 def convert(quantized: nn.Module, hardware: Hardware, seed: int = 0, exact: Collection[str] = ()) -> nn.Module:

@@ -85,17 +85,18 @@ def fake_quantize(value: Tensor, scale: float, top: int) -> Tensor:
 
 
 class _Round(torch.autograd.Function):
-    """Three passes over memory instead of the eight of clamp, divide, round, multiply and detach."""
+    """Four passes over one new tensor forward and one backward; in bfloat16 as exact as in float32 (8-bit integers)."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, scale: float, top: int) -> Tensor:  # type: ignore[override]
-        ctx.save_for_backward(value.abs() <= top * scale)
+        ctx.save_for_backward(value)
+        ctx.reach = (top + 0.5) * scale  # what rounds to the outermost integer is not yet clipped
         return torch.div(value, scale).round_().clamp_(-top, top).mul_(scale)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (inside,) = ctx.saved_tensors
-        return grad * inside, None, None
+        (value,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(grad, value, -ctx.reach, ctx.reach), None, None
 
 
 class IntegerNetwork(nn.Module):
