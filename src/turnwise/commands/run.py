@@ -10,7 +10,7 @@ from turnwise.errors import UserError
 from turnwise.options import parse_options
 
 # One file a recipe in `recipes/`, with `Config` and `main(config)`.
-RECIPES = ("filtered_bc", "eeg_mae", "trecim")
+RECIPES = ("filtered_bc", "eeg_mae", "trecim", "apr", "digirl", "digiq")
 
 
 def recipe_module(name: str) -> ModuleType:

@@ -112,9 +112,7 @@ class Config:
                 name="digirl-smoke",
                 preset_name="smoke",
                 phone=PhoneConfig(phones=2, horizon=3, weather=0.3, false_positive=0.4),  # something to learn from
-                policy=PolicyConfig(
-                    demonstrations=2, rough=0.0, width=32, layers=1, vision_width=16, vision_layers=1, epochs=1
-                ),
+                policy=phones.TINY_POLICY,
                 features=FeatureConfig(16, 2),
                 credit=CreditConfig(fraction=0.5),
                 offline_rollouts=2,

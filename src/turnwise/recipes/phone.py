@@ -22,7 +22,7 @@ from turnwise.rollout.collect import Episode, Limits, evaluation_episodes, turn_
 from turnwise.rollout.stored import collect_into
 from turnwise.tasks.splits import check_overlap
 from turnwise.trace.run import Run
-from turnwise.trace.types import Outcome, Task, Trace
+from turnwise.trace.types import ImageRef, Outcome, Task, Trace
 
 if TYPE_CHECKING:
     from turnwise.agents.screen_policy import ScreenPolicy
@@ -95,6 +95,10 @@ class PolicyConfig:
     batch_size: int = 32
     epochs: int = 6
     temperature: float = 1.0
+
+
+TINY_POLICY = PolicyConfig(2, 0.0, 48, 1, 16, 1, learning_rate=1e-2, batch_size=4, epochs=25)
+"""For smoke presets: knows two demonstrations by heart, so that its actions at least parse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +279,17 @@ def train_policy(
         return train_with_bar(what, policy.model, summed, config, optimizer)
 
 
-def image_features(run: Run, policy: "ScreenPolicy", config: FeatureConfig, phases: Sequence[str], seed: int) -> Any:
-    """The frozen image vectors of this run: the encoder is trained once on the screens of these phases, and kept.
+def image_features(
+    run: Run, policy: "ScreenPolicy", config: FeatureConfig, screens: Sequence[str] | Sequence[ImageRef], seed: int
+) -> Any:
+    """The frozen image vectors of this run: the encoder is trained once on these screens, and kept.
+
+    Args:
+        run: its store holds the screens.
+        policy: brings the frames.
+        config: see there.
+        screens: phases of the run, or the images themselves.
+        seed: of the encoder.
 
     Returns:
         `learn.screen_features.Features`, its cache filled from disk where there is one.
@@ -294,7 +307,10 @@ def image_features(run: Run, policy: "ScreenPolicy", config: FeatureConfig, phas
     notes = {"size": str(config.size), "updates": str(config.updates), "seed": str(seed)}
     found = load_tensors(path, notes)
     if found is None:
-        images = {image.digest: image for one in read(run.store, phases) for image in one.screens}
+        phases = [name for name in screens if isinstance(name, str)]
+        given = [image for image in screens if not isinstance(image, str)]
+        given += [image for one in read(run.store, phases) for image in one.screens]
+        images = {image.digest: image for image in given}
         frames = [policy.frames(image) for image in images.values()]
         with progress_bar("image features: learning", 1) as advance:
             losses = pretrain(model, frames, config.updates, seed=seed)

@@ -1,0 +1,260 @@
+"""Digi-Q's stage 1: teach an image encoder to read *actions*, by asking whether an action changes the screen.
+
+Features of an off-the-shelf vision model describe the screen and overlook the action, so a Q-function on top of them
+becomes a V-function. Digi-Q therefore fine-tunes the model on one question, with labels that cost nothing: does this
+action have an effect? The features at the answer then say what the action would do, also for actions never executed.
+
+Here the reader starts from the autoencoder of `screen_features`. A tap is shown as the paper shows it, by a cursor
+drawn into the picture; type and typed text enter as embeddings. Before fine-tuning the feature is the autoencoder's
+vector of the picture with the cursor, exactly; that is the off-the-shelf arm.
+"""
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from turnwise.agents import aitw
+from turnwise.agents.frames import Frames
+from turnwise.errors import UserError
+from turnwise.learn.replay import Played
+from turnwise.learn.screen_features import ScreenAutoencoder, load_tensors, save_tensors, weights_digest
+from turnwise.learn.values import FitConfig, WordBag, encode_texts, fit
+from turnwise.trace.types import Call, ImageRef
+
+TYPES = (*aitw.ACTION_TYPES, "NONE")
+"""Action types by index; the last stands for no action (the first step) and for text that did not parse."""
+
+EPSILON = 30.0
+"""Mean squared pixel difference at a quarter of the screen's size from which a screen has changed (authors' code)."""
+
+_CURSOR = (
+    "#..........",
+    "##.........",
+    "###........",
+    "####.......",
+    "#####......",
+    "######.....",
+    "#######....",
+    "########...",
+    "#####......",
+    "##.##......",
+    "#...##.....",
+    "....##.....",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """An action as critics read it.
+
+    Attributes:
+        kind: index into `TYPES`.
+        text: what is typed, else "".
+        point: (y, x) where a gesture begins, normalised; None for other actions.
+    """
+
+    kind: int
+    text: str = ""
+    point: tuple[float, float] | None = None
+
+
+NOTHING = Deed(TYPES.index("NONE"))
+
+
+def deed_of(call: Call | None) -> Deed:
+    """A call as critics read it; `NOTHING` for none and for actions of other grammars."""
+    if call is None:
+        return NOTHING
+    try:
+        kind = TYPES.index(aitw.action_type(call))
+    except ValueError:
+        return NOTHING
+    arguments = call.arguments
+    point = (float(arguments["y"]), float(arguments["x"])) if call.name in ("tap", "swipe") else None
+    return Deed(kind, str(arguments.get("text", "")), point)
+
+
+def with_cursor(frame: Tensor, point: tuple[float, float] | None) -> Tensor:
+    """The frame (3, H, W) with a red cursor whose tip is at the point (y, x); the frame itself without a point."""
+    if point is None:
+        return frame
+    _, height, width = frame.shape
+    top, left = min(int(point[0] * height), height - 1), min(int(point[1] * width), width - 1)
+    mask = _MASK[: height - top, : width - left]
+    shown = frame.clone()
+    part = shown[:, top : top + mask.shape[0], left : left + mask.shape[1]]
+    part[:, mask] = torch.tensor([[230], [20], [40]], dtype=torch.uint8)
+    return shown
+
+
+_MASK = torch.tensor([[sign == "#" for sign in row] for row in _CURSOR])
+
+
+def changed(before: Tensor, after: Tensor, epsilon: float = EPSILON) -> bool:
+    """Whether two frames (3, H, W) differ by more than ε in the mean square of their pixels."""
+    return float((before.float() - after.float()).square().mean()) > epsilon
+
+
+class ActionReader(nn.Module):
+    """Picture with cursor, action type and typed text to a feature vector, and to "yes, it has an effect".
+
+    Args:
+        base: the autoencoder that it starts from; copied.
+        vocab_size: of the tokenizer of typed texts.
+    """
+
+    def __init__(self, base: ScreenAutoencoder, vocab_size: int) -> None:
+        super().__init__()
+        self.size = base.size
+        self.eyes = copy.deepcopy(base)
+        self.eyes.to_cells = nn.Sequential()  # nothing is reconstructed here
+        self.kinds = nn.Embedding(len(TYPES), 16)
+        self.words = WordBag(vocab_size, 16)
+        self.mix = nn.Sequential(nn.Linear(base.size + 32, 128), nn.GELU(), nn.Linear(128, base.size))
+        last: Any = self.mix[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.answer = nn.Linear(base.size, 1)
+
+    def forward(self, pixels_BCHW: Tensor, kind_B: Tensor, text_BL: Tensor) -> Tensor:
+        """Features (B, size): the state from which the answer is read."""
+        seen = self.eyes(pixels_BCHW)
+        return seen + self.mix(torch.cat([seen, self.kinds(kind_B), self.words(text_BL)], dim=1))
+
+    def logit(self, feature_BD: Tensor) -> Tensor:
+        """Logit of "yes", (B,)."""
+        return self.answer(feature_BD)[:, 0]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Executed actions with the question's answers: the training data of stage 1.
+
+    Attributes:
+        frames, deeds: before the action, and the action.
+        labels: whether the screen changed, (S,) of 0 and 1.
+    """
+
+    frames: list[Tensor]
+    deeds: list[Deed]
+    labels: Tensor
+
+
+def change_data(log: Sequence[Played], frames: Frames, epsilon: float = EPSILON) -> Changes:
+    """The executed actions of these episodes. Status actions are left out: they end the episode."""
+    shown, deeds, labels = [], [], []
+    for one in log:
+        screens = one.screens
+        for step, turn in enumerate(one.trace.turns):
+            deed = deed_of(turn.action.call)
+            if deed == NOTHING or TYPES[deed.kind].startswith("STATUS"):
+                continue
+            before, after = frames(screens[step]), frames(screens[step + 1])
+            shown.append(before)
+            deeds.append(deed)
+            labels.append(float(changed(before, after, epsilon)))
+    return Changes(shown, deeds, torch.tensor(labels))
+
+
+def fit_change(reader: ActionReader, data: Changes, tokenizer: Any, config: FitConfig) -> list[float]:
+    """Fine-tune the whole reader on the question by cross-entropy; left frozen in `eval()` mode.
+
+    Returns:
+        The loss of each update.
+
+    Raises:
+        UserError: if there are no actions.
+    """
+    if not data.deeds:
+        raise UserError("the log has no executed action whose effect could be learned.")
+    texts = encode_texts(tokenizer, [deed.text for deed in data.deeds])
+    kinds = torch.tensor([deed.kind for deed in data.deeds])
+
+    def loss_of(rows: Tensor) -> Tensor:
+        pixels = torch.stack([with_cursor(data.frames[i], data.deeds[i].point) for i in rows.tolist()])
+        logits = reader.logit(reader(pixels, kinds[rows], texts[rows]))
+        return F.binary_cross_entropy_with_logits(logits, data.labels[rows])
+
+    reader.requires_grad_(True)
+    losses = fit(reader, loss_of, len(data.deeds), config)
+    reader.requires_grad_(False)
+    return losses
+
+
+def change_scores(reader: ActionReader, data: Changes, tokenizer: Any, batch_size: int = 64) -> list[float]:
+    """P(the action has an effect) of each executed action."""
+    scores: list[float] = []
+    for start in range(0, len(data.deeds), batch_size):
+        part = range(start, min(start + batch_size, len(data.deeds)))
+        with torch.inference_mode():
+            features = _read(reader, [data.frames[i] for i in part], [data.deeds[i] for i in part], tokenizer)
+            scores += reader.logit(features).sigmoid().tolist()
+    return scores
+
+
+def _read(reader: ActionReader, frames: Sequence[Tensor], deeds: Sequence[Deed], tokenizer: Any) -> Tensor:
+    pixels = torch.stack([with_cursor(frame, deed.point) for frame, deed in zip(frames, deeds, strict=True)])
+    kinds = torch.tensor([deed.kind for deed in deeds])
+    return reader(pixels, kinds, encode_texts(tokenizer, [deed.text for deed in deeds]))
+
+
+class ActionFeatures:
+    """Frozen features of (screen, action), each computed once; `save` and `load` keep them on disk.
+
+    Args:
+        reader: frozen.
+        frames: where screens come from.
+        tokenizer: of typed texts.
+    """
+
+    def __init__(self, reader: ActionReader, frames: Frames, tokenizer: Any, batch_size: int = 64) -> None:
+        self.reader, self.frames, self.tokenizer, self.batch_size = reader, frames, tokenizer, batch_size
+        self._rows: dict[str, int] = {}
+        self._table = torch.zeros(0, reader.size)
+
+    def __call__(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
+        """Features of these pairs, (N, D)."""
+        keys = [
+            f"{image.digest}/{deed.kind}/{deed.point}/{deed.text}" for image, deed in zip(images, deeds, strict=True)
+        ]
+        missing = list({key: i for i, key in enumerate(keys) if key not in self._rows}.values())
+        made = []
+        for start in range(0, len(missing), self.batch_size):
+            part = missing[start : start + self.batch_size]
+            with torch.inference_mode():
+                frames = [self.frames(images[i]) for i in part]
+                made.append(_read(self.reader, frames, [deeds[i] for i in part], self.tokenizer).clone())
+        for i in missing:
+            self._rows[keys[i]] = len(self._rows)
+        self._table = torch.cat([self._table, *made])
+        return self._table[[self._rows[key] for key in keys]] if keys else self._table[:0]
+
+    def save(self, path: Path) -> None:
+        """Write all features in one atomic rename."""
+        save_tensors(
+            path,
+            {"values": self._table},
+            {"keys": json.dumps(list(self._rows)), "weights": weights_digest(self.reader)},
+        )
+
+    def load(self, path: Path) -> bool:
+        """Read features that were saved for these very weights; False where there are none."""
+        found = load_tensors(path, {"weights": weights_digest(self.reader)})
+        if found is None:
+            return False
+        tensors, notes = found
+        self._table = tensors["values"]
+        self._rows = {key: row for row, key in enumerate(json.loads(notes["keys"]))}
+        return True
+
+
+def action_sensitivity(q_BN: Tensor) -> float:
+    """How much Q depends on the action: the mean over states of the standard deviation over candidates."""
+    return float(q_BN.std(dim=1).mean()) if q_BN.shape[1] > 1 else 0.0

@@ -1,0 +1,215 @@
+"""Digi-Q's stage 2: Q(s, a) and V(s) by temporal differences on frozen features of a logged run.
+
+    J_Q = E (Q(s, a) − r − γ (1 − d) V̄(s'))²        J_V = E (V(s) − Q̄(s, a))²        θ̄ ← (1 − τ) θ̄ + τ θ
+
+Inputs, after the paper: the goal, the previous action (type and text) and the vectors of the previous and the current
+screen; Q also reads the action's type and text and the action reader's feature. Where a tap goes reaches Q through that
+feature alone. Two heads of each. Targets start as copies (the authors' code starts them at random).
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from turnwise.credit.td import Heads, join_heads, mc_target, polyak, q_target, squared_error
+from turnwise.errors import UserError
+from turnwise.learn.change import NOTHING, TYPES, ActionFeatures, Deed, deed_of
+from turnwise.learn.replay import Played
+from turnwise.learn.screen_features import Features
+from turnwise.learn.values import WordBag, encode_texts, screen_vectors
+from turnwise.trace.types import ImageRef
+
+Backup = Literal["td", "mc"]
+
+
+@dataclass(frozen=True, slots=True)
+class QConfig:
+    """How the critics learn.
+
+    Attributes:
+        backup: "td" bootstraps, "mc" regresses to the discounted return (an ablation; nothing else changes).
+        discount: γ.
+        rate: τ, applied after every update.
+        updates, batch_size, learning_rate, grad_clip: of Adam.
+        heads: how the two heads become one number where a policy is extracted.
+        width: of the hidden layers.
+    """
+
+    backup: Backup = "td"
+    discount: float = 0.95
+    rate: float = 0.1
+    updates: int = 800
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    grad_clip: float = 1.0
+    heads: Heads = "max"
+    width: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A log as tables. M states (T + 1 of each episode) and S steps.
+
+    Attributes:
+        goal_ML, kind_M, text_ML, vector_MD: goal, type and text of the previous action, screens of each state.
+        images: the current screen of each state.
+        state_S: the state in which each step was taken; the next state is the row after it.
+        deeds: the executed action of each step.
+        reward_S, return_S, done_S: reward, discounted return, and 1 for the last step of an episode.
+        place: (episode, turn) of each step.
+    """
+
+    goal_ML: Tensor
+    kind_M: Tensor
+    text_ML: Tensor
+    vector_MD: Tensor
+    images: list[ImageRef]
+    state_S: Tensor
+    deeds: list[Deed]
+    reward_S: Tensor
+    return_S: Tensor
+    done_S: Tensor
+    place: list[tuple[int, int]]
+
+
+def tabulate(log: Sequence[Played], features: Features, tokenizer: Any, discount: float) -> Steps:
+    """The tables of these episodes.
+
+    Raises:
+        UserError: if there are none.
+    """
+    if not log:
+        raise UserError("there are no episodes to learn from.")
+    goals, before, images = [], [], []
+    states, deeds, rewards, returns, done, place = [], [], [], [], [], []
+    for index, one in enumerate(log):
+        own = [deed_of(turn.action.call) for turn in one.trace.turns]
+        for turn, deed in enumerate(own):
+            states.append(len(images) + turn)
+            deeds.append(deed)
+            done.append(float(turn + 1 == len(own)))
+            place.append((index, turn))
+        rewards += one.rewards
+        returns += mc_target(torch.tensor(one.rewards), discount).tolist()
+        images += one.screens
+        goals += [one.instruction] * len(one.screens)
+        before += [NOTHING, *own]
+    return Steps(
+        encode_texts(tokenizer, goals),
+        torch.tensor([deed.kind for deed in before]),
+        encode_texts(tokenizer, [deed.text for deed in before]),
+        torch.cat(screen_vectors(log, features)),
+        images,
+        torch.tensor(states),
+        deeds,
+        torch.tensor(rewards),
+        torch.tensor(returns),
+        torch.tensor(done),
+        place,
+    )
+
+
+class CriticNet(nn.Module):
+    """Two heads over the inputs of V, or of Q where `action_size` is given."""
+
+    def __init__(self, vocab_size: int, vector_size: int, width: int, action_size: int = 0) -> None:
+        super().__init__()
+        self.goal, self.typed = WordBag(vocab_size, 32), WordBag(vocab_size, 16)
+        self.kinds = nn.Embedding(len(TYPES), 8)
+        size = 32 + 16 + 8 + vector_size
+        if action_size:
+            size += 16 + 8 + action_size
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+            for _ in range(2)
+        )
+
+    def forward(self, state: Sequence[Tensor], action: Sequence[Tensor] = ()) -> Tensor:
+        """(goal ids, previous kind, previous text ids, screens) and, for Q, (kind, text ids, feature): (2, B)."""
+        goal_BL, kind_B, text_BL, vector_BD = state
+        parts = [self.goal(goal_BL), self.kinds(kind_B), self.typed(text_BL), vector_BD]
+        if action:
+            parts += [self.kinds(action[0]), self.typed(action[1]), action[2]]
+        joined = torch.cat(parts, dim=1)
+        return torch.stack([head(joined)[:, 0] for head in self.heads])
+
+
+class Critics:
+    """Q and V of one log, with their slow copies."""
+
+    def __init__(self, tokenizer: Any, features: Features, actions: ActionFeatures, config: QConfig, seed: int) -> None:
+        self.tokenizer, self.features, self.actions, self.config, self.seed = tokenizer, features, actions, config, seed
+        vectors = 2 * features.model.size
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.q = CriticNet(len(tokenizer), vectors, config.width, actions.reader.size)
+            self.v = CriticNet(len(tokenizer), vectors, config.width)
+        self.slow_q, self.slow_v = copy.deepcopy(self.q), copy.deepcopy(self.v)
+        for slow in (self.slow_q, self.slow_v):
+            slow.requires_grad_(False)
+
+    def fit(self, steps: Steps) -> tuple[list[float], list[float]]:
+        """Learn from the executed actions.
+
+        Returns:
+            J_Q and J_V of each update.
+
+        Raises:
+            UserError: if a loss is not finite.
+        """
+        config = self.config
+        taken = self._deeds(steps.deeds, [steps.images[s] for s in steps.state_S.tolist()])
+        optimizer = torch.optim.Adam([*self.q.parameters(), *self.v.parameters()], lr=config.learning_rate)
+        source = np.random.default_rng(self.seed)
+        losses_q, losses_v = [], []
+        for update in range(config.updates):
+            rows = torch.from_numpy(source.integers(0, len(steps.state_S), size=config.batch_size))
+            state, action = self._state(steps, steps.state_S[rows]), [part[rows] for part in taken]
+            with torch.no_grad():
+                following = self.slow_v(self._state(steps, steps.state_S[rows] + 1))
+                bootstrap = q_target(steps.reward_S[rows], following, steps.done_S[rows], config.discount)
+                q_goal = bootstrap if config.backup == "td" else steps.return_S[rows].expand_as(following)
+                v_goal = self.slow_q(state, action)
+            loss_q = squared_error(self.q(state, action), q_goal)
+            loss_v = squared_error(self.v(state), v_goal)
+            loss = loss_q + loss_v
+            if not torch.isfinite(loss):
+                raise UserError(f"update {update + 1} of the critics: the loss is {float(loss)}; lower its rate.")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_([*self.q.parameters(), *self.v.parameters()], config.grad_clip)
+            optimizer.step()
+            polyak(self.slow_q.parameters(), self.q.parameters(), config.rate)
+            polyak(self.slow_v.parameters(), self.v.parameters(), config.rate)
+            losses_q.append(float(loss_q.detach()))
+            losses_v.append(float(loss_v.detach()))
+        return losses_q, losses_v
+
+    def values(self, steps: Steps, rows: Sequence[int]) -> Tensor:
+        """V(s) of the states of these steps, (B,)."""
+        with torch.inference_mode():
+            state = self._state(steps, steps.state_S[list(rows)])
+            return join_heads(self.v(state), self.config.heads).clone()
+
+    def q_values(self, steps: Steps, rows: Sequence[int], candidates: Sequence[Sequence[Deed]]) -> Tensor:
+        """Q(s, a) of N candidates in the state of each of these steps, (B, N)."""
+        count = len(candidates[0])
+        flat = [deed for deeds in candidates for deed in deeds]
+        states = steps.state_S[list(rows)].repeat_interleave(count)
+        action = self._deeds(flat, [steps.images[s] for s in states.tolist()])
+        with torch.inference_mode():
+            q = join_heads(self.q(self._state(steps, states), action), self.config.heads)
+        return q.clone().view(len(candidates), count)
+
+    def _state(self, steps: Steps, state_B: Tensor) -> list[Tensor]:
+        return [steps.goal_ML[state_B], steps.kind_M[state_B], steps.text_ML[state_B], steps.vector_MD[state_B]]
+
+    def _deeds(self, deeds: Sequence[Deed], images: Sequence[ImageRef]) -> list[Tensor]:
+        kinds = torch.tensor([deed.kind for deed in deeds])
+        texts = encode_texts(self.tokenizer, [deed.text for deed in deeds])
+        return [kinds, texts, self.actions(images, deeds)]

@@ -1,0 +1,155 @@
+"""What the runs of `digirl` and `digiq` amount to over seeds: claims for `results/`.
+
+Differences are paired by seed and task and bootstrapped over both. A claim is recorded whether it holds or not.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from turnwise.evaluate.claims import Claim, record
+from turnwise.evaluate.stats import clustered_bootstrap, wilson
+from turnwise.recipes.progress import console
+from turnwise.recipes.seeds import finished_runs
+
+Rewards = Mapping[str, Mapping[str, float]]
+"""By evaluation: by task: the oracle's mean reward."""
+
+
+def level(rewards: Mapping[int, Rewards], key: str, id: str, words: str, paper: str = "") -> Claim:
+    """Success of one evaluation over all seeds, with Wilson's interval over episodes."""
+    values = [value for by_key in rewards.values() for value in by_key[key].values()]
+    won = round(sum(values))
+    return Claim(id, words, won / len(values), paper=paper, ci95=wilson(won, len(values)), seeds=tuple(sorted(rewards)))
+
+
+def difference(
+    rewards: Mapping[int, Rewards], better: str, worse: str, id: str, words: str, goal: str, **more: Any
+) -> Claim:
+    """Points of success by which one evaluation exceeds another, paired by seed and task."""
+    pairs = [
+        [by_key[better][task] - by_key[worse][task] for task in by_key[better] if task in by_key[worse]]
+        for by_key in rewards.values()
+    ]
+    mean, low, high = clustered_bootstrap(pairs)
+    return Claim(
+        id,
+        words,
+        100 * mean,
+        goal=goal,
+        ci95=(100 * low, 100 * high),
+        seeds=tuple(sorted(rewards)),
+        **more,
+    )
+
+
+def relative_gain(
+    rewards: Mapping[int, Rewards], ours: str, rivals: Sequence[str], resamples: int = 4000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Per cent by which a success rate exceeds the better of its rivals', with its 95 % interval.
+
+    The rival is the one that is better over all seeds, chosen once; the interval is a bootstrap over seeds, then tasks.
+
+    Raises:
+        ValueError: if no rival ever succeeded: there is nothing to be relative to.
+    """
+    means = {name: np.mean([np.mean(list(by_key[name].values())) for by_key in rewards.values()]) for name in rivals}
+    best = max(rivals, key=lambda name: float(means[name]))
+    if means[best] == 0:
+        raise ValueError("no rival succeeded at anything")
+    tables = []
+    for by_key in rewards.values():
+        tasks = [task for task in by_key[ours] if task in by_key[best]]
+        tables.append(np.array([[by_key[ours][task], by_key[best][task]] for task in tasks]))
+    source = np.random.default_rng(seed)
+    gains = []
+    for _ in range(resamples):
+        drawn = [tables[i] for i in source.integers(0, len(tables), size=len(tables))]
+        pair = np.mean([table[source.integers(0, len(table), size=len(table))].mean(axis=0) for table in drawn], axis=0)
+        gains.append(np.inf if pair[1] == 0 else 100 * (pair[0] / pair[1] - 1))
+    ours_mean = np.mean([table[:, 0].mean() for table in tables])
+    low, high = np.quantile(gains, [0.025, 0.975])
+    return float(100 * (ours_mean / np.mean([table[:, 1].mean() for table in tables]) - 1)), float(low), float(high)
+
+
+def digirl_claims(rewards: Mapping[int, Rewards], iterations: int, drift: int) -> list[Claim]:
+    """The claims of `results/digirl.json` from the rewards of each seed."""
+    end = {arm: f"eval-{arm}/{iterations}" for arm in ("fbc", "digirl")}
+    claims = [
+        level(rewards, "eval-sft/0", "sft_success", "Supervised first policy on held-out tasks", "17.7 % (WebShop)"),
+        level(rewards, end["fbc"], "fbc_success", "Filtered behaviour cloning, off-to-on", "57.8 % (WebShop)"),
+        level(rewards, end["digirl"], "digirl_success", "DigiRL, off-to-on", "67.2 % (WebShop)"),
+        difference(
+            rewards,
+            end["digirl"],
+            end["fbc"],
+            "over_fbc_points",
+            "DigiRL above filtered behaviour cloning, in points, at equal episodes and updates",
+            ">= 8 and interval above 0",
+            paper="9.4 points (WebShop)",
+            note="Paired by task, bootstrap over seeds, then tasks.",
+        ),
+    ]
+    ways = (f"eval-continual/{drift}", f"eval-frozen/{drift}")
+    if all(way in by_key for by_key in rewards.values() for way in ways):
+        claims.append(
+            difference(
+                rewards,
+                *ways,
+                "drift_gain_points",
+                "Under drifting layouts, going on learning above staying frozen, in points",
+                "> 0 and interval above 0",
+                paper="65.9 against 59.9 %",
+            )
+        )
+    return claims
+
+
+def digiq_claims(rewards: Mapping[int, Rewards]) -> list[Claim]:
+    """The claims of `results/digiq.json` from the rewards of each seed; arms that were not run are left out."""
+    arms = set.intersection(*[set(by_key) for by_key in rewards.values()])
+    claims = [level(rewards, arm, f"{arm.replace('-', '_')}_success", f"Success of {arm}") for arm in sorted(arms)]
+    if {"digiq", "fbc", "digirl"} <= arms:
+        words = "Digi-Q above the better of filtered BC and DigiRL-offline from the same log, in per cent of it"
+        more: dict[str, Any] = {"goal": ">= 15 and interval above 0", "paper": "+21.2 %"}
+        try:
+            gain, low, high = relative_gain(rewards, "digiq", ("fbc", "digirl"))
+            ci95 = (low, high) if np.isfinite(high) else None
+            claims.append(Claim("over_best_offline_relative_pct", words, gain, ci95=ci95, seeds=tuple(sorted(rewards)),
+                                **more))  # fmt: skip
+        except ValueError as error:
+            claims.append(Claim("over_best_offline_relative_pct", words, None, note=str(error), **more))
+    drops = (
+        ("no-representation", "no_representation_drop_points", "without stage 1", "31.9 against 58.0 %"),
+        ("mc", "mc_drop_points", "with Monte Carlo targets in the place of TD", "37.5 against 58.0 %"),
+        ("awr", "awr_drop_points", "with advantage-weighted regression", "19.4 against 58.0 %"),
+        ("reinforce", "reinforce_drop_points", "with signed REINFORCE", "37.5 against 58.0 %"),
+        ("best-of-1", "bestofn_16_over_1_points", "with N = 1", "monotone in N"),
+    )
+    for arm, id, words, paper in drops:
+        if {"digiq", arm} <= arms:
+            what = f"Digi-Q loses {words}, in points"
+            claims.append(difference(rewards, "digiq", arm, id, what, "> 0 and interval above 0", paper=paper))
+    return claims
+
+
+def record_digirl(config: Any) -> None:
+    """Combine the finished runs of these settings, all seeds, into `results/digirl.json`."""
+    _record("digirl", config, lambda rewards: digirl_claims(rewards, config.iterations, config.drift.iterations))
+
+
+def record_digiq(config: Any) -> None:
+    """Combine the finished runs of these settings, all seeds, into `results/digiq.json`."""
+    _record("digiq", config, digiq_claims, ignore=("source",))
+
+
+def _record(recipe: str, config: Any, claims: Any, ignore: Sequence[str] = ()) -> None:
+    reports = finished_runs(recipe, config, ignore=ignore)
+    rewards = {row["config"]["seed"]: row["rewards"] for row in reports if row.get("rewards")}
+    if not rewards:
+        return
+    commands = (
+        f"turnwise run {recipe} --preset laptop --seed {s} --name {recipe}-laptop-s{s}" for s in sorted(rewards)
+    )
+    console.print(f"recorded {record(recipe, claims(rewards), '; '.join(commands))}")

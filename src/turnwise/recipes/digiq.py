@@ -1,0 +1,500 @@
+"""Digi-Q (arXiv 2502.15760): learn Q(s, a) from logged episodes, then score actions that were never executed.
+
+    log  = episodes of a behaviour policy π_β                       (`--from RUN`: any logged device run)
+    stage 1: an image encoder learns "does this action change the screen?"; then it is frozen
+    stage 2: Q and V by TD(0) on its features, slow copies, no maximum over actions
+    stage 3: for each state N actions from π_β; the best by Q is imitated where it beats V
+    evaluate on held-out tasks by the oracle
+
+All arms start from π_β, learn from the same log with as many actor updates, and act without re-ranking. `fbc` imitates
+successes, `digirl` filters steps offline, `digiq` is the method, and the others change one thing of it: `mc` the
+backup, `no-representation` leaves stage 1 out, `awr` and `reinforce` the extraction (on executed actions), `best-of-N`
+the number of candidates.
+
+Without `--from` the run makes its own log as `digirl` does: demonstrations, a first policy, its episodes.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from turnwise.errors import UserError
+from turnwise.evaluate.summary import rewards_by_task, summarize
+from turnwise.learn.doubly_robust import CreditConfig
+from turnwise.learn.qlearning import QConfig
+from turnwise.recipes import phone as phones
+from turnwise.recipes.config import to_json, unknown_preset
+from turnwise.recipes.phone import FeatureConfig, PhoneConfig, PolicyConfig
+from turnwise.recipes.progress import console, progress_bar
+from turnwise.rollout.collect import turn_seed
+from turnwise.trace.run import Run, find_run
+from turnwise.trace.store import Store
+from turnwise.trace.types import Trace
+
+ARMS = ("fbc", "digirl", "digiq", "no-representation", "mc", "awr", "reinforce", "best-of-N")
+"""What can be compared; "best-of-N" with a number for N, such as "best-of-4"."""
+
+_BEST_OF = re.compile(r"best-of-(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """Stage 1: updates of the action reader, and from which pixel difference on a screen has changed."""
+
+    updates: int = 500
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    epsilon: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """Stage 3.
+
+    Attributes:
+        candidates: N.
+        states: logged states for which candidates are drawn.
+        temperature: of drawing them.
+        margin: what the best must gain over V (the paper: 0; the authors' code: 1/H).
+        awr_temperature: β of the AWR arm; weights are clipped at 20.
+        updates, batch_size, learning_rate: of every arm's actor.
+    """
+
+    candidates: int = 16
+    states: int = 1500
+    temperature: float = 1.2
+    margin: float = 0.0
+    awr_temperature: float = 0.05
+    updates: int = 250
+    batch_size: int = 32
+    learning_rate: float = 3e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Digi-Q on logged device episodes.
+
+    Attributes:
+        name: the run's folder is `runs/NAME`.
+        seed: of everything but the test tasks.
+        preset_name: which preset these settings started from.
+        source: a run with logged device episodes (`--from`); "" makes its own.
+        episodes: how many of its episodes are used, oldest first; None for all.
+        judge: whose verdict counts in a log whose steps no evaluator rewarded.
+        phone, policy, features: as in `digirl`; the policy is made only without a source.
+        representation, critics, extraction: the three stages.
+        credit: of the `digirl` arm.
+        arms: which are run.
+        offline_rollouts: episodes of the first policy, without a source.
+        test_tasks: held-out tasks; 0 leaves the evaluation out (a log of a phone that is not at hand).
+    """
+
+    name: str = "digiq-laptop-s0"
+    seed: int = 0
+    preset_name: str = "laptop"
+    source: Annotated[str, tyro.conf.arg(name="from")] = ""
+    episodes: int | None = None
+    judge: str = "oracle"
+    phone: PhoneConfig = field(default_factory=PhoneConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    representation: Representation = field(default_factory=Representation)
+    critics: QConfig = field(default_factory=QConfig)
+    extraction: Extraction = field(default_factory=Extraction)
+    credit: CreditConfig = field(default_factory=CreditConfig)
+    arms: tuple[str, ...] = (
+        "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "reinforce", "best-of-1", "best-of-4", "best-of-8",
+    )  # fmt: skip
+    offline_rollouts: int = 400
+    test_tasks: int = 96
+
+    @classmethod
+    def preset(cls, name: str) -> "Config":
+        """smoke: for tests. laptop: makes the recorded results. paper: the paper's numbers."""
+        presets = {
+            "smoke": cls(
+                name="digiq-smoke",
+                preset_name="smoke",
+                phone=PhoneConfig(phones=2, horizon=3, weather=0.3, false_positive=0.4),
+                policy=phones.TINY_POLICY,
+                features=FeatureConfig(16, 2),
+                representation=Representation(2, 4),
+                critics=QConfig(updates=3, batch_size=4, width=16),
+                extraction=Extraction(3, 4, updates=2, batch_size=4),
+                arms=("fbc", "digirl", "digiq", "no-representation", "mc", "awr", "reinforce", "best-of-1"),
+                offline_rollouts=3,
+                test_tasks=1,
+            ),
+            "laptop": cls(),
+            "paper": cls(
+                name="digiq-paper",
+                preset_name="paper",
+                offline_rollouts=1296,
+                critics=QConfig(learning_rate=1e-5, grad_clip=0.01),
+                extraction=Extraction(16, 20_000, margin=0.05, updates=900, batch_size=128, learning_rate=1e-4),
+            ),
+        }
+        if name not in presets:
+            raise unknown_preset(name, presets)
+        return presets[name]
+
+
+def main(config: Config) -> Path:
+    """Run the recipe, or go on with a run that was stopped.
+
+    Returns:
+        The path of `report.html`.
+
+    Raises:
+        UserError: if something that the user can mend is missing or wrong.
+    """
+    unknown = [arm for arm in config.arms if arm not in ARMS[:-1] and not _BEST_OF.fullmatch(arm)]
+    if unknown:
+        raise UserError(f"unknown arms {', '.join(unknown)}. Arms: {', '.join(ARMS)}.")
+    most = max([int(found[1]) for arm in config.arms if (found := _BEST_OF.fullmatch(arm))], default=1)
+    if most > config.extraction.candidates:
+        raise UserError(f"best-of-{most} needs extraction.candidates of at least {most}.")
+    with Run(Path("runs") / config.name, to_json("digiq", config)) as run:
+        asyncio.run(_main(config, run))
+    if config.preset_name == "laptop":
+        from turnwise.recipes.device_claims import record_digiq
+
+        record_digiq(config)
+    from turnwise.view.report import write_report
+
+    return write_report(run.folder, traces=10)
+
+
+async def _main(config: Config, run: Run) -> None:
+    started = time.time()
+    run.report(status="running", recipe="digiq", config=run.config)
+    log, behaviour, test = await _data(config, run)
+    console.print(f"{len(log)} logged episodes, {sum(one.success for one in log):.0f} of them rewarded")
+    bench = await asyncio.to_thread(Bench, config, run, log, behaviour)
+    if test:
+        await phones.play(run, config.phone, behaviour, test, "eval-behaviour")
+    for arm in config.arms:
+        policy = await asyncio.to_thread(bench.learn, arm)
+        if test:
+            await phones.play(run, config.phone, policy, test, f"eval-{arm}", 1)
+    _report(config, run, time.time() - started)
+
+
+async def _data(config: Config, run: Run) -> tuple[list[Any], Any, list[Any]]:
+    """The log, π_β and the test tasks."""
+    from turnwise.learn.replay import read
+
+    test = config.phone.tasks("test", config.test_tasks, seed=0) if config.test_tasks else []
+    if config.source:
+        log, behaviour = await asyncio.to_thread(_from_run, config, run)
+        if test:
+            from turnwise.tasks.splits import check_overlap
+
+            check_overlap([one.trace.task for one in log], test)
+        return log, behaviour, test
+    seed = turn_seed(config.seed + 1, 0)
+    phones.check_splits(config.phone, test, config.policy.demonstrations, [config.seed])
+    phones.check_splits(config.phone, test, config.offline_rollouts, [seed])
+    behaviour = await phones.warm_start(run, config.phone, config.policy, config.seed)
+    features = phones.image_features(run, behaviour, config.features, ["demonstrations"], config.seed)
+    evaluator = phones.make_evaluator(run, config.phone, behaviour, features, config.seed)
+    tasks = config.phone.tasks("train", config.offline_rollouts, seed)
+    traces = await phones.play(run, config.phone, behaviour, tasks, "offline", 0, seed, evaluator)
+    phones.report_agreement(run, "offline", traces)
+    return read(run.store, ["offline"], judge=config.judge)[: config.episodes], behaviour, test
+
+
+def _from_run(config: Config, run: Run) -> tuple[list[Any], Any]:
+    """Episodes of another run, copied into this one, and the policy that made them (or a clone of it).
+
+    Raises:
+        UserError: if that run has no device episodes.
+    """
+    from turnwise.agents.frames import Frames
+    from turnwise.agents.screen_policy import load_screen_policy
+    from turnwise.engine.sampling import Sampling
+    from turnwise.learn import checkpoint
+    from turnwise.learn.replay import played
+
+    path = find_run(config.source)
+    store = Store(path, read_only=True)
+    rows = store.summaries()
+    phases = {row.phase for row in rows}
+    wanted = {"offline"} if "offline" in phases else {p for p in phases if not p.startswith(("eval", "demonstr"))}
+    log = []
+    for row in rows:
+        if row.phase in wanted and (config.episodes is None or len(log) < config.episodes):
+            one = played(store.get(row.id), config.judge)
+            if one is not None:
+                log.append(one)
+    if not log:
+        raise UserError(f"{config.source}: has no device episodes to learn from (turns with screenshots).")
+    frames = Frames(store.image)
+    sampling = Sampling(temperature=config.policy.temperature, max_new_tokens=24)
+    first = checkpoint.latest(path.parent / "checkpoints" / "first")
+    makers = {one.trace.policy for one in log}
+    if first is not None and makers == {"first"}:
+        return log, load_screen_policy(first, sampling=sampling, frames=frames, version="first")
+    console.print(f"{config.source}: its policy is not at hand; π_β is cloned from the log's actions")
+    log = [replace(one, trace=_without_ids(one.trace)) for one in log]
+    return log, _clone(config, run, [one.trace for one in log], frames, sampling)
+
+
+def _without_ids(trace: Trace) -> Trace:
+    """The trace without token ids, which are another policy's: actions are encoded anew from their text."""
+    turns = [
+        replace(turn, action=replace(turn.action, prompt_ids=(), token_ids=(), logprobs=())) for turn in trace.turns
+    ]
+    return replace(trace, turns=tuple(turns))
+
+
+def _clone(config: Config, run: Run, traces: Sequence[Trace], frames: Any, sampling: Any) -> Any:
+    """Behaviour cloning of a log: π_β where the policy that made it is not at hand."""
+    from turnwise.agents.screen_policy import load_screen_policy, new_screen_policy
+    from turnwise.learn import checkpoint
+    from turnwise.learn.examples import examples_from_traces
+
+    folder, made = phones.checkpoints_of(run, "clone"), config.policy
+    done = checkpoint.latest(folder)
+    if done is not None:
+        return load_screen_policy(done, sampling=sampling, frames=frames, version="clone")
+    policy = new_screen_policy(
+        phones.training_texts(traces),
+        sampling=sampling,
+        frames=frames,
+        seed=config.seed,
+        width=made.width,
+        layers=made.layers,
+        vision_width=made.vision_width,
+        vision_layers=made.vision_layers,
+    )
+    policy.version = "clone"
+    phones.train_policy(
+        "cloning the log's policy",
+        policy,
+        examples_from_traces(traces, policy),
+        learning_rate=made.learning_rate,
+        batch_size=made.batch_size,
+        epochs=made.epochs,
+        seed=config.seed,
+        schedule="cosine",
+    )
+    checkpoint.save(folder, 0, policy.model, policy.tokenizer)
+    return policy
+
+
+class Bench:
+    """The log with everything that arms share: image vectors, candidates and critics, made when first asked for."""
+
+    def __init__(self, config: Config, run: Run, log: list[Any], behaviour: Any) -> None:
+        self.config, self.run, self.log, self.behaviour = config, run, log, behaviour
+        self.tokenizer, self.frames = behaviour.tokenizer, behaviour.frames
+        self.features = _image_vectors(config, run, log, behaviour)
+        from turnwise.learn.qlearning import tabulate
+
+        self.steps = tabulate(log, self.features, self.tokenizer, config.critics.discount)
+        self.features.save(run.folder / "cache")
+        self._readers: dict[bool, Any] = {}
+        self._critics: dict[tuple[bool, str], Any] = {}
+        self._candidates: Any = None
+
+    def learn(self, arm: str) -> Any:
+        """The policy of an arm, learned or read back from its checkpoint."""
+        from turnwise.learn import checkpoint
+        from turnwise.learn.sft import OptimConfig, make_optimizer
+
+        policy = phones.copy_policy(self.behaviour, arm)
+        folder = phones.checkpoints_of(self.run, arm)
+        saved = checkpoint.latest(folder)
+        if saved is not None:
+            checkpoint.load_weights(saved / "model", policy.model)
+            return policy
+        numbers = self.config.extraction
+        examples, notes = self._examples(arm, policy)
+        if examples:
+            notes["loss"] = phones.train_policy(
+                f"{arm}: learning",
+                policy,
+                examples,
+                learning_rate=numbers.learning_rate,
+                batch_size=numbers.batch_size,
+                updates=numbers.updates,
+                seed=self.config.seed,
+                optimizer=make_optimizer(policy.model, OptimConfig(learning_rate=numbers.learning_rate)),
+            )
+        else:
+            console.print(f"{arm}: nothing to learn from")
+        notes["token_kl"] = self._token_kl(policy)
+        self.run.log(phase=f"arm-{arm}", iteration=1, examples=len(examples), **notes)
+        checkpoint.save(folder, 1, policy.model, policy.tokenizer)
+        return policy
+
+    def _examples(self, arm: str, policy: Any) -> tuple[list[Any], dict[str, Any]]:
+        """What an arm's actor learns from, and figures for the record."""
+        from turnwise.learn.candidates import extract
+        from turnwise.learn.examples import examples_from_traces
+
+        if arm in ("fbc", "digirl"):
+            chosen = self._offline(arm)
+            examples = examples_from_traces([one.trace for one in chosen.episodes], policy, chosen.weights)
+            return [example for example in examples if example.weight > 0], {"steps": chosen.steps}
+        found = _BEST_OF.fullmatch(arm)
+        count = int(found[1]) if found else self.config.extraction.candidates
+        critics = self.critics(arm != "no-representation", "mc" if arm == "mc" else "td")
+        extracted = extract(
+            arm if arm in ("awr", "reinforce") else "best_of_n",  # type: ignore[arg-type]
+            critics,
+            self.steps,
+            self.log,
+            self.candidates().first(count),
+            policy,
+            margin=self.config.extraction.margin,
+            temperature=self.config.extraction.awr_temperature,
+        )
+        critics.actions.save(self._cache(arm != "no-representation"))
+        return extracted.examples, {"kept": extracted.kept, "sensitivity": extracted.sensitivity}
+
+    def _offline(self, arm: str) -> Any:
+        """The choice of the two methods that reweigh logged actions."""
+        from turnwise.learn.doubly_robust import Chosen, choose
+        from turnwise.learn.replay import successes
+        from turnwise.learn.values import FitConfig, StepCritic
+
+        if arm == "fbc":
+            won = successes(self.log)
+            return Chosen(won, {one.trace.id: [1.0] * len(one.rewards) for one in won}, {})
+        critic = StepCritic(self.tokenizer, self.features, seed=self.config.seed)
+        critic.fit(self.log, FitConfig(self.config.critics.updates, seed=self.config.seed))
+        return choose(self.log, critic, None, self.config.credit)
+
+    def reader(self, tuned: bool) -> Any:
+        """The action reader after stage 1, or as it was before."""
+        import torch
+
+        from turnwise.evaluate.ranking import auc
+        from turnwise.learn.change import ActionReader, change_data, change_scores, fit_change
+        from turnwise.learn.screen_features import load_tensors, save_tensors
+        from turnwise.learn.values import FitConfig
+
+        if tuned in self._readers:
+            return self._readers[tuned]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            reader = ActionReader(self.features.model, len(self.tokenizer)).eval().requires_grad_(False)
+        if tuned:
+            stage = self.config.representation
+            path, notes = self.run.folder / "cache" / "reader.safetensors", {"stage": repr(stage)}
+            found = load_tensors(path, notes)
+            if found is None:
+                cut = max(1, round(0.9 * len(self.log)))
+                data, held_out = (
+                    change_data(part, self.frames, stage.epsilon) for part in (self.log[:cut], self.log[cut:])
+                )
+                with progress_bar("stage 1: does it change the screen?", 1) as advance:
+                    numbers = FitConfig(stage.updates, stage.batch_size, stage.learning_rate, seed=self.config.seed)
+                    losses = fit_change(reader, data, self.tokenizer, numbers)
+                    scores = change_scores(reader, held_out, self.tokenizer)
+                    score = auc(scores, [label > 0.5 for label in held_out.labels.tolist()])
+                    advance(note=f"loss {losses[-1]:.3f}, held-out AUC {'–' if score is None else f'{score:.3f}'}")
+                self.run.log(phase="representation", iteration=0, loss=losses[-1], auc=score,
+                             changed=float(data.labels.mean()))  # fmt: skip
+                save_tensors(path, dict(reader.state_dict()), notes)
+            else:
+                reader.load_state_dict(found[0])
+        self._readers[tuned] = reader
+        return reader
+
+    def critics(self, tuned: bool, backup: Any) -> Any:
+        """Q and V, trained when first asked for."""
+        from turnwise.learn.change import ActionFeatures
+        from turnwise.learn.qlearning import Critics
+
+        key = (tuned, backup)
+        if key not in self._critics:
+            actions = next((c.actions for (t, _), c in self._critics.items() if t == tuned), None)
+            if actions is None:
+                actions = ActionFeatures(self.reader(tuned), self.frames, self.tokenizer)
+                actions.load(self._cache(tuned))
+            critics = Critics(
+                self.tokenizer, self.features, actions, replace(self.config.critics, backup=backup), self.config.seed
+            )
+            with progress_bar(f"stage 2: critics by {backup}", 1) as advance:
+                losses_q, losses_v = critics.fit(self.steps)
+                advance(note=f"J_Q {losses_q[-1]:.4f}, J_V {losses_v[-1]:.4f}")
+            name = backup if tuned else f"{backup}, no representation"
+            self.run.log(phase=f"critics {name}", iteration=0, loss_q=losses_q[-1], loss_v=losses_v[-1])
+            self._critics[key] = critics
+        return self._critics[key]
+
+    def candidates(self) -> Any:
+        """N actions of π_β for a sample of states, drawn once and kept on disk."""
+        from turnwise.learn.candidates import draw_candidates
+
+        if self._candidates is None:
+            numbers = self.config.extraction
+            total = min(numbers.states, len(self.steps.place))
+            with progress_bar("stage 3: candidates", total) as advance:
+                self._candidates = draw_candidates(
+                    self.behaviour,
+                    self.log,
+                    self.steps,
+                    numbers.candidates,
+                    numbers.states,
+                    self.config.seed,
+                    numbers.temperature,
+                    self.run.folder / "cache" / "candidates.safetensors",
+                    advance,
+                )
+        return self._candidates
+
+    def _cache(self, tuned: bool) -> Path:
+        return self.run.folder / "cache" / f"actions-{'tuned' if tuned else 'plain'}.safetensors"
+
+    def _token_kl(self, policy: Any, states: int = 128) -> float:
+        """KL of a policy's next-token distributions from π_β's, along its own samples in logged states."""
+        from turnwise.engine.forward import Prompt
+        from turnwise.learn.divergence import mean_token_kl
+        from turnwise.learn.examples import context_at
+
+        places = self.steps.place[:: max(1, len(self.steps.place) // states)][:states]
+        contexts = [context_at(self.log[index].trace, turn) for index, turn in places]
+        actions = policy.propose(contexts, [turn_seed(self.config.seed, i) for i in range(len(contexts))])
+        prompts = [
+            Prompt(action.prompt_ids, policy.encode_prompt(context)[1])
+            for action, context in zip(actions, contexts, strict=True)
+        ]
+        return mean_token_kl(policy.model, self.behaviour.model, prompts, [action.token_ids for action in actions])
+
+
+def _image_vectors(config: Config, run: Run, log: Sequence[Any], behaviour: Any) -> Any:
+    """Frozen image vectors: those of the run's own demonstrations, or trained on the log of another run."""
+    if not config.source:
+        return phones.image_features(run, behaviour, config.features, ["demonstrations"], config.seed)
+    images = {image.digest: image for one in log for image in one.screens}
+    return phones.image_features(run, behaviour, config.features, list(images.values()), config.seed)
+
+
+def _report(config: Config, run: Run, seconds: float) -> None:
+    """Print the table and write `report.json`."""
+    from turnwise.evaluate.show import summary_table
+
+    summaries, rows, rewards = {}, [], {}
+    for name in ("behaviour", *config.arms):
+        traces = list(run.store.traces(phase=f"eval-{name}"))
+        if traces:
+            summaries[name] = summarize(traces)
+            rewards[name] = rewards_by_task(traces)
+            low, high = summaries[name].interval
+            rows.append({"name": name, "value": summaries[name].success, "low": low, "high": high, "unit": "success"})
+    if summaries:
+        console.print(summary_table(summaries, "Held-out tasks, by the oracle"))
+    kls = {row["phase"][4:]: row["token_kl"] for row in run.metrics() if str(row.get("phase", "")).startswith("arm-")}
+    console.print("token KL to π_β: " + ", ".join(f"{name} {value:.3f}" for name, value in kls.items()))
+    console.print(f"{seconds / 60:.1f} minutes; everything is in {run.folder}")
+    run.report(status="done", summary=rows, rewards=rewards, token_kl=kls, seconds=round(seconds, 1))
