@@ -65,7 +65,7 @@ class Measured:
             str(self.logical),
             str(len(self.steps)),
             f"{len(self.steps) / self.wall:.1f}",
-            *(f"{1000 * figure:.0f}" for figure in (*_centiles(self.steps), *_centiles(self.resets))),
+            *(f"{1000 * figure:.0f}" for figure in (*centiles(self.steps), *centiles(self.resets))),
             f"{1000 * self.cpu / len(self.steps):.0f}",
             f"{self.memory:.0f}",
             str(self.lost),
@@ -146,10 +146,10 @@ async def measure(tasks: Sequence[Task], logical: int, options: Options) -> Meas
 
     async with environment:
         watch = asyncio.ensure_future(_watch_memory(measured))
-        cpu, begin = _cpu_seconds(), time.perf_counter()
+        cpu, begin = cpu_seconds(), time.perf_counter()
         await asyncio.gather(*(play() for _ in range(logical)))
         measured.wall = time.perf_counter() - begin
-        measured.cpu = _cpu_seconds() - cpu
+        measured.cpu = cpu_seconds() - cpu
         watch.cancel()
     return measured
 
@@ -158,14 +158,14 @@ async def _watch_memory(measured: Measured) -> None:
     """Keep the largest sum of the browser's proportional set sizes, looked at every two seconds."""
     while True:
         await asyncio.sleep(2)
-        measured.memory = max(measured.memory, await asyncio.to_thread(_browser_memory))
+        measured.memory = max(measured.memory, await asyncio.to_thread(browser_memory))
 
 
 def _family() -> list[psutil.Process]:
     return [psutil.Process(), *psutil.Process().children(recursive=True)]
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     """CPU time of this process (policy, driver and web server), Playwright's driver and the browser's processes.
 
     The renderers of episodes that ended were waited for by the browser, whose children's time counts as well.
@@ -180,7 +180,7 @@ def _cpu_seconds() -> float:
     return total
 
 
-def _browser_memory() -> float:
+def browser_memory() -> float:
     """MiB of the browser's processes; what they share counts once."""
     total = 0
     for process in _family()[1:]:
@@ -192,7 +192,7 @@ def _browser_memory() -> float:
     return total / 2**20
 
 
-def _centiles(times: Sequence[float]) -> tuple[float, float]:
+def centiles(times: Sequence[float]) -> tuple[float, float]:
     """(p50, p95) in seconds."""
     if len(times) < 2:
         return (times[0], times[0]) if times else (float("nan"), float("nan"))
@@ -219,7 +219,7 @@ def _claims(measured: Sequence[Measured], options: Options, load: float) -> list
     claims = [
         Claim("steps_per_s_8", "steps a second with 8 sessions", round(len(eight.steps) / eight.wall, 1), ">= 15",
               note=setting),
-        Claim("reset_p50_s", "median reset of a lone session, in seconds", round(_centiles(one.resets)[0], 3), "<= 0.2",
+        Claim("reset_p50_s", "median reset of a lone session, in seconds", round(centiles(one.resets)[0], 3), "<= 0.2",
               note=setting),
         Claim("lost_sessions", f"sessions lost in {steps:,} steps", lost, "== 0", note=setting),
     ]  # fmt: skip
@@ -229,8 +229,8 @@ def _claims(measured: Sequence[Measured], options: Options, load: float) -> list
                 f"steps_per_s_{each.logical}_table",
                 f"steps a second with {each.logical} logical sessions",
                 round(len(each.steps) / each.wall, 1),
-                note=f"step p50 {_centiles(each.steps)[0]:.3f} s, p95 {_centiles(each.steps)[1]:.3f} s; reset p50 "
-                f"{_centiles(each.resets)[0]:.3f} s, p95 {_centiles(each.resets)[1]:.3f} s; {each.memory:.0f} MiB of "
+                note=f"step p50 {centiles(each.steps)[0]:.3f} s, p95 {centiles(each.steps)[1]:.3f} s; reset p50 "
+                f"{centiles(each.resets)[0]:.3f} s, p95 {centiles(each.resets)[1]:.3f} s; {each.memory:.0f} MiB of "
                 f"Chromium (PSS); {1000 * each.cpu / len(each.steps):.0f} ms of CPU a step",
             )
         )

@@ -8,6 +8,7 @@ from turnwise.errors import UserError
 BENCHMARKS: dict[str, str] = {
     "store": "turnwise.bench.store",
     "browser": "turnwise.bench.browser",
+    "device": "turnwise.bench.device",
     "view": "turnwise.bench.view",
     "eeg": "turnwise.bench.eeg",
     "cim": "turnwise.bench.cim",
