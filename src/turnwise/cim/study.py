@@ -4,7 +4,8 @@ All arms see the same test images, so drops are paired. The converter's step is 
 reference temperature, and then stays.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from turnwise.cim.adc import FlashADC
 from turnwise.cim.array import Hardware
 from turnwise.cim.cells import CELLS, Cell, OneFeFETOneR, TwoFeFETOneT, TwoTOneFeFET
 from turnwise.cim.cifar import Images
-from turnwise.cim.conversion import code_error_rate, convert, set_temperature
+from turnwise.cim.conversion import array_layers, code_error_rate, convert, set_temperature
 from turnwise.cim.quantization import IntegerNetwork
 
 STEPS = (1.0, 2.0, 3.0)
@@ -93,27 +94,57 @@ def run_arm(
     images: Images,
     batch: int,
     exact: Sequence[str],
+    known: dict[tuple[str, int], str],
     on_batch: Callable[[int], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Rows of one arm: temperature, correct, images, hits packed as hex, share of wrong converter codes."""
-    hardware = Hardware(cell=arm.build(), adc=converter(arm.cell, step))
-    network = convert(quantized, hardware, arm.seed, exact)
-    rows = []
+) -> Iterator[dict[str, Any]]:
+    """Rows of one arm, each as soon as it is there.
+
+    Args:
+        quantized: the network.
+        arm: the chip.
+        step: of the converter, for 2-bit cells.
+        temps: °C.
+        images: test images.
+        batch: images at a time.
+        exact: layers that stay off the arrays.
+        known: hits (packed) by digest of the chip's tables and number of images; read and added to. Cells whose
+            readings did not change since another temperature, or that read as another cell does, are the same integer
+            function, and it is not computed again.
+        on_batch: called with the number of images just done.
+
+    Yields:
+        Temperature, correct, images, hits packed as hex, share of wrong converter codes, digest of the tables.
+    """
+    network = convert(quantized, Hardware(cell=arm.build(), adc=converter(arm.cell, step)), arm.seed, exact)
+    sample = next(iter(images.batches(2)))[0]
     for celsius in temps:
         set_temperature(network, celsius)
-        right = hits(network, images, batch, on_batch)
-        sample = next(iter(images.batches(2)))[0]
-        rows.append(
-            {
-                **arm.key,
-                "celsius": celsius,
-                "correct": int(right.sum()),
-                "images": len(right),
-                "hits": pack(right),
-                "wrong_codes": code_error_rate(network, sample),
-            }
-        )
-    return rows
+        key = table_digest(network), len(images)
+        if key not in known:
+            known[key] = pack(hits(network, images, batch, on_batch))
+        elif on_batch is not None:
+            on_batch(len(images))
+        right = unpack(known[key], len(images))
+        yield {
+            **arm.key,
+            "celsius": celsius,
+            "correct": int(right.sum()),
+            "images": len(right),
+            "hits": known[key],
+            "wrong_codes": code_error_rate(network, sample),
+            "tables": key[0],
+        }
+
+
+def table_digest(network: nn.Module) -> str:
+    """What a chip computes at its temperature: a hash of all tables and of the steps that their integers stand for."""
+    digest = hashlib.blake2b(digest_size=16)
+    for layer in array_layers(network).values():
+        assert layer.table is not None
+        step = None if layer.hardware.adc is None else layer.hardware.adc.step
+        digest.update(repr((step, layer.hardware.zero_point, tuple(layer.table.shape))).encode())
+        digest.update(layer.table.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def pack(right: np.ndarray) -> str:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 class Schedule:
     """Training; see `cim.training.TrainSettings`."""
 
-    epochs: int = 30
-    batch: int = 64
-    learning_rate: float = 0.01
+    epochs: int = 15
+    batch: int = 128
+    learning_rate: float = 0.02
     weight_decay: float = 1e-4
 
 
@@ -223,7 +223,7 @@ def _arms(config: Config) -> "list[Arm]":
 
 
 def _compare(config: Config, run: Run, network: "nn.Module") -> tuple[dict[str, Any], list[dict[str, Any]], float]:
-    """Ideal row, rows of all arms, and the converter's step; arms that the run has already are not run again."""
+    """Ideal row, rows of all arms, and the converter's step; what the run has already is not run again."""
     from turnwise.cim.quantization import quant_layers
     from turnwise.cim.study import choose_step, ideal_hits, pack, run_arm
 
@@ -245,20 +245,20 @@ def _compare(config: Config, run: Run, network: "nn.Module") -> tuple[dict[str, 
         }
         run.log(**ideal)
     rows: list[dict[str, Any]] = []
+    known: dict[tuple[str, int], str] = {}
     arms = _arms(config)
     seen = {arm: images[: config.sigma_images if arm.sigma_vt else config.chip_images] for arm in arms}
     with progress_bar("chips", len(config.temps) * sum(map(len, seen.values()))) as advance:
         for arm in arms:
             done = [row for row in before if row.get("phase") == "chip" and arm.key.items() <= row.items()]
-            if len(done) == len(config.temps):
-                advance(len(done) * len(seen[arm]))
-                rows += done
-                continue
-            found = run_arm(network, arm, ideal["step"], config.temps, seen[arm], config.batch, exact, advance)
-            for row in found:
+            advance(len(done) * len(seen[arm]))
+            known.update({(row["tables"], row["images"]): row["hits"] for row in done})
+            left = [celsius for celsius in config.temps if celsius not in {row["celsius"] for row in done}]
+            for row in run_arm(network, arm, ideal["step"], left, seen[arm], config.batch, exact, known, advance):
                 run.log(phase="chip", **row)
-            rows += found
-            worst = min(row["correct"] for row in found) / len(seen[arm])
+                done.append(row)
+            rows += done
+            worst = min(row["correct"] for row in done) / len(seen[arm])
             note = f"{arm.cell} sigma {1e3 * arm.sigma_vt:g} mV: worst {100 * worst:.1f} %"
             advance(0, note=note)
     return ideal, rows, ideal["step"]
