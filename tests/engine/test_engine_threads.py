@@ -119,7 +119,6 @@ def test_greedy_trees_equal_an_uncached_reference(model, rewrite, share, monkeyp
         assert engine.stats.prefilled > 0 or own_pass > 1
     seen = [thread for tree in trees for thread in tree.threads]
     assert {thread.status for thread in seen} >= {Status.ENDED, Status.FAILED}
-    assert rewrite or Status.WINDOW in {thread.status for thread in seen}
     assert max(thread.depth for thread in seen) == 2
 
 
