@@ -60,7 +60,7 @@ class Demonstrator:
         tasks: Iterable[Task],
         knows: Literal["stale", "all"] = "stale",
         *,
-        habit: float = 0.7,
+        habit: float = 0.5,
         wander: float = 0.15,
         slip: float = 0.0,
         jitter: float = 0.2,
