@@ -15,7 +15,7 @@ from turnwise.errors import UserError
 from turnwise.trace import codec
 from turnwise.trace.store import Store
 from turnwise.trace.types import Action, Call, ImageRef, Observation, Outcome, Task, Trace, Turn
-from turnwise.view.curves import curves
+from turnwise.view.curves import curves, report_charts
 from turnwise.view.run import Run
 from turnwise.view.sample import write_sample_run
 from turnwise.view.tasks import list_tasks
@@ -73,6 +73,18 @@ def test_token_texts_are_the_pieces_of_the_decoded_text(tmp_path):
     assert pieces is not None
     assert len(pieces) == len(ids)
     assert "".join(pieces).replace("�", "") == text
+
+
+def test_charts_of_a_report_become_series_with_an_axis_and_what_is_malformed_is_left_out():
+    points = [{"x": 64, "value": 0.2, "low": 0.1, "high": 0.3}, {"x": 128, "value": 0.7}, {"x": "wide", "value": 1}, 3]
+    chart = {"title": "accuracy", "x": "tokens", "series": [{"name": "apr", "points": points}, {"points": 7}, None]}
+    found = report_charts([chart, {"title": "no series"}, "x"])
+    assert [(series["metric"], series["phase"], series["axis"]) for series in found] == [("accuracy", "apr", "tokens")]
+    assert [(point["step"], point["value"], point["low"]) for point in found[0]["points"]] == [
+        (64, 0.2, 0.1),
+        (128, 0.7, None),
+    ]
+    assert report_charts(None) == report_charts({}) == []
 
 
 def test_curves_keep_intervals_with_their_metric_and_put_success_first():

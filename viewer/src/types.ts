@@ -55,6 +55,8 @@ export interface Series {
   metric: string;
   phase: string;
   points: Point[];
+  /** What the x axis is where it is neither iterations nor steps nor seconds; the values are in `step`. */
+  axis?: string;
   /** Set where curves of several runs are drawn together. */
   label?: string;
   /** The curves behind a mean over seeds. */

@@ -70,7 +70,7 @@ class Config:
         conditioned: share of examples that are told their budget.
         losers: children without a solution that are learned a parent, at most.
         rl: GRPO.
-        arms: which models get it: "apr", "apr-parent" (credit to parents alone), "apr-enforced" (fixed children), "sos".
+        arms: which models get it: "apr", "apr-parent" (credit to parents alone), "apr-enforced" (fixed fan), "sos".
         window: at which GRPO samples and the claims are made: where a whole serial trace does not fit.
         windows: of the curves.
         fixed: children where they are fixed, at `window`.
@@ -368,7 +368,7 @@ def measure(
     config: Config, run: Run, cell: Any, model: Any, protocol: CompactThreads, test: Sequence[Any], iteration: int
 ) -> None:
     """Evaluate a cell unless the run has it; store traces of the ones at the window of the claims."""
-    from turnwise.recipes.apr_eval import append_result, evaluate, read_results
+    from turnwise.recipes.apr_eval import append_result, evaluate, read_results, within
     from turnwise.recipes.apr_rollout import trace_of
 
     path = run.folder / "evaluations.jsonl"
@@ -385,7 +385,17 @@ def measure(
                 if id not in known:
                     run.store.append(trace_of(attempt, protocol, id, cell.arm, phase, iteration))
     append_result(path, result)
-    run.log(phase=cell.key, iteration=iteration, success=result.success(), total_tokens=result.mean("total"))
+    if shown and cell.method.cancel == "never" and cell.method.window in (config.window, config.windows[-1]):
+        serial = cell.arm.startswith("sos")
+        if serial or cell.method.window == config.window:
+            values = within(result, config.window) if serial else result.by_problem()
+            run.log(
+                phase=f"eval {cell.arm.removesuffix('-rl')}",
+                iteration=iteration,
+                success=sum(values) / len(values),
+                total_tokens=result.mean("total"),
+                children=result.mean("children"),
+            )
     console.print(
         f"{cell.key}: {100 * result.success():.1f} %, {result.mean('total'):.0f} tokens, "
         f"{result.mean('children'):.1f} children, {result.seconds:.0f} s"

@@ -202,15 +202,13 @@ def charts(results: Mapping[str, Result], windows: Sequence[int], arms: Sequence
                 by_tokens.append({"name": f"{arm}, {what}", "points": points})
     return [
         {
-            "title": "Accuracy by context window",
+            "title": "accuracy by context window",
             "x": "tokens of one thread",
-            "unit": "success",
             "series": by_window,
         },
         {
-            "title": "Accuracy by total tokens",
+            "title": "accuracy by total tokens",
             "x": "tokens of all threads of a problem",
-            "unit": "success",
             "series": by_tokens,
         },
     ]

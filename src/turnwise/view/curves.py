@@ -39,5 +39,41 @@ def curves(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"metric": metric, "phase": phase, "points": points} for (metric, phase), points in ordered]
 
 
+def report_charts(charts: Any) -> list[dict[str, Any]]:
+    """Curves over something else than time, from `report.json`'s "charts", as series with an axis of their own.
+
+    Args:
+        charts: `[{"title", "x", "series": [{"name", "points": [{"x", "value", "low", "high"}]}]}]`. A title with
+            "success" or "accuracy" in it and values from 0 to 1 is drawn in per cent. What is not of this form is left
+            out.
+
+    Returns:
+        As `curves`, with "axis" the name of x and the values of x in "step".
+    """
+    found = []
+    for chart in charts if isinstance(charts, list) else []:
+        if not isinstance(chart, dict) or not isinstance(chart.get("series"), list):
+            continue
+        for series in chart["series"]:
+            if not isinstance(series, dict) or not isinstance(series.get("points"), list):
+                continue
+            points = [
+                {
+                    "step": point["x"],
+                    "iteration": None,
+                    "time": None,
+                    "value": point["value"],
+                    "low": point["low"] if _is_number(point.get("low")) else None,
+                    "high": point["high"] if _is_number(point.get("high")) else None,
+                }
+                for point in series["points"]
+                if isinstance(point, dict) and _is_number(point.get("x")) and _is_number(point.get("value"))
+            ]
+            if points:
+                names = {"metric": str(chart.get("title", "")), "phase": str(series.get("name", ""))}
+                found.append({**names, "axis": str(chart.get("x", "")), "points": points})
+    return found
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from turnwise.evaluate.stats import wilson
-from turnwise.view.curves import curves
+from turnwise.view.curves import curves, report_charts
 from turnwise.view.folder import Folder, inside, read_folder
 from turnwise.view.queries import Database, Row
 from turnwise.view.rows import Rows
@@ -134,7 +134,7 @@ class Run:
             "run": self.row(),
             "summary": _figures(folder.report.get("summary")),
             "evaluations": evaluations(self.rows.all()),
-            "series": curves(folder.metrics),
+            "series": report_charts(folder.report.get("charts")) + curves(folder.metrics),
             "config": folder.config,
             "picks": [],
         }

@@ -18,6 +18,7 @@ export function Chart({ title, curves, height = 190 }: Props) {
   const all = curves.flatMap((curve) => [...curve.points, ...(curve.members ?? []).flat()]);
   if (!all.length) return null;
   const axis = xAxis(all);
+  const axisName = curves.find((curve) => curve.axis)?.axis ?? axis;
   const xs = all.map((point) => xOf(point, axis));
   const isFraction = all.every((point) => point.value >= 0 && point.value <= 1) && /success|rate|accuracy/.test(title);
   const bounds = all.flatMap((point) => [point.value, point.low ?? point.value, point.high ?? point.value]);
@@ -52,7 +53,7 @@ export function Chart({ title, curves, height = 190 }: Props) {
         {xTicks(xs, width).map((tick) => (
           <text key={tick} class="tick" x={xScale(tick)} y={height - 12} text-anchor="middle">{number(tick)}</text>
         ))}
-        <text class="tick axis" x={width - PAD.right} y={height - 1} text-anchor="end">{axis}</text>
+        <text class="tick axis" x={width - PAD.right} y={height - 1} text-anchor="end">{axisName}</text>
         {curves.map((curve, index) => (
           <g key={index}>
             <Band {...{ points: curve.points, axis, xScale, yScale }} colour={index} />
@@ -67,7 +68,7 @@ export function Chart({ title, curves, height = 190 }: Props) {
       <p class="reading" aria-hidden="true">
         {nearest !== null && curves.map((curve, index) => {
           const point = curve.points.find((candidate) => xOf(candidate, axis) === nearest);
-          return point && <span class={`colour-${index % 6}`}>{axis} {number(nearest)}: {withInterval(point, show)}</span>;
+          return point && <span class={`colour-${index % 6}`}>{axisName} {number(nearest)}: {withInterval(point, show)}</span>;
         })}
       </p>
     </figure>
