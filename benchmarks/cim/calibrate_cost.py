@@ -18,7 +18,7 @@ from turnwise.cim.networks import vgg8_shapes
 from turnwise.cim.reference import COLUMNS, RUNS, cost_errors, reference_layers
 
 FITTED = (
-    "adder_bit", "register_bit", "control", "converter_base", "converter_current", "gate_area", "wire_factor",
+    "adder_bit", "register_bit", "control", "comparator", "bias_watts", "gate_area", "wire_factor",
     "chip_distance", "leak_width", "wire_leak_width",
 )  # fmt: skip
 # How strongly each figure pulls: accumulation tells adders from registers, leakage is a hundredth of the energy.

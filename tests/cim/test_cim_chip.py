@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from turnwise.cim.chip import ChipSettings, LayerTraffic, chip_cost
+from turnwise.cim.circuits import Subarray
 from turnwise.cim.floorplan import plan_chip
 from turnwise.cim.networks import LayerShape, vgg8_shapes
 from turnwise.cim.reference import PREDICTED, RUNS, cost_errors
+from turnwise.cim.technology import array_cell, technology
 from turnwise.data import data_file
 from turnwise.errors import UserError
 
@@ -82,8 +85,29 @@ def test_energy_follows_what_the_layer_sees():
 
 def test_fewer_rows_at_once_cost_conversions_and_time():
     whole, parts = (chip_cost(SHAPES, ChipSettings(rows=rows)) for rows in (128, 8))
-    assert parts.layers[1].adc_ns == pytest.approx(16 * whole.layers[1].adc_ns)
-    assert 5 < parts.total_uj("adc_pj") / whole.total_uj("adc_pj") < 16
+    cycles = [cost.layers[1].adc_ns / cost.clock_ns for cost in (whole, parts)]
+    assert cycles[1] == pytest.approx(16 * cycles[0])
+    assert 8 < parts.total_uj("adc_pj") / whole.total_uj("adc_pj") < 24
+
+
+def test_sensing_takes_longer_the_finer_the_last_reference():
+    # Its resistance is levels / (2 rows) cells: fewer rows and more levels make it finer, and the clock follows.
+    def clock(rows: int, levels: int) -> float:
+        return chip_cost(SHAPES, ChipSettings(rows=rows, adc_levels=levels)).clock_ns
+
+    assert clock(8, 32) > clock(8, 8) > clock(128, 8)
+    slope = (clock(8, 32) - clock(8, 16)) / (clock(8, 16) - clock(8, 8))
+    assert slope == pytest.approx(2)  # linear in the resistance
+
+
+def test_every_comparator_is_paid_for():
+    def conversion(levels: int) -> float:
+        sub = Subarray(technology(22), array_cell("fefet"), 128, 128, levels, 1, 8, 8)
+        return float(np.asarray(sub.conversion_energy(1e-4)))
+
+    assert conversion(2) > 0
+    # Twice the comparators with references twice as fine: a little more than twice the energy.
+    assert 2 < conversion(33) / conversion(17) < 2.3
 
 
 def test_wrong_settings_are_explained():

@@ -235,7 +235,7 @@ def chip_cost(
         raise UserError(f"{len(traffic)} traffic records for {len(shapes)} layers.")
     plan = plan_chip(shapes, sub.cells_per_weight, settings.subarray)
     geometry = _Geometry.of(sub, plan)
-    clock = sub.tech.sense_seconds * SENSE_MARGIN
+    clock = sub.sense_seconds * SENSE_MARGIN
     timings = [_timing(sub, layer, seen, geometry, clock) for layer, seen in zip(plan.layers, traffic, strict=True)]
     period = max(sum(timing.values()) for timing in timings)
     layers = tuple(
@@ -314,7 +314,9 @@ def _layer_cost(
     full, last = divmod(rows, sub.side)
     column = full * sub.plane_conversion_energy(sub.side, seen.activity, shares)
     column += sub.plane_conversion_energy(last, seen.activity, shares) if last else 0.0
-    adc = planes * kernel * column * layer.columns
+    # Word lines are raised for the converters' sake and counted with them, as the reference does.
+    lines = column_blocks * sub.word_line_energy(rows * seen.activity)
+    adc = planes * kernel * (column * layer.columns + lines)
     # Shift-adders of a subarray run whole: unused columns are not skipped.
     outputs = column_blocks * (sub.side // sub.cells_per_weight)
     accumulation = planes * blocks * sub.accumulate_energy(outputs)

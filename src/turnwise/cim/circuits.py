@@ -15,8 +15,9 @@ from turnwise.cim.technology import ArrayCell, Technology
 
 COLUMNS_PER_ADC = 8
 """Columns that share a converter."""
-CONDUCTANCE_UNIT = 1e-5
-"""Siemens by which column conductances are counted: one 100 kΩ cell."""
+BIAS_OHMS = (5e3, 6e5)
+"""Below the first a comparator's bias current no longer grows, above the second it vanishes; in between it falls with
+the logarithm of the resistance that it reads, as that of a current mirror which leaves strong inversion does."""
 _SAMPLES = 4096
 
 
@@ -28,9 +29,9 @@ class GateCounts:
         adder_bit: energy of one full-adder bit, activity included.
         register_bit: energy of one register access, clock and activity included.
         control: energy of decoders, column multiplexers and switch matrices of a subarray for one bit plane.
-        converter_base, converter_current: joules at 22 nm of a 31-comparator conversion: without column current, and
-            per fourth root of the column conductance (in `CONDUCTANCE_UNIT`). Sense time falls with current about as
-            fast as its power rises, hence the weak power.
+        comparator: energy of one comparator that switches, its latch and its way to the encoder.
+        bias_watts: bias power of one comparator for each e-fold of resistance below `BIAS_OHMS`[1]; it flows in the
+            column and in the reference for as long as sensing takes.
         gate_area: F² of an adder bit or a register bit.
         comparator_area: F² of one comparator.
         row_area: F² of the read driver of a row.
@@ -43,8 +44,8 @@ class GateCounts:
     adder_bit: float = 5.376
     register_bit: float = 11.45
     control: float = 25_160.0
-    converter_base: float = 41.75e-15
-    converter_current: float = 24.83e-15
+    comparator: float = 10.15
+    bias_watts: float = 0.2002e-6
     gate_area: float = 2_182.0
     comparator_area: float = 1_000.0
     row_area: float = 5_000.0
@@ -55,8 +56,6 @@ class GateCounts:
 
 
 COUNTS = GateCounts()
-CONVERTER_POWER = 0.25
-"""Exponent of the column conductance in the energy of a conversion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +117,40 @@ class Subarray:
         """Joules of decoders, multiplexers and switch matrices for one bit plane."""
         return self.counts.control * self.tech.inverter_energy
 
+    @property
+    def finest_ohms(self) -> float:
+        """The reference with the least current: two levels above none, of a range up to all rows on."""
+        return self.levels / (2 * self.read_rows * self.cell.on_siemens)
+
+    @property
+    def sense_seconds(self) -> float:
+        """Time of the slowest current-mode read, the column's selection included."""
+        spread = self.cell.on_siemens * (1 + 1 / self.cell.on_off) / 2  # siemens of a mean cell
+        select = self.tech.select_floor + self.tech.select_drive * self.read_rows * spread
+        return select + self._settling
+
+    @property
+    def _settling(self) -> float:
+        return self.tech.sense_floor + self.tech.sense_capacitance * self.finest_ohms
+
     def conversion_energy(self, conductance: float | Array) -> float | Array:
-        """Joules of one conversion of a column of so many siemens: (levels − 1) comparators that share its current."""
-        root = (np.asarray(conductance) / CONDUCTANCE_UNIT) ** CONVERTER_POWER
-        joules = self.counts.converter_base + self.counts.converter_current * root
-        return joules * self.tech.converter_scale * (self.levels - 1) / 31
+        """Joules of one conversion of a column of so many siemens: every comparator weighs it against its reference."""
+        references = self.finest_ohms * 2 / np.arange(2, self.levels)
+        mean = float(np.mean(_bias(references))) if self.levels > 2 else 0.0
+        with np.errstate(divide="ignore"):
+            column = _bias(1 / np.asarray(conductance))
+        watts = self.counts.bias_watts * self.tech.bias_scale * (column + mean)
+        switched = self.counts.comparator * self.tech.inverter_energy
+        return (self.levels - 1) * (watts * self._settling + switched) + self._clocked_columns()
+
+    def _clocked_columns(self) -> float:
+        """Joules of a conversion to precharge a bit line and to drive the reference cells that comparators share."""
+        if not self.cell.clocked_columns:
+            return 0.0
+        bit_line = self.side * self.cell.height * self.tech.wire_capacitance + self.side * self.tech.gate_capacitance
+        reference = self.side * self.cell.width * self.tech.wire_capacitance
+        shared = (self.levels - 1) / self.levels
+        return (bit_line + shared * reference) * self.tech.feature * self.tech.vdd**2
 
     def plane_conversion_energy(self, rows: int, activity: float, level_shares: tuple[float, ...]) -> float:
         """Mean joules that all passes of one column take for one bit plane.
@@ -150,13 +178,20 @@ class Subarray:
         shares = np.asarray(level_shares) / sum(level_shares)
         return rng.multinomial(active, shares) @ siemens
 
+    def word_line_energy(self, active_rows: float) -> float:
+        """Joules of the word lines of a bit plane: raised for each of the columns that share a converter."""
+        wire = self.side * self.cell.width * self.tech.feature * self.tech.wire_capacitance
+        return COLUMNS_PER_ADC * active_rows * wire * self.tech.vdd**2
+
     def accumulate_energy(self, outputs: int) -> float:
         """Joules to sum passes, cells of a weight and the bit plane for so many outputs, in all their columns."""
-        add_store = (self.counts.adder_bit + self.counts.register_bit) * self.tech.inverter_energy
         columns = outputs * self.cells_per_weight
-        bits = (self.passes - 1) * columns * self.code_bits
-        bits += outputs * (self.cells_per_weight - 1) * self.weight_sum_bits + outputs * self.partial_sum_bits
-        return bits * add_store
+        added = (self.passes - 1) * columns * self.code_bits
+        # The register of a running sum is on average half as much wider than a code as it is at the end.
+        stored = (self.passes - 1) * columns * (self.code_bits - math.ceil(math.log2(self.passes)) / 2)
+        both = outputs * (self.cells_per_weight - 1) * self.weight_sum_bits + outputs * self.partial_sum_bits
+        transitions = (added + both) * self.counts.adder_bit + (stored + both) * self.counts.register_bit
+        return transitions * self.tech.inverter_energy
 
     def tree_add_energy(self, bits: int) -> float:
         """Joules of one addition between subarrays."""
@@ -199,3 +234,9 @@ class Subarray:
     def cell_leakage(self) -> float:
         """Watts of the cells, which cannot be switched off while they hold weights."""
         return self.side**2 * self.cell.leak_widths * self.tech.feature * self.tech.off_current * self.tech.vdd
+
+
+def _bias(ohms: Array) -> Array:
+    """Bias current of a comparator that reads so many ohms, in e-folds (see `BIAS_OHMS`)."""
+    least, most = BIAS_OHMS
+    return np.log(most / np.clip(ohms, least, most))

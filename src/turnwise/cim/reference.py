@@ -1,8 +1,8 @@
 """The reference runs of compiled DNN+NeuroSim V1.4, and how far our cost model is from each of them.
 
 Only figures are used; the program is not. `sram22` is what `GateCounts` were calibrated on; `fe45_2b_p128` gave the
-three figures that no 22 nm SRAM run can hold (`sense_seconds` and `converter_scale` of 45 nm, word-line load and
-high-voltage driver of a FeFET row); `fefet22_1b` was kept apart and is a pure prediction, and so are all digital and
+what no 22 nm SRAM run can hold (`select_drive` and `bias_scale` of 45 nm, word-line load and high-voltage driver of a
+FeFET row); `fefet22_1b` was kept apart and is a pure prediction, and so are all digital and
 wire figures of `fe45_2b_p128`.
 """
 

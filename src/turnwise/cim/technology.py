@@ -2,8 +2,10 @@
 
 Gate and junction capacitances are the ITRS low-standby-power values as CACTI tabulates them, overlap and fringe 0.20
 fF/µm a side as in the predictive models, wires 0.2 fF/µm at any node, leakage the ITRS target of 30 pA/µm. Supplies are
-those of the reference runs. Everything digital scales with these by C V²; the current-mode converter does not, so its
-time and energy are characterised per node (`sense_seconds`, `converter_scale`), as a designer would from simulation.
+those of the reference runs. Everything digital scales with these by C V². The current-mode converter does not: a
+comparator needs a time that grows with the resistance it must tell from its neighbour (`sense_floor`,
+`sense_capacitance`: rounded values of published characterisations), and before it senses, the column multiplexer must
+have switched (`select_floor`, `select_drive`); its bias current (`bias_scale`) is characterised per node.
 """
 
 from dataclasses import dataclass
@@ -19,8 +21,10 @@ class Technology:
         feature: F in metres.
         vdd: supply in volts.
         gate_capacitance: total per gate width, F/m: ideal gate + overlap and fringe of both sides + junction.
-        sense_seconds: time of the slowest current-mode read.
-        converter_scale: energy of a current-mode conversion against 22 nm.
+        sense_floor, sense_capacitance: time of a current-mode read, seconds, and seconds an ohm of its last reference.
+        select_floor, select_drive: time to switch the multiplexer, seconds, and second-ohms of its load: its pass gates
+            are as wide as a column's resistance asks for.
+        bias_scale: bias current of a comparator against 22 nm.
         wire_capacitance: F/m.
         off_current: leakage per gate width, A/m.
     """
@@ -28,8 +32,11 @@ class Technology:
     feature: float
     vdd: float
     gate_capacitance: float
-    sense_seconds: float
-    converter_scale: float
+    sense_floor: float
+    sense_capacitance: float
+    select_floor: float
+    select_drive: float
+    bias_scale: float
     wire_capacitance: float = 0.2e-9
     off_current: float = 30e-6
 
@@ -45,9 +52,9 @@ class Technology:
 
 
 TECHNOLOGIES: dict[int, Technology] = {
-    22: Technology(22e-9, 0.85, (0.322 + 0.40 + 0.066) * 1e-9, 1.2124e-9, 1.0),
-    32: Technology(32e-9, 0.90, (0.458 + 0.40 + 0.096) * 1e-9, 2.60e-9, 1.40),
-    45: Technology(45e-9, 1.00, (0.518 + 0.40 + 0.135) * 1e-9, 5.5706e-9, 1.970),
+    22: Technology(22e-9, 0.85, (0.322 + 0.40 + 0.066) * 1e-9, 0.85e-9, 8.0e-15, 0.25e-9, 2.5e-8, 1.0),
+    32: Technology(32e-9, 0.90, (0.458 + 0.40 + 0.096) * 1e-9, 1.20e-9, 11.5e-15, 0.36e-9, 3.3e-6, 0.76),
+    45: Technology(45e-9, 1.00, (0.518 + 0.40 + 0.135) * 1e-9, 1.60e-9, 15.5e-15, 0.51e-9, 4.82e-6, 0.58),
 }
 
 
@@ -63,6 +70,8 @@ class ArrayCell:
         read_volts: swing of the word line; None is the supply.
         write_driver: area of one row's high-voltage driver in F²; 0 for cells written at the supply.
         leak_widths: leaking gate width of one cell in F; 0 for cells that hold no charge.
+        clocked_columns: whether bit lines are precharged and reference columns driven for each conversion, as those of
+            SRAM are; columns of cells that conduct by themselves rest.
     """
 
     height: float
@@ -73,13 +82,14 @@ class ArrayCell:
     read_volts: float | None
     write_driver: float
     leak_widths: float
+    clocked_columns: bool
 
 
 ARRAY_CELLS: dict[str, ArrayCell] = {
-    # Two access gates of 2F a row; on-resistance of access and pull-down in series.
-    "sram": ArrayCell(10, 28, 1 / 20e3, 1e3, 4 * 0.482e-9, None, 0.0, 6.0),
+    # Two access gates of 2F a row; conductance of a minimum-size access transistor.
+    "sram": ArrayCell(10, 28, 1 / 86e3, 1e3, 4 * 0.482e-9, None, 0.0, 6.0, True),
     # 100 kΩ and on/off 17 as in the reference runs; the gate is read with about 1 V at any node.
-    "fefet": ArrayCell(4, 12, 1 / 100e3, 17.0, 11.9e-9, 1.0, 63_500.0, 0.0),
+    "fefet": ArrayCell(4, 12, 1 / 100e3, 17.0, 11.9e-9, 1.0, 63_500.0, 0.0, False),
 }
 
 
