@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from turnwise.agents.render import compact
-from turnwise.agents.tokenizer import MARKS, train_tokenizer
+from turnwise.agents.tokenizer import MARKS, train_tokenizer, word_part
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def pieces(tokenizer, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
 
 
-TEXTS = st.text(st.characters(exclude_characters="▁⁀", exclude_categories=("Cs",)))
+TEXTS = st.text(st.characters(exclude_characters="▁⁀‸", exclude_categories=("Cs",)))
 
 
 @settings(max_examples=300, deadline=None)
@@ -41,6 +41,16 @@ def test_marks_and_two_digit_numbers_are_single_tokens(tokenizer):
     assert {len(pieces(tokenizer, f"Click [{mark}]")) - before for mark in range(MARKS)} == {1}
     assert {len(pieces(tokenizer, f"Click {number}")) - before for number in range(100)} == {1}
     assert len(pieces(tokenizer, f"Click [{MARKS}]")) - before > 1
+
+
+def test_words_and_numbers_end_with_a_sign_that_belongs_to_their_last_piece(tokenizer):
+    tokens = tokenizer.convert_ids_to_tokens(pieces(tokenizer, " search kettle, x86 [3] 12345"))
+    joined = "".join(token for token in tokens if not token.startswith("<0x"))
+    assert joined == "▁search‸▁kettle‸▁x‸⁀▁86‸▁[⁀▁3‸]▁12345‸"
+    assert word_part("▁search‸") == (True, True)
+    assert word_part("▁kett") == (True, False)
+    assert word_part("le‸") == (False, True)
+    assert word_part("▁86‸") is word_part("‸") is word_part(",") is None
 
 
 def test_what_a_page_says_is_never_a_special_token(tokenizer):

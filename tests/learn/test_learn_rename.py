@@ -36,14 +36,17 @@ def texts(tokenizer, example: Example) -> str:
 
 def test_names_change_alike_everywhere_and_the_rest_stays(tokenizer, examples):
     rename = Renamer(examples, tokenizer, share=1.0, common=0.3)
+    renames = 0
     for seed, example in enumerate(examples):
         renamed = rename(example, seed)
         before, after = texts(tokenizer, example).split(), texts(tokenizer, renamed).split()
         assert (len(renamed.prompt_ids), len(renamed.token_ids)) == (len(example.prompt_ids), len(example.token_ids))
         assert (renamed.mask, renamed.weight) == (example.mask, example.weight)
         changes = {(old, new) for old, new in zip(before, after, strict=True) if old != new}
-        assert len({old for old, _ in changes}) == len(changes) == 1  # one name, one other name
-        assert sum(old != new for old, new in zip(before, after, strict=True)) == 3
+        assert len({old for old, _ in changes}) == len(changes) <= 1  # one name, one other name
+        assert sum(old != new for old, new in zip(before, after, strict=True)) == 3 * len(changes)
+        renames += len(changes)
+    assert renames > len(examples) / 2  # an exchange may leave a name what it was
 
 
 def test_what_was_equal_stays_equal_and_what_differed_differs(tokenizer, examples):

@@ -114,10 +114,13 @@ class CopyLlamaForCausalLM(PreTrainedModel, GenerationMixin):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if module is self:
-            bonus = 3.0 * torch.arange(self.config.match_length + 1.0)
+            length = torch.arange(self.config.match_length + 1.0)
+            # These scalars move by a learning rate an update, so they start where they are needed: one matching token
+            # has to outweigh a page of 150 tokens that do not match.
+            bonus = torch.where(length > 0, 2.5 + 2.4 * length, 0.0)
             with torch.no_grad():
                 self.copy_match.copy_(bonus.expand_as(self.copy_match))
-                self.gate_match.copy_(bonus.expand_as(self.gate_match) / 6)
+                self.gate_match.copy_(length.expand_as(self.gate_match))
                 self.seen_embedding.normal_(0.0, self.config.initializer_range)
                 self.smear.fill_(0.5)
                 self.copy_gate.weight.zero_()

@@ -182,7 +182,7 @@ def load_tokenizer(folder: Path) -> tuple[Any, Any]:
 def new_small_policy(
     texts: Iterable[str],
     *,
-    vocab_size: int = 2000,
+    vocab_size: int = 2400,
     dialect: grammar.Dialect = "webvoyager",
     sampling: Sampling | None = None,
     seed: int = 0,

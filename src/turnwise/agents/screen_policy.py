@@ -67,7 +67,7 @@ def nearest(call: Call, grid: tuple[int, int]) -> Call:
 
 
 def screen_tokenizer(
-    texts: Iterable[str], grid: tuple[int, int], vocab_size: int = 1000
+    texts: Iterable[str], grid: tuple[int, int], vocab_size: int = 1200
 ) -> tuple[PreTrainedTokenizerFast, int, int]:
     """A tokenizer with one token for each fixed part of the grammar and for each cell.
 
@@ -217,7 +217,7 @@ class ScreenPolicy:
 def new_screen_policy(
     texts: Iterable[str],
     *,
-    vocab_size: int = 1000,
+    vocab_size: int = 1200,
     sampling: Sampling | None = None,
     frames: Frames | None = None,
     seed: int = 0,

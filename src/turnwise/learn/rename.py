@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from turnwise.agents.tokenizer import word_part
 from turnwise.learn.examples import Example
 
 
 class Renamer:
     """Exchanges rare word pieces; give it to `learn.sft.train` as `transform`."""
 
-    def __init__(self, examples: Sequence[Example], tokenizer: Any, share: float = 0.7, common: float = 0.02) -> None:
+    def __init__(self, examples: Sequence[Example], tokenizer: Any, share: float = 1.0, common: float = 0.02) -> None:
         """Find out which pieces are rare.
 
         Args:
@@ -37,10 +38,12 @@ class Renamer:
         for example in examples:
             held_by[list({*example.prompt_ids, *example.token_ids})] += 1
         rare = held_by < max(2.0, common * len(examples))
-        letters = np.array([piece.removeprefix("▁").isalpha() for piece in pieces])
-        first = np.array([piece.startswith("▁") for piece in pieces])
-        # Beginnings of words are exchanged for beginnings, continuations for continuations.
-        self._kinds = [np.flatnonzero(rare & letters & first), np.flatnonzero(rare & letters & ~first)]
+        # Beginnings of words are exchanged for beginnings, ends for ends, whole words for whole words.
+        kinds: dict[tuple[bool, bool], list[int]] = {}
+        for index in np.flatnonzero(rare):
+            if (part := word_part(pieces[index])) is not None:
+                kinds.setdefault(part, []).append(int(index))
+        self._kinds = [np.array(kind) for _, kind in sorted(kinds.items())]
         self._identity = np.arange(len(pieces))
 
     def __call__(self, example: Example, seed: int) -> Example:

@@ -59,7 +59,7 @@ class Training:
 class Model:
     """Size of a small policy that is made from scratch."""
 
-    vocab_size: int = 2000
+    vocab_size: int = 2400
     width: int = 128
     layers: int = 2
 
@@ -114,7 +114,7 @@ class Config:
                 preset_name="smoke",
                 web=WebConfig(sites=("shop",), horizon=4, sessions=2),
                 policy="scratch",
-                model=Model(vocab_size=1200, width=32, layers=2),
+                model=Model(vocab_size=1300, width=32, layers=2),
                 demonstrations=Demonstrations(count=6),
                 sft=Training(1e-3, 8, 1),
                 iterations=1,
