@@ -138,7 +138,7 @@ def test_the_whole_recipe_runs_and_reports(smoke):
     for trace in traces:
         assert trace.reward() in (0.0, 1.0)
         assert trace.turns[0].action.token_ids
-    assert (folder / "checkpoints" / "tokenizer.json").exists()
+    assert (folder / "tokenizer.json").exists()
     assert (folder / "report.html").exists()
 
 

@@ -192,7 +192,7 @@ def _main(config: Config, run: Run) -> None:
     test = tier.test_problems(config.test_problems)
     rng = random.Random(f"{config.seed}/overlap")
     check_overlap([tier.draw(rng, test=False) for _ in range(2000)], test)
-    protocol.vocabulary.save(run.folder / "checkpoints")
+    protocol.vocabulary.save(run.folder)
 
     # Supervised: one warm-up, from which both models start; as many tokens for each.
     warm = supervise(config, run, "warmup", config.warmup, lambda rng: drills(tier, rng), None)

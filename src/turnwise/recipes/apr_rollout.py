@@ -184,8 +184,8 @@ def _turns(thread: Thread, protocol: CompactThreads) -> list[Turn]:
                     Observation(text=lines(vocabulary.words(before))),
                     Action(
                         lines(words),
-                        _call(words),
-                        "" if not last or thread.status is Status.ENDED else thread.reason,
+                        _call(words) or (_UNFINISHED.get(thread.status or Status.FAILED) if last else None),
+                        thread.reason if last and thread.status is Status.FAILED else "",
                         tuple(before),
                         tuple(ids),
                         tuple(call.logprobs[start:stop]),
@@ -197,6 +197,10 @@ def _turns(thread: Thread, protocol: CompactThreads) -> list[Turn]:
                 )
             )
     return turns
+
+
+_UNFINISHED = {Status.CANCELLED: Call("cancelled"), Status.WINDOW: Call("window full")}
+"""What a stretch that was cut came to."""
 
 
 def _call(words: Sequence[str]) -> Call | None:
@@ -225,6 +229,7 @@ def lines(words: Sequence[str]) -> str:
     for at, word in enumerate(words):
         starts = word in ("@", "enter", "exit", "spawn", "join", "won", "none")
         after_verdict = at > 0 and words[at - 1] in ("yes", "no", "end", "run", "exit")
-        node = word[0] == "#" and at + 1 < len(words) and compact.is_number(words[at + 1]) and words[at - 1] != "join"
+        names = word[0] == "#" and at + 1 < len(words) and compact.is_number(words[at + 1])
+        node = names and at > 0 and words[at - 1] not in ("@", "enter", "join")
         text += ("\n" if at and (starts or after_verdict or node) else " " if at else "") + word
     return text
