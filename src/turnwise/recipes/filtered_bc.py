@@ -101,8 +101,8 @@ class Config:
     keep: int = 1024
     update: Training = field(default_factory=lambda: Training(updates=120))
     temperature: float = 1.0
-    test_tasks: int = 120
-    greedy: bool = True
+    test_tasks: int = 116
+    greedy: bool = False
     pictures: int = 12
 
     @classmethod
@@ -121,10 +121,9 @@ class Config:
                 rollouts=4,
                 update=Training(1e-3, 8, updates=2),
                 test_tasks=4,
-                greedy=False,
                 pictures=4,
             ),
-            "demo": cls(name="demo", preset_name="demo", iterations=2, test_tasks=96, greedy=False),
+            "demo": cls(name="demo", preset_name="demo", iterations=2, test_tasks=96),
             "laptop": cls(name="filtered_bc-laptop-s0"),
             "paper": cls(
                 name="filtered_bc-paper",
