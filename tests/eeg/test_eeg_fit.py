@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from turnwise.eeg import fit as fitting
-from turnwise.eeg.batches import Scaler, Source, fit_scaler, rows_of_step, stream
+from turnwise.eeg.batches import Crops, Scaler, Source, fit_scaler, rows_of_step, stream
 from turnwise.eeg.fit import FitSettings, Fitted, fit, linear_probe, supervised
 from turnwise.eeg.relevance import channel_relevance
 from turnwise.eeg.targets import squared_angle, target_of
@@ -106,6 +106,23 @@ def test_a_stream_from_the_middle_gives_the_batches_of_the_middle():
     whole = {step: eeg for step, eeg, _ in stream(source, rows, 4, 0, 0, 6)}
     for step, eeg, _ in stream(source, rows, 4, 0, 3, 6):
         assert torch.equal(eeg, whole[step])
+
+
+def test_crops_are_the_recordings_own_samples():
+    recordings = [np.arange(120.0).reshape(60, 2), -np.arange(90.0).reshape(45, 2)]
+    crops = Crops(recordings, samples=40, stride=10)
+    assert len(crops) == 3 + 1
+    taken = crops[np.array([3, 1])]
+    np.testing.assert_array_equal(taken[0], recordings[1][:40])
+    np.testing.assert_array_equal(taken[1], recordings[0][10:50])
+
+
+def test_windows_scaled_ahead_are_the_same_batches():
+    eeg = np.random.default_rng(0).normal(0, 9, (7, 12, 3)).astype(np.float32)
+    source = Source(eeg, Scaler(np.array([1.0, 2.0, 3.0]), 2.0), np.arange(7.0)[:, None])
+    rows = np.array([6, 0, 3])
+    for ahead, plain in zip(source.scaled_ahead(piece=2).batch(rows), source.batch(rows), strict=True):
+        torch.testing.assert_close(ahead, plain)
 
 
 def test_an_error_while_reading_reaches_the_training():

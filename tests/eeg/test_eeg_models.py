@@ -104,6 +104,26 @@ def test_input_of_another_shape_is_refused():
         tiny()(torch.zeros(1, 64, 500))
 
 
+def test_averaged_samples_are_all_that_the_model_sees_of_them():
+    model = tiny(n_chans=10, n_times=60, patch_chans=10, kernel=20, average=5, pool="tokens").eval()
+    eeg = torch.randn(2, 10, 60)
+    flat = eeg.view(2, 10, 12, 5).mean(3).repeat_interleave(5, 2)
+    assert model.patches(eeg).shape == (2, 3, 10, 4)
+    torch.testing.assert_close(model(eeg), model(flat))
+    with pytest.raises(ValueError, match="cannot be averaged"):
+        tiny(kernel=21, average=5)
+
+
+def test_the_head_reads_the_class_token_the_mean_or_every_token():
+    eeg = torch.randn(2, 129, 500)
+    model, encoded = tiny().eval(), {}
+    for model.pool in ("cls", "mean", "tokens"):
+        encoded[model.pool] = model.features(eeg)
+    assert encoded["cls"].shape == (2, 16)
+    assert encoded["tokens"].shape == (2, 224 * 16)
+    torch.testing.assert_close(encoded["tokens"].view(2, 224, 16).mean(1), encoded["mean"])
+
+
 @pytest.mark.parametrize("ratio", [0.5, 0.7])
 def test_exactly_the_share_of_values_and_tokens_is_hidden(ratio):
     mask = mae.mask_values(torch.zeros(3, 129, 500), ratio)

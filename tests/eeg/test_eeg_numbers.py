@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnwise.eeg import curves, linear, metrics, splits
@@ -18,6 +18,7 @@ def test_the_split_of_27_participants_is_eegeyenet_s():
     assert set(people[split.test]) == set(range(23, 28))
 
 
+@settings(deadline=None)  # no assertion about time
 @given(st.lists(st.integers(1, 60), min_size=3, max_size=200).filter(lambda rows: len(set(rows)) > 2))
 def test_no_participant_is_in_two_parts_and_no_window_is_lost(rows):
     people = np.array(rows)
@@ -50,6 +51,7 @@ def test_both_position_metrics_on_a_3_4_5_triangle():
     assert error.rmse_mm == pytest.approx(error.rmse_px / 2)
 
 
+@settings(deadline=None)  # no assertion about time
 @given(st.lists(st.tuples(st.floats(-800, 800), st.floats(-800, 800)), min_size=1, max_size=30))
 def test_per_coordinate_rmse_is_at_least_the_mean_distance_over_root_two(rows):
     error = metrics.position_error(np.array(rows), np.zeros((len(rows), 2)))

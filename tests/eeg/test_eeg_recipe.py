@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnwise.eeg import files, study
+from turnwise.eeg import files, sources, study
 from turnwise.eeg.files import FileName
 from turnwise.eeg.fit import FitSettings, Point
 from turnwise.eeg.record import match_ratio, study_claims, transfer_claims
@@ -93,6 +93,24 @@ def test_settings_survive_json(preset):
     assert from_json(Config, json.loads(json.dumps(to_json("eeg_mae", config)))) == config
 
 
+def test_every_start_gets_the_learning_rate_that_validation_people_choose(here):
+    config = replace(Config.preset("smoke"), rates=(1e-9, 1e-2), fractions=(1.0,))
+    result = study.Study(config, here / "run").finetune("scratch", 1.0)
+    assert set(result["error_by_rate"]) == {"1e-09", "0.01"}
+    assert result["best_error"] == min(result["error_by_rate"].values())
+    assert result["error_by_rate"][f"{result['learning_rate']:g}"] == result["best_error"]
+
+
+def test_pretraining_draws_from_the_training_people_s_recordings_alone(here):
+    made = study.Study(replace(Config.preset("smoke"), unlabelled="recordings"), here / "run")
+    people = np.unique(made.data.participants[made.split.train])
+    assert len(made.unlabelled_rows) > 10 * len(made.split.train)
+    taken = made.unlabelled.eeg[made.unlabelled_rows[:1]][0]
+    assert taken.shape == (500, 129)
+    _, recordings = sources.open_data(made.config, here / "run")
+    np.testing.assert_array_equal(taken, recordings[people[0]][:500])
+
+
 def test_settings_that_cannot_be_are_refused(here):
     smoke = Config.preset("smoke")
     for wrong, says in (
@@ -117,6 +135,7 @@ def _stages(scratch, mae, low):
 
     scores = {"euclidean_mm": 100.0, "rmse_mm": 80.0}
     return {
+        "data": {"unlabelled_windows": 9000, "train_windows": 1000},
         "linear": {"naive": scores, "ridge": scores},
         "probe": {"scratch": scores, "mae": scores},
         "pretrain": {"seconds": 60.0},
@@ -158,11 +177,11 @@ def test_a_folder_of_raw_recordings_is_prepared_once(here, monkeypatch):
         for person in (1, 2, 3):
             yield np.zeros((2, 500, 129)), np.full((2, 3), float(person))
 
-    monkeypatch.setattr(study.prepare, "participants", parts)
+    monkeypatch.setattr(sources.prepare, "participants", parts)
     (here / "raw").mkdir()
     config = replace(Config.preset("smoke"), data=str(here / "raw"))
     for _ in range(2):
-        assert study.open_data(config, Path(here / "run")).labels.shape == (6, 3)
+        assert sources.open_data(config, Path(here / "run"))[0].labels.shape == (6, 3)
     assert len(made) == 1
 
 

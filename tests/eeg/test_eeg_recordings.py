@@ -158,7 +158,8 @@ def test_the_eeglab_recording_holds_eog_that_the_eeg_partly_predicts():
     assert EEGLAB is not None
     signal = read_recording(EEGLAB)
     assert (signal.rate, len(signal.channels)) == (128, 32)
-    assert 0.3 < proxy.in_folds(signal, ("EOG1",), ("EOG2",)).r2 < 0.8
+    assert proxy.temples(signal) == (("EOG1",), ("EOG2",))
+    assert 0.3 < proxy.in_folds(signal, *proxy.temples(signal)).r2 < 0.8
 
 
 def test_a_folder_without_usable_runs_says_what_is_missing(tmp_path, capsys):

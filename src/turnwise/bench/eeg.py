@@ -13,19 +13,13 @@ import numpy as np
 from turnwise.errors import UserError, require
 from turnwise.evaluate.claims import Claim, record
 
-# name -> sizes of EEGViT and of the decoder. "laptop" is the preset's; "base" is the paper's encoder at a small batch.
-_LAPTOP = {
-    "filters": 32,
-    "width": 64,
-    "depth": 4,
-    "heads": 4,
-    "mlp": 128,
-    "head": 64,
-    "kernel": 63,
-    "place_prior": True,
-}
+# name -> sizes of EEGViT and of the decoder, and the batch.
+# "small" is EEGViT's grid of 8 channels by 126 ms, 128 tokens,
+# at a small width; "laptop" is the preset's model, whose 10 tokens leave little to drop; "base" is the paper's encoder.
+_SMALL = {"filters": 32, "width": 64, "depth": 4, "heads": 4, "mlp": 128, "head": 64, "place_prior": True}
 SIZES = {
-    "laptop": (_LAPTOP, (32, 1, 4), 32),
+    "small": ({**_SMALL, "kernel": 63}, (32, 1, 4), 32),
+    "laptop": ({**_SMALL, "filters": 8, "patch_chans": 129, "kernel": 50, "average": 5}, (64, 1, 4), 64),
     "base": ({}, (512, 2, 8), 4),
 }
 
@@ -33,7 +27,7 @@ SIZES = {
 def main(argv: list[str]) -> int:
     """Measure, print a table, record results/bench_eeg.json."""
     parser = argparse.ArgumentParser(prog="turnwise bench eeg", description=__doc__)
-    parser.add_argument("--size", default="laptop", choices=tuple(SIZES))
+    parser.add_argument("--size", default="small", choices=tuple(SIZES))
     parser.add_argument("--steps", type=int, default=12, help="timed steps of each kind")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
@@ -53,14 +47,14 @@ def main(argv: list[str]) -> int:
     print(f"  {1e3 * np.median(kept):.0f} ms without: {speedup:.2f} times faster (pairs {low:.2f} to {high:.2f})")
     print(f"threads busy in the training loop: {100 * busy:.0f} % of {options.threads}")
     if not options.no_record:
-        suffix = "" if options.size == "laptop" else f"_{options.size}"
+        suffix = "" if options.size == "small" else f"_{options.size}"
         note = f"EEGViT {options.size}, {options.threads} threads, {options.steps} steps of each kind in turns."
         claims = [
             Claim(
                 f"masking_speedup{suffix}",
                 "Pretraining steps at 50 % masking: time without dropping tokens over time with dropping",
                 speedup,
-                ">= 1.7",
+                ">= 1.7" if options.size == "small" else "",
                 baseline=1.0,
                 ci95=(low, high),
                 note=f"{note} The interval is 5 to 95 % of pairs.",
@@ -69,7 +63,7 @@ def main(argv: list[str]) -> int:
                 f"cores_busy{suffix}",
                 "Processor time over wall clock and threads in the pretraining loop, input pipeline included",
                 busy,
-                ">= 0.85" if options.size == "laptop" else "",
+                ">= 0.85" if options.size == "small" else "",
                 note=f"{note} Other work on the machine lowers it.",
             ),
         ]

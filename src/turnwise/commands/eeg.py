@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     cue.set_defaults(run=_cue)
 
     proxy = verbs.add_parser("proxy", help="regress the horizontal EOG from other channels")
-    proxy.add_argument("folder", help="holds EDF runs of one person")
+    proxy.add_argument("folder", help="holds EDF runs of one person; or one recording with two EOG channels")
     proxy.add_argument("--json", action="store_true", help="print JSON")
     proxy.add_argument("--record", action="store_true", help="write results/eeg_mae.json")
     proxy.set_defaults(run=_proxy)
@@ -116,8 +116,24 @@ def _proxy(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from turnwise.eeg.cue import recordings_in
-    from turnwise.eeg.proxy import leave_one_run_out
+    from turnwise.eeg.proxy import in_folds, leave_one_run_out, temples
     from turnwise.eeg.recordings import read_recording
+
+    if Path(options.folder).is_file():
+        signal = read_recording(options.folder)
+        result = in_folds(signal, *temples(signal))
+        if options.record:
+            from turnwise.eeg.record import folds_claim
+            from turnwise.evaluate.claims import record
+
+            command = "turnwise eeg proxy $TURNWISE_DATA/eeg/eeglab/eeglab_data.set --record"
+            record("eeg_mae", [folds_claim(result)], command)
+        if options.json:
+            print(json.dumps(asdict(result), indent=1))
+            return 0
+        print(f"R2 {result.r2:.3f} from {result.channels} channels that are not {', '.join(result.targets)}")
+        print("  " + ", ".join(f"{fold} {value:.3f}" for fold, value in result.by_fold.items()))
+        return 0
 
     kinds = recordings_in(options.folder)
     signals = [(run, read_recording(path)) for run, path in next(iter(kinds.values()))]

@@ -6,8 +6,8 @@ have seen; a thread reads, scales and turns the next batch while the model works
 
 import queue
 import threading
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -46,25 +46,65 @@ def no_scaling(channels: int) -> Scaler:
     return Scaler(np.ones(channels), 0.0)
 
 
+class Crops:
+    """Windows cut from whole recordings when they are asked for; indexed by rows as an array of windows is.
+
+    Args:
+        recordings: microvolts, (samples, channels) each, of equal channels.
+        samples: of a window.
+        stride: samples between the starts of neighbouring windows.
+    """
+
+    def __init__(self, recordings: Sequence[np.ndarray], samples: int, stride: int) -> None:
+        # Channels first: a window's copy is then long runs of memory, already as the scaler wants it.
+        self._recordings = [np.ascontiguousarray(recording.T) for recording in recordings]
+        self._places = [
+            (number, start)
+            for number, recording in enumerate(recordings)
+            for start in range(0, len(recording) - samples + 1, stride)
+        ]
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """(rows, samples, channels), a copy."""
+        places = [self._places[row] for row in rows]
+        pieces = [self._recordings[number][:, start : start + self._samples] for number, start in places]
+        return np.stack(pieces).transpose(0, 2, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Windows that can be drawn from.
 
     Attributes:
-        eeg: microvolts, (windows, samples, channels); an array or a memory map.
+        eeg: microvolts, (windows, samples, channels); an array, a memory map, or crops of recordings.
         scaler: applied to every batch.
         targets: (windows, outputs), as the loss wants them; None for pretraining.
         device: where batches go.
+        ready: all windows as batches want them, (windows, channels, samples), where they were scaled ahead.
     """
 
-    eeg: np.ndarray
+    eeg: np.ndarray | Crops
     scaler: Scaler
     targets: np.ndarray | None = None
     device: str = "cpu"
+    ready: Tensor | None = None
+
+    def scaled_ahead(self, piece: int = 256) -> "Source":
+        """The same source with every window scaled once, for data that are small and read often."""
+        parts = np.array_split(np.arange(len(self.eeg)), max(1, len(self.eeg) // piece))
+        pieces = [self.scaler(np.asarray(self.eeg[rows])) for rows in parts]
+        return replace(self, ready=torch.from_numpy(np.concatenate(pieces)))
 
     def batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """Scaled windows (rows, channels, samples) and their targets."""
-        eeg = torch.from_numpy(self.scaler(np.asarray(self.eeg[rows])))
+        if self.ready is not None:
+            eeg = self.ready[torch.from_numpy(rows)]
+        else:
+            eeg = torch.from_numpy(self.scaler(np.asarray(self.eeg[rows])))
         targets = None if self.targets is None else torch.from_numpy(self.targets[rows].astype(np.float32))
         return eeg.to(self.device), None if targets is None else targets.to(self.device)
 

@@ -113,7 +113,7 @@ class FixedMae(nn.Module):
         self.positions = nn.Parameter(torch.zeros(1, encoder.tokens, width))
         self.blocks = nn.ModuleList(Block(width, heads, 2 * width) for _ in range(depth))
         self.norm = nn.LayerNorm(width, 1e-6)
-        self.predict = nn.Linear(width, encoder.patch_chans * encoder.kernel)
+        self.predict = nn.Linear(width, encoder.patch_chans * encoder.patch_samples)
         for part in (self.embed, self.blocks, self.predict):
             part.apply(init_weights)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
@@ -124,7 +124,7 @@ class FixedMae(nn.Module):
         self.encoder_mask_token = None if drop else nn.Parameter(torch.zeros(1, 1, encoder.width))
 
     def reconstruct(self, patches: Tensor, keep: Tensor, hidden: Tensor) -> Tensor:
-        """Predictions for the hidden patches, (batch, hidden, patch_chans x kernel)."""
+        """Predictions for the hidden patches, (batch, hidden, patch_chans x patch_samples)."""
         encoder = self.encoder
         if self.encoder_mask_token is None:
             seen = self.embed(encoder.encode(patches, keep)[:, 1:])
@@ -149,7 +149,7 @@ class FixedMae(nn.Module):
         return functional.mse_loss(self.reconstruct(patches, keep, hidden), self.targets(patches, hidden))
 
     def targets(self, patches: Tensor, hidden: Tensor) -> Tensor:
-        """The hidden patches as the loss wants them, (batch, hidden, patch_chans x kernel)."""
+        """The hidden patches as the loss wants them, (batch, hidden, patch_chans x patch_samples)."""
         flat = patches.flatten(2)
         target = flat.gather(1, hidden[:, :, None].expand(-1, -1, flat.shape[2]))
         if self.normalise == "patch":
@@ -180,7 +180,7 @@ def interpolate_patches(patches: Tensor, grid: tuple[int, int], keep: Tensor) ->
     """Fill hidden patches linearly from the nearest known ones in time, each channel: the baseline for `FixedMae`.
 
     Args:
-        patches: (batch, tokens, patch_chans, kernel).
+        patches: (batch, tokens, patch_chans, patch_samples).
         grid: channel groups and time spans.
         keep: indices of the known patches, (batch, kept).
 

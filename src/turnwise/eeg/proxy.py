@@ -91,6 +91,12 @@ def leave_one_run_out(
     return ProxyResult(float(np.mean(list(scores.values()))), scores, width, (*left, *right))
 
 
+def temples(signal: Signal) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The channels whose difference is the target: the first two that are named EOG, or else the temples'."""
+    eog = [name for name in signal.channels if "EOG" in name.upper()]
+    return ((eog[0],), (eog[1],)) if len(eog) >= 2 else (LEFT_TEMPLE, RIGHT_TEMPLE)
+
+
 def in_folds(signal: Signal, left: Sequence[str], right: Sequence[str], folds: int = 5) -> ProxyResult:
     """The same within one recording: contiguous folds, each predicted from the others."""
     length = len(signal.values) // folds

@@ -16,6 +16,7 @@ from turnwise.evaluate.stats import bootstrap_mean, wilson
 if TYPE_CHECKING:
     from turnwise.recipes.eeg_mae import Config
 
+KINDS = ("unlabelled", "train")
 ONE_PERSON = "One participant (EEGMMIDB S001): nothing follows for other people."
 
 
@@ -64,8 +65,11 @@ def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> li
     fine = np.mean([row["scratch-100"]["seconds"] for row in stages])
     never = sum(not match_ratio(row)[1] for row in stages)
     wall = np.mean([match_ratio(row, "seconds")[0] for row in stages])
+    unlabelled, labelled = (int(np.mean([row["data"][f"{kind}_windows"] for row in stages])) for kind in KINDS)
     half = (
-        "equal model, updates, batches and schedule; validation people; simulated EEG, 27 people, the test people new"
+        "Equal model, updates, batches and schedule; each start with the best of the same learning rates; validation "
+        f"people. Simulated EEG, 27 people. Pretraining drew from {unlabelled} windows (cut anywhere from the training "
+        f"people's recordings), fine-tuning from {labelled}"
     )
     claims = [
         claim(
@@ -92,7 +96,11 @@ def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> li
             "Area under the validation curve (best error so far, all updates), pretrained over scratch",
             lambda row: _areas(compare(*curves(row))),
         ),
-        claim("pretrain_seconds", "Seconds of pretraining on two cores", lambda row: row["pretrain"]["seconds"]),
+        claim(
+            "pretrain_seconds",
+            "Seconds of pretraining, wall clock (other work on the machine included)",
+            lambda row: row["pretrain"]["seconds"],
+        ),
     ]
     key = "euclidean_mm"
     for percent in ("10", "30", "100"):
@@ -105,7 +113,8 @@ def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> li
                 f"Reduction of the mean Euclidean error on new people by pretraining, {percent} % of the labels",
                 lambda row, p=percent: 100 * (1 - row[f"mae-{p}"]["test"][key] / row[f"scratch-{p}"]["test"][key]),
                 ">= 15" if percent == "10" else "",
-                note="Both models are selected on the validation people.",
+                note="Weights and learning rate of both are selected on the validation people. The baseline is the "
+                "error of the model from scratch, mm.",
                 baseline=round(scratch_mm, 1),
             )
         )
@@ -211,3 +220,14 @@ def proxy_claims(result: ProxyResult, posterior: ProxyResult) -> list[Claim]:
             note=f"{posterior.channels} channels; the interval is the range over runs. {ONE_PERSON}",
         ),
     ]
+
+
+def folds_claim(result: ProxyResult) -> Claim:
+    """Ridge regression of the EOG channels' difference within one recording."""
+    return Claim(
+        "real_eog_r2_eeglab",
+        f"R2 of {' minus '.join(result.targets)} in contiguous held-out folds of EEGLAB's recording, ridge from EEG",
+        result.r2,
+        ci95=(min(result.by_fold.values()), max(result.by_fold.values())),
+        note=f"{result.channels} channels; the interval is the range over folds. One person, one recording.",
+    )

@@ -81,23 +81,39 @@ def simulate(
         seed: of everything.
         noise: strengths; the default is a fair laboratory.
     """
-    electrodes = np.stack(list(montage(HYDROCEL).values()))
     for number in range(1, participants + 1):
-        rng = np.random.default_rng([seed, number])
-        recording = record(name.dataset, electrodes, rng, round(windows * _STEPS[name.dataset]) + 5, noise)
-        signal = remove_eyes(recording) if name.cleaning == "max" else recording.signal
-        if name.hilbert:
-            signal = hilbert_features(signal)
-        eeg, labels = cut(signal, recording.track.events, name, number)
-        yield eeg[:windows], labels[:windows]
+        _, eeg, labels = participant(name, number, windows, seed, noise)
+        yield eeg, labels
+
+
+def participant(
+    name: FileName, number: int, windows: int = 60, seed: int = 0, noise: Noise | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One participant: the whole recording (samples, channels), and the windows and labels that are cut from it."""
+    electrodes = np.stack(list(montage(HYDROCEL).values()))
+    rng = np.random.default_rng([seed, number])
+    recording = record(name.dataset, electrodes, rng, round(windows * _STEPS[name.dataset]) + 5, noise)
+    signal = remove_eyes(recording) if name.cleaning == "max" else recording.signal
+    if name.hilbert:
+        signal = hilbert_features(signal)
+    eeg, labels = cut(signal, recording.track.events, name, number)
+    return signal, eeg[:windows], labels[:windows]
 
 
 def simulate_data(
     name: FileName, participants: int = 27, windows: int = 60, seed: int = 0, noise: Noise | None = None
 ) -> GazeData:
     """The same as `GazeData` in memory, float32."""
-    parts = list(simulate(name, participants, windows, seed, noise))
-    return GazeData(name, np.concatenate([eeg for eeg, _ in parts]), np.concatenate([rows for _, rows in parts]))
+    return with_recordings(name, participants, windows, seed, noise)[0]
+
+
+def with_recordings(
+    name: FileName, participants: int = 27, windows: int = 60, seed: int = 0, noise: Noise | None = None
+) -> tuple[GazeData, dict[int, np.ndarray]]:
+    """`simulate_data`, and the whole recording of each participant, (samples, channels), by number."""
+    people = {number: participant(name, number, windows, seed, noise) for number in range(1, participants + 1)}
+    eeg, labels = (np.concatenate([person[part] for person in people.values()]) for part in (1, 2))
+    return GazeData(name, eeg, labels), {number: person[0] for number, person in people.items()}
 
 
 def simulate_file(

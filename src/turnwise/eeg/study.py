@@ -5,6 +5,7 @@ any of them can be the first after a restart.
 """
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,10 @@ import torch
 from torch import nn
 
 from turnwise.data import data_file
-from turnwise.eeg import files, linear, prepare, splits
+from turnwise.eeg import files, linear, splits
 from turnwise.eeg.anatomy import HYDROCEL, montage
-from turnwise.eeg.batches import Source, fit_scaler, no_scaling
+from turnwise.eeg.batches import Crops, Source, fit_scaler, no_scaling
 from turnwise.eeg.curves import AXES, compare
-from turnwise.eeg.files import FileName, GazeData
 from turnwise.eeg.fit import FitSettings, Fitted, fit, linear_probe, outputs, pretraining_loss, supervised
 from turnwise.eeg.mae import (
     FixedMae,
@@ -30,14 +30,17 @@ from turnwise.eeg.mae import (
 )
 from turnwise.eeg.model_file import Card, build, save_model
 from turnwise.eeg.recordings import LEFT_RIGHT_RUNS, Signal, read_recording, run_number
-from turnwise.eeg.simulate import BAND_HZ, simulate_data
+from turnwise.eeg.simulate import BAND_HZ
+from turnwise.eeg.sources import open_data
 from turnwise.eeg.targets import target_of
 from turnwise.eeg.transfer import STARTS, real_transfer
 from turnwise.eeg.vit import EEGViT, load_image_weights
-from turnwise.errors import UserError
 
 if TYPE_CHECKING:
     from turnwise.recipes.eeg_mae import Config
+
+CROP_STRIDE = 50
+"""Samples (0.1 s) between the unlabelled windows that are cut from a whole recording."""
 
 
 class Study:
@@ -49,16 +52,25 @@ class Study:
         data: labelled windows.
         split: by participant.
         target: the task.
+        unlabelled: the training people's windows that pretraining draws from, and `unlabelled_rows` of it.
     """
 
     def __init__(self, config: "Config", folder: Path) -> None:
         self.config, self.folder = config, folder
-        self.data = open_data(config, folder)
+        self.data, recordings = open_data(config, folder)
         self.split = splits.by_participant(self.data.participants)
         labels = self.data.targets
         self.target = target_of(self.data.name.task, labels[self.split.train], config.preset_name == "paper")
         scaler = fit_scaler(self.data.eeg, self.split.train, config.clip) if config.clip else no_scaling(files.N_CHANS)
         self.source = Source(self.data.eeg, scaler, self.target.scaled(labels), config.device)
+        if not config.data:
+            self.source = self.source.scaled_ahead()
+        self.unlabelled, self.unlabelled_rows = self.source, self.split.train
+        if config.unlabelled == "recordings" and recordings:
+            training = np.unique(self.data.participants[self.split.train])
+            crops = Crops([recordings[number] for number in training], files.N_TIMES, CROP_STRIDE)
+            self.unlabelled = Source(crops, scaler, device=config.device)
+            self.unlabelled_rows = np.arange(len(crops))
 
     def facts(self) -> dict[str, Any]:
         """What the data are."""
@@ -68,6 +80,7 @@ class Study:
             "simulated": not self.config.data,
             "windows": len(people),
             "participants": len(np.unique(people)),
+            "unlabelled_windows": len(self.unlabelled_rows),
             **{f"{name}_windows": len(getattr(self.split, name)) for name in ("train", "validation", "test")},
         }
 
@@ -98,9 +111,8 @@ class Study:
 
     def _arguments(self) -> dict[str, Any]:
         sizes = self.config.model
-        names = ("filters", "width", "depth", "heads", "mlp", "head", "patch_chans", "kernel", "pool", "place_prior")
-        chosen = {name: getattr(sizes, name) for name in names}
-        return {"n_chans": files.N_CHANS, "n_times": files.N_TIMES, "n_outputs": len(self.target.outputs), **chosen}
+        counts = {"n_chans": files.N_CHANS, "n_times": files.N_TIMES, "n_outputs": len(self.target.outputs)}
+        return {**counts, **asdict(sizes)}
 
     def _mae(self, encoder: EEGViT, mode: str) -> nn.Module:
         masking = self.config.masking
@@ -119,7 +131,7 @@ class Study:
         mae = self._mae(encoder, self.config.masking.mode).to(self.config.device)
         name = "pretrain-image" if from_image else "pretrain"
         fitted = fit(
-            mae, pretraining_loss, self.source, self.split.train, self.config.pretrain, self.config.seed,
+            mae, pretraining_loss, self.unlabelled, self.unlabelled_rows, self.config.pretrain, self.config.seed,
             self.folder / "checkpoints" / name,
         )  # fmt: skip
         _save_weights(self._weights(from_image), encoder)
@@ -184,12 +196,26 @@ class Study:
         return model
 
     def finetune(self, start: str, fraction: float) -> dict[str, Any]:
-        """Train on a share of the labels from one start; the error is that of the test people."""
-        model = self.start(start).to(self.config.device)
-        fitted = self._fit(model, self.config.finetune, f"{start}-{100 * fraction:g}", fraction)
+        """Train on a share of the labels from one start; the error is that of the test people.
+
+        Every start is trained with each of the learning rates, and the validation people choose: a start that wants
+        another rate than its rival is not held back by it.
+        """
+        name, settings = f"{start}-{100 * fraction:g}", self.config.finetune
+        best: tuple[Fitted, nn.Module, float] | None = None
+        by_rate = {}
+        for rate in self.config.rates or (settings.learning_rate,):
+            model = self.start(start).to(self.config.device)
+            fitted = self._fit(model, replace(settings, learning_rate=rate), f"{name}-{rate:g}", fraction)
+            by_rate[f"{rate:g}"] = fitted.best_error
+            if best is None or (fitted.best_error or 0.0) < (best[0].best_error or 0.0):
+                best = fitted, model, rate
+        assert best is not None
+        fitted, model, rate = best
         if start == "mae" and fraction == 1.0:
             _save_weights(self.folder / "encoder" / "finetuned.safetensors", model)
-        return {"seconds": fitted.seconds, **self._scores(model), **fitted.as_dict()}
+        chosen = {"learning_rate": rate, "error_by_rate": by_rate}
+        return {"seconds": fitted.seconds, **chosen, **self._scores(model), **fitted.as_dict()}
 
     def _fit(self, model: nn.Module, settings: FitSettings, name: str, fraction: float = 1.0) -> Fitted:
         rows = splits.label_fraction(self.split.train, self.data.participants, fraction, self.config.seed)
@@ -330,33 +356,6 @@ class Study:
             note=json.dumps(self.facts()),
         )
         return save_model(folder, self.finetuned(), card)
-
-
-def open_data(config: "Config", folder: Path) -> GazeData:
-    """The labelled windows that the settings name: a file, a folder with one or with raw recordings, or a simulation.
-
-    Raises:
-        UserError: if there is nothing usable.
-    """
-    if config.dataset not in files.DATASETS[config.task]:
-        raise UserError(
-            f"the {config.task} task is made from {' or '.join(files.DATASETS[config.task])}, not from "
-            f"{config.dataset}: add --dataset {files.DATASETS[config.task][0]}."
-        )
-    name = FileName(config.task, config.dataset)
-    if not config.data:
-        return simulate_data(name, config.participants, config.windows, config.seed)
-    path = Path(config.data)
-    if path.is_file():
-        return files.read(path)
-    if not path.is_dir():
-        raise UserError(f"{path}: no such file or folder. Name an EEGEyeNet npz file, or a folder with one.")
-    if (path / str(name)).exists():
-        return files.read(path / str(name))
-    made = folder / "data" / str(name)
-    if not made.exists():
-        files.write(made, prepare.participants(path, name))
-    return files.read(made)
 
 
 def _pieces(rows: np.ndarray, size: int = 256) -> list[np.ndarray]:

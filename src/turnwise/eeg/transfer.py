@@ -39,7 +39,7 @@ class TransferSettings:
     Attributes:
         window_s: length of a window.
         stride_s: between the windows of continuous EEG.
-        width, depth, heads, filters, kernel: of the encoder.
+        width, depth, heads, filters, kernel, patch_chans: of the encoder; 0 patch channels are all of them.
         ratio: share of tokens hidden in pretraining.
         pretrain, cue, proxy: schedules.
         label_fraction: share of the proxy's training windows whose labels are used (in contiguous time).
@@ -53,19 +53,20 @@ class TransferSettings:
     width: int = 64
     depth: int = 4
     heads: int = 4
-    filters: int = 32
+    filters: int = 8
     kernel: int = 16
+    patch_chans: int = 0
     ratio: float = 0.5
-    pretrain: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=600, learning_rate=1.5e-3, evaluate_every=50)
-    )
+    pretrain: FitSettings = field(default_factory=lambda: FitSettings(steps=150, learning_rate=2e-3, evaluate_every=50))
     cue: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=120, batch=32, learning_rate=5e-4, evaluate_every=40)
+        default_factory=lambda: FitSettings(steps=60, batch=32, learning_rate=6e-4, evaluate_every=60)
     )
-    proxy: FitSettings = field(default_factory=lambda: FitSettings(steps=200, learning_rate=1e-3, evaluate_every=50))
+    proxy: FitSettings = field(
+        default_factory=lambda: FitSettings(steps=60, batch=32, learning_rate=6e-4, evaluate_every=60)
+    )
     label_fraction: float = 0.1
     jitter_s: float = 0.1
-    people: int = 8
+    people: int = 4
     dots: int = 60
 
 
@@ -147,9 +148,10 @@ def _encoder(signal: Signal, settings: TransferSettings, n_outputs: int, seed: i
         depth=settings.depth,
         heads=settings.heads,
         mlp=2 * settings.width,
+        patch_chans=settings.patch_chans or len(signal.channels),
         kernel=settings.kernel,
         head=settings.width,
-        pool="mean",
+        pool="tokens",
         place_prior=True,
     )
 

@@ -76,7 +76,9 @@ class EEGViT(nn.Module):
         patch_chans, kernel: channels and samples of a patch. What is missing to whole spans is padded on both sides.
         head: width of the hidden layer of the head (1000 as released).
         dropout: in the blocks; 0 as released. The head always has 0.1.
-        pool: what the head reads: "cls" as in the paper, or "mean" of the patch tokens.
+        pool: what the head reads: "cls" as in the paper, "mean" of the patch tokens, or all "tokens" side by side.
+        average: so many neighbouring samples become one before the stem; 1 as in the paper. EEG that was filtered to
+            40 Hz loses nothing at 100 samples a second, and patches become that much smaller.
         place_prior: False is the paper's model. True gives it, to begin with, what small models are slow to find out:
             positions that are waves of group and span (as in MAE), attention to tokens of similar place (after Trockman
             and Kolter 2023), and a gain for each channel group, without which the shared stem cannot tell a left
@@ -99,26 +101,31 @@ class EEGViT(nn.Module):
         head: int = 1000,
         dropout: float = 0.0,
         pool: str = "cls",
+        average: int = 1,
         place_prior: bool = False,
     ) -> None:
         super().__init__()
         if n_chans < patch_chans:
             raise ValueError(f"{n_chans} channels are fewer than a patch of {patch_chans}")
-        if pool not in ("cls", "mean"):
-            raise ValueError(f"pool is {pool!r}; it is 'cls' or 'mean'")
+        if pool not in ("cls", "mean", "tokens"):
+            raise ValueError(f"pool is {pool!r}; it is 'cls', 'mean' or 'tokens'")
+        if kernel % average:
+            raise ValueError(f"{kernel} samples of a patch cannot be averaged by {average}")
         self.n_chans, self.n_times, self.n_outputs = n_chans, n_times, n_outputs
         self.patch_chans, self.kernel, self.width, self.pool = patch_chans, kernel, width, pool
+        self.average, self.patch_samples = average, kernel // average
         self.grid = n_chans // patch_chans, -(-n_times // kernel)
         missing = self.grid[1] * kernel - n_times
         self.padding = missing // 2, missing - missing // 2
         self.tokens = self.grid[0] * self.grid[1]
-        self.stem = Stem(filters, width, patch_chans, kernel)
+        self.stem = Stem(filters, width, patch_chans, self.patch_samples)
         self.cls = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.zeros(1, 1 + self.tokens, width))
         self.gains = nn.Parameter(torch.randn(self.grid[0], width)) if place_prior else None
         self.blocks = nn.ModuleList(Block(width, heads, mlp, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width, 1e-6)
-        self.head = nn.Sequential(nn.Linear(width, head), nn.Dropout(0.1), nn.Linear(head, n_outputs))
+        read = width * self.tokens if pool == "tokens" else width
+        self.head = nn.Sequential(nn.Linear(read, head), nn.Dropout(0.1), nn.Linear(head, n_outputs))
         self.apply(init_weights)
         nn.init.trunc_normal_(self.cls, std=0.02)
         nn.init.trunc_normal_(self.positions, std=0.02)
@@ -128,7 +135,7 @@ class EEGViT(nn.Module):
                 self.positions[0, 1:] = waves(self.grid, width)
 
     def patches(self, eeg: Tensor) -> Tensor:
-        """(batch, n_chans, n_times) to (batch, tokens, patch_chans, kernel); tokens run over time first, then channels.
+        """(batch, n_chans, n_times) to (batch, tokens, patch_chans, patch_samples); tokens run over time first.
 
         Raises:
             ValueError: if the input has another number of channels or samples.
@@ -137,8 +144,10 @@ class EEGViT(nn.Module):
             raise ValueError(f"input {tuple(eeg.shape)}; the model takes (batch, {self.n_chans}, {self.n_times})")
         groups, spans = self.grid
         padded = functional.pad(eeg[:, : groups * self.patch_chans], self.padding)
-        split = padded.view(len(eeg), groups, self.patch_chans, spans, self.kernel)
-        return split.transpose(2, 3).reshape(len(eeg), self.tokens, self.patch_chans, self.kernel)
+        if self.average > 1:
+            padded = functional.avg_pool1d(padded, self.average)
+        split = padded.view(len(eeg), groups, self.patch_chans, spans, self.patch_samples)
+        return split.transpose(2, 3).reshape(len(eeg), self.tokens, self.patch_chans, self.patch_samples)
 
     def encode(self, patches: Tensor, keep: Tensor | None = None) -> Tensor:
         """Class token and patch tokens after the blocks.
@@ -153,7 +162,7 @@ class EEGViT(nn.Module):
         if keep is None:
             positions = self.positions[:, 1:]
         else:
-            patches = patches.gather(1, keep[:, :, None, None].expand(-1, -1, self.patch_chans, self.kernel))
+            patches = patches.gather(1, keep[:, :, None, None].expand(-1, -1, self.patch_chans, self.patch_samples))
             positions = self.positions[0, 1:][keep]
         return self.transform(self.amplified(self.stem(patches), keep) + positions)
 
@@ -172,9 +181,11 @@ class EEGViT(nn.Module):
         return self.norm(x)
 
     def features(self, eeg: Tensor) -> Tensor:
-        """What the head reads, (batch, width)."""
+        """What the head reads, (batch, width), or (batch, tokens x width) with `pool` "tokens"."""
         encoded = self.encode(self.patches(eeg))
-        return encoded[:, 0] if self.pool == "cls" else encoded[:, 1:].mean(1)
+        if self.pool == "cls":
+            return encoded[:, 0]
+        return encoded[:, 1:].mean(1) if self.pool == "mean" else encoded[:, 1:].flatten(1)
 
     def forward(self, eeg: Tensor) -> Tensor:
         """(batch, n_chans, n_times) to (batch, n_outputs)."""

@@ -29,15 +29,16 @@ from turnwise.trace.run import Run, read_json, write_json
 class Model:
     """Sizes of EEGViT; the defaults are the laptop's, the paper's are ViT-Base. See `eeg.vit`."""
 
-    filters: int = 32
+    filters: int = 8
     width: int = 64
     depth: int = 4
     heads: int = 4
     mlp: int = 128
     head: int = 64
-    patch_chans: int = 8
-    kernel: int = 63
-    pool: Literal["cls", "mean"] = "mean"
+    patch_chans: int = 129
+    kernel: int = 50
+    average: int = 5
+    pool: Literal["cls", "mean", "tokens"] = "tokens"
     place_prior: bool = True
 
 
@@ -47,7 +48,7 @@ class Masking:
 
     mode: Literal["paper", "fixed"] = "fixed"
     ratio: float = 0.5
-    decoder_width: int = 32
+    decoder_width: int = 64
     decoder_depth: int = 1
     decoder_heads: int = 4
     normalise: Literal["patch", "channel"] = "channel"
@@ -64,9 +65,14 @@ class Config:
         data: an EEGEyeNet npz file, or a folder with one or with the raw recordings; "" simulates.
         task, dataset: which file of a folder, or what is simulated.
         participants, windows: simulated people, and windows of each.
+        unlabelled: what pretraining sees of the training people. "recordings" cuts windows anywhere in their whole
+            recordings, which only the simulator has; "windows" takes the labelled windows, as the paper does, and
+            is what `data` gets in any case.
         model, masking: sizes and ways.
         clip: cut scaled amplitudes at this many spreads; 0 feeds raw microvolts, as released.
         pretrain, finetune: schedules.
+        rates: learning rates that each start is fine-tuned with, the validation people choosing; none takes that of
+            `finetune` alone.
         fractions: shares of the training labels.
         image_weights: a folder with an image ViT of the model's sizes (Hugging Face layout): adds the 2 x 2 of
             initialisation and MAE. "" leaves that out.
@@ -86,22 +92,24 @@ class Config:
     dataset: Literal["dots", "antisaccade", "processing_speed"] = "dots"
     participants: int = 27
     windows: int = 60
+    unlabelled: Literal["recordings", "windows"] = "recordings"
     model: Model = field(default_factory=Model)
     masking: Masking = field(default_factory=Masking)
     clip: float = 6.0
     pretrain: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=6000, batch=32, learning_rate=2e-3, warmup=60, evaluate_every=100)
+        default_factory=lambda: FitSettings(steps=1000, learning_rate=2e-3, warmup=60, evaluate_every=100)
     )
     finetune: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=640, batch=32, learning_rate=1e-3, evaluate_every=16)
+        default_factory=lambda: FitSettings(steps=128, batch=32, learning_rate=1e-3, warmup=8, evaluate_every=8)
     )
+    rates: tuple[float, ...] = (4e-4, 1.5e-3)
     fractions: tuple[float, ...] = (0.1, 0.3, 1.0)
     image_weights: str = ""
     baselines: tuple[str, ...] = ()
     baseline_fit: FitSettings = field(
         default_factory=lambda: FitSettings(steps=160, learning_rate=1e-3, schedule="constant", evaluate_every=16)
     )
-    paper_check: int = 60
+    paper_check: int = 8
     real: bool = True
     transfer: TransferSettings = field(default_factory=TransferSettings)
     device: str = "cpu"
@@ -116,10 +124,11 @@ class Config:
                 preset_name="smoke",
                 participants=4,
                 windows=6,
-                model=Model(filters=8, width=16, depth=1, heads=2, mlp=32, head=16),
+                model=Model(filters=8, width=16, depth=1, heads=2, mlp=32, head=16, patch_chans=43),
                 masking=Masking(decoder_width=16, decoder_heads=2),
                 pretrain=tiny,
                 finetune=tiny,
+                rates=(1e-3,),
                 fractions=(0.5, 1.0),
                 baselines=("PyramidalCNN",),
                 baseline_fit=tiny,
@@ -133,9 +142,10 @@ class Config:
             "paper": cls(
                 name="eeg_mae-paper",
                 preset_name="paper",
+                unlabelled="windows",
                 model=Model(
-                    filters=256, width=768, depth=12, heads=12, mlp=3072, head=1000, kernel=36,
-                    pool="cls", place_prior=False,
+                    filters=256, width=768, depth=12, heads=12, mlp=3072, head=1000, patch_chans=8, kernel=36,
+                    average=1, pool="cls", place_prior=False,
                 ),
                 masking=Masking("paper", decoder_width=512, decoder_depth=2, decoder_heads=8),
                 clip=0.0,
@@ -147,6 +157,7 @@ class Config:
                     steps=20 * PAPER_EPOCH, learning_rate=1e-4, weight_decay=0.0, warmup=0, schedule="stairs",
                     stair_epochs=6, evaluate_every=PAPER_EPOCH, clip_norm=0.0, keep_best=False, shuffle=False,
                 ),
+                rates=(),
                 fractions=(1.0,),
                 baselines=("CNN", "PyramidalCNN", "EEGNet", "InceptionTime", "Xception"),
                 baseline_fit=FitSettings(
@@ -205,6 +216,7 @@ def _check(config: Config) -> None:
 
 def _main(config: Config, run: Run) -> Path:
     from turnwise.eeg.report import write_report
+    from turnwise.eeg.sources import forget_simulation
     from turnwise.eeg.study import Study
 
     run.report(status="running", recipe="eeg_mae", config=run.config)
@@ -242,8 +254,10 @@ def _main(config: Config, run: Run) -> Path:
         stage("real", study.real)
     study.save_model(run.folder / "model")
     summary = study.summary(done)
+    page = write_report(run.folder, study, done)
     run.report(status="done", summary=summary, stages=done)
-    return write_report(run.folder, study, done)
+    forget_simulation(run.folder)
+    return page
 
 
 def _log(run: Run, name: str, result: dict[str, Any]) -> None:

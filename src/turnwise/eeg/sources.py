@@ -1,0 +1,72 @@
+"""The data that a run's settings name: an EEGEyeNet file, raw recordings to be cut, or a simulation.
+
+What had to be prepared or simulated is kept in the run's folder, so that a run that resumes does not do it again.
+"""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from turnwise.eeg import files, prepare
+from turnwise.eeg.files import FileName, GazeData
+from turnwise.eeg.simulate import with_recordings
+from turnwise.errors import UserError
+
+if TYPE_CHECKING:
+    from turnwise.recipes.eeg_mae import Config
+
+
+def open_data(config: "Config", folder: Path) -> tuple[GazeData, dict[int, np.ndarray]]:
+    """The labelled windows; and of a simulation each participant's whole recording, (samples, channels), by number.
+
+    Args:
+        config: names a file, a folder with one or with raw recordings, or (no data) a simulation.
+        folder: of the run.
+
+    Raises:
+        UserError: if there is nothing usable.
+    """
+    if config.dataset not in files.DATASETS[config.task]:
+        raise UserError(
+            f"the {config.task} task is made from {' or '.join(files.DATASETS[config.task])}, not from "
+            f"{config.dataset}: add --dataset {files.DATASETS[config.task][0]}."
+        )
+    name = FileName(config.task, config.dataset)
+    if not config.data:
+        return _simulated(config, name, folder / "simulated")
+    path = Path(config.data)
+    if path.is_file():
+        return files.read(path), {}
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder. Name an EEGEyeNet npz file, or a folder with one.")
+    if (path / str(name)).exists():
+        return files.read(path / str(name)), {}
+    made = folder / "data" / str(name)
+    if not made.exists():
+        files.write(made, prepare.participants(path, name))
+    return files.read(made), {}
+
+
+def _simulated(config: "Config", name: FileName, folder: Path) -> tuple[GazeData, dict[int, np.ndarray]]:
+    if not folder.exists():
+        data, recordings = with_recordings(name, config.participants, config.windows, config.seed)
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        np.save(partial / "eeg.npy", data.eeg)
+        np.save(partial / "labels.npy", data.labels)
+        for number, recording in recordings.items():
+            np.save(partial / f"recording-{number}.npy", recording)
+        partial.rename(folder)
+    recordings = {
+        number: np.load(folder / f"recording-{number}.npy", mmap_mode="r")
+        for number in range(1, config.participants + 1)
+    }
+    return GazeData(name, np.load(folder / "eeg.npy"), np.load(folder / "labels.npy")), recordings
+
+
+def forget_simulation(folder: Path) -> None:
+    """Remove what a finished run kept of its simulation: a gigabyte that the seed makes again."""
+    shutil.rmtree(folder / "simulated", ignore_errors=True)
