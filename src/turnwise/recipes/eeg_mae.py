@@ -100,9 +100,9 @@ class Config:
         default_factory=lambda: FitSettings(steps=1000, learning_rate=2e-3, warmup=60, evaluate_every=100)
     )
     finetune: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=128, batch=32, learning_rate=1e-3, warmup=8, evaluate_every=8)
+        default_factory=lambda: FitSettings(steps=192, batch=32, learning_rate=1e-3, warmup=8, evaluate_every=8)
     )
-    rates: tuple[float, ...] = (4e-4, 1.5e-3)
+    rates: tuple[float, ...] = (6e-4, 2e-3)
     fractions: tuple[float, ...] = (0.1, 0.3, 1.0)
     image_weights: str = ""
     baselines: tuple[str, ...] = ()
