@@ -44,7 +44,7 @@ CALM = Chance()
 """Nothing happens: every load is the page itself."""
 
 ROUGH = Chance(
-    popup=0.3, cookie=0.15, banner=0.3, blank=0.15, fail=0.08, check=0.2, system=0.3, shuffle=1.0
+    popup=0.3, cookie=0.15, banner=0.3, blank=0.15, fail=0.08, check=0.2, system=0.6, shuffle=1.0
 )  # fmt: skip
 """The weather of the recorded experiments; set so that the demonstrator succeeds in 15 to 30 % of its episodes."""
 

@@ -144,9 +144,11 @@ class ChromiumPhone:
 
     async def health(self) -> str:
         """What is wrong with the phone; "" when it is fine or was not started yet."""
-        if self._tab is None or await self._tab.lives():
+        if self._tab is None:
             return ""
-        return "the page of the phone does not answer"
+        if self._tab.failure.done():
+            return str(self._tab.failure.result())
+        return "" if await self._tab.lives() else "the page of the phone does not answer"
 
     async def close(self) -> None:
         """Throw the tab and the handset away."""
@@ -200,7 +202,8 @@ class ChromiumPhone:
         for kind, x, y in events:
             points = [] if kind == "touchEnd" else [{"x": x, "y": y}]
             sent.append(tab.cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}))
-        await self._act(*sent)
+        self._picture = None
+        await tab.guard(asyncio.gather(*sent, self._run(f"phone.rest({self._lifts})")))
 
     async def type_text(self, text: str) -> None:
         """Insert the text at the caret, replacing what is selected; without a focused field nothing happens."""
@@ -219,9 +222,17 @@ class ChromiumPhone:
             raise UserError(f"the phone has no key {key!r}: it has back, home and enter.")
 
     async def _act(self, *sent: Any) -> None:
-        """Await what was sent, and until all that it caused has come to rest."""
+        """Await what was sent, then until all that it caused has come to rest.
+
+        The page counts fingers, so the promise can travel together with a touch; keys and text are waited for first,
+        since the browser may hand them to the page after a script that was sent later.
+        """
         self._picture = None
-        await self.tab.guard(asyncio.gather(*sent, self._run(f"phone.rest({self._lifts})")))
+        await self.tab.guard(self._settle(*sent))
+
+    async def _settle(self, *sent: Any) -> None:
+        await asyncio.gather(*sent)
+        await self._run(f"phone.rest({self._lifts})")
 
     async def _run(self, expression: str) -> Any:
         return await self.tab.evaluate(expression)

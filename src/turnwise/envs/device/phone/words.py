@@ -91,9 +91,10 @@ def split_of(text: str, test_share: float = 0.25) -> str:
     return "test" if rank(f"split/{text}") < test_share else "train"
 
 
-def only(texts: tuple[str, ...], split: str | None) -> list[str]:
+@lru_cache(maxsize=256)
+def only(texts: tuple[str, ...], split: str | None) -> tuple[str, ...]:
     """Those of a split; all of them for None."""
-    return [text for text in texts if split is None or split_of(text) == split]
+    return tuple(text for text in texts if split is None or split_of(text) == split)
 
 
 def draw(seed: object, *names: object) -> random.Random:

@@ -6,8 +6,7 @@ const phone = (() => {
   let pending = 0; // requests under way
   let lifts = 0; // fingers lifted
   let handled = 0; // lifted fingers whose tap, if it was one, went through
-  let acts = 0; // actions so far
-  let born = 0; // the action during which the shown page was loaded
+  let fresh = false; // the shown page was loaded during this action
   let start = null; // where the finger came down
   let waiters = [];
   let broken = ""; // what the server said instead of a screen
@@ -41,7 +40,7 @@ const phone = (() => {
     if (!html) return;
     if (document.activeElement) document.activeElement.blur();
     $("screen").innerHTML = html;
-    born = acts;
+    fresh = true;
     dress();
     const field = page().querySelector("[data-focus]");
     if (field && !blank()) field.focus();
@@ -57,7 +56,9 @@ const phone = (() => {
 
   // A blank page waits for actions, not for time; this is called at the end of each.
   async function age() {
-    if (!blank() || born === acts) return;
+    const old = !fresh;
+    fresh = false;
+    if (!blank() || !old) return;
     page().dataset.blank = blank() - 1;
     if (blank()) return;
     await fetch("/shown", { method: "POST" });
@@ -207,7 +208,6 @@ const phone = (() => {
 
   // Resolves when `count` fingers were lifted since the beginning, what they did is done, and nothing is under way.
   async function rest(count) {
-    acts++;
     await new Promise((resolve) => {
       const late = setTimeout(() => { lifts = handled = count; wake(); }, 5000); // a finger that never arrived
       const check = () => {
