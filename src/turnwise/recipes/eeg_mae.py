@@ -97,7 +97,7 @@ class Config:
     masking: Masking = field(default_factory=Masking)
     clip: float = 6.0
     pretrain: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=1000, learning_rate=2e-3, warmup=60, evaluate_every=100)
+        default_factory=lambda: FitSettings(steps=600, learning_rate=2e-3, warmup=60, evaluate_every=100)
     )
     finetune: FitSettings = field(
         default_factory=lambda: FitSettings(steps=192, batch=32, learning_rate=1e-3, warmup=8, evaluate_every=8)
