@@ -1,11 +1,11 @@
-"""One browser and one server of phones for each test module."""
+"""One browser and one server of phones for all tests of the phone."""
 
 import pytest_asyncio
 
 from turnwise.envs.device.phone import LocalPhones
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def phones():
     phones = LocalPhones()
     await phones.start()
@@ -13,7 +13,7 @@ async def phones():
     await phones.stop()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def phone(phones):
     phone = await phones.borrow()
     yield phone

@@ -13,7 +13,7 @@ from turnwise.errors import UserError
 from turnwise.rollout.collect import Episode, Limits, collect
 from turnwise.trace.types import Action, Call, Outcome, Task, Verdict
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TASK = Task(
     "t",

@@ -11,7 +11,7 @@ from PIL import Image
 from turnwise.envs.device.phone import CALM, ROUGH
 from turnwise.errors import InfraError, UserError
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_the_screen_is_a_jpeg_of_the_phones_size(phone):

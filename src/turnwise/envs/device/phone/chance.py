@@ -22,7 +22,7 @@ class Chance:
         blank: a page of a site stays blank during the next one or two actions.
         fail: a page of a site does not load; "Try again" loads it.
         check: the first page of a shop in an episode asks to prove that one is human.
-        system: a dialog of the phone itself stands over an app when it is opened.
+        system: a dialog of the phone itself stands over a screen of an app.
         shuffle: results come in another order than the shop's own (which is by rank of their name).
     """
 
@@ -44,9 +44,9 @@ CALM = Chance()
 """Nothing happens: every load is the page itself."""
 
 ROUGH = Chance(
-    popup=0.3, cookie=0.15, banner=0.3, blank=0.15, fail=0.08, check=0.2, system=0.6, shuffle=1.0
+    popup=0.3, cookie=0.15, banner=0.3, blank=0.15, fail=0.08, check=0.2, system=0.35, shuffle=1.0
 )  # fmt: skip
-"""The weather of the recorded experiments; set so that the demonstrator succeeds in 15 to 30 % of its episodes."""
+"""The weather of the experiments: what it does to the demonstrator stands in docs/device.md."""
 
 _POPUPS: tuple[dict[str, str], ...] = (
     {"title": "Get 10 % off", "text": "Join our newsletter and save on your first order.", "yes": "Sign me up"},
@@ -92,12 +92,12 @@ def at_load(chance: Chance, seed: int, load: int, *, web: bool, first: bool) -> 
         seed: of the episode.
         load: counts the loads.
         web: the page is a shop's or the search's; else it is an app's.
-        first: it is the first page of its site, or the app was just opened.
+        first: it is the first page of its site in the episode.
     """
     source = draw(seed, "load", load)
     rolls = [source.random() for _ in range(7)]
     if not web:
-        popup = _popup(source, _SYSTEM) if first and rolls[0] < chance.system else None
+        popup = _popup(source, _SYSTEM) if rolls[0] < chance.system else None
         return Events(popup=popup)
     return Events(
         popup=_popup(source, _POPUPS) if rolls[1] < chance.popup else None,
