@@ -30,6 +30,9 @@ def remembered() -> dict[str, tuple[float, float]]:
     return {key: (y, x) for key, (y, x) in json.loads(FILE.read_text(encoding="utf-8")).items()}
 
 
+HABITS = {"general": 0.8, "webshop": 0.5}
+"""By kind of task: General-like tasks are shorter and meet less, so only stronger habits fail there as often."""
+
 _BOTTOM = 716 / 760  # the upper edge of the phone's navigation bar
 
 
@@ -48,7 +51,7 @@ class Demonstrator:
     Args:
         tasks: with their hidden parts; a context carries none, so they are looked up by id.
         knows: "stale" or "all".
-        habit: the probability that a tap goes where its target stood on the first days.
+        habit: the probability that a tap goes where its target stood on the first days; None takes `HABITS`.
         wander: the probability, when it sees none of its steps, of tapping anything in sight.
         slip: the probability that a tap at a target goes anywhere on the screen instead.
         jitter: how far taps spread around the middle of their target, as a part of its size (below 0.5).
@@ -60,7 +63,7 @@ class Demonstrator:
         tasks: Iterable[Task],
         knows: Literal["stale", "all"] = "stale",
         *,
-        habit: float = 0.5,
+        habit: float | None = None,
         wander: float = 0.15,
         slip: float = 0.0,
         jitter: float = 0.2,
@@ -73,7 +76,7 @@ class Demonstrator:
         self.slip = slip
         self.jitter = jitter
         self.seed = seed
-        self.version = f"demonstrator-{knows}-{habit:g}-{wander:g}-{slip:g}-{seed}"
+        self.version = f"demonstrator-{knows}-{'own' if habit is None else habit}-{wander:g}-{slip:g}-{seed}"
 
     async def act(self, contexts: Sequence[Context]) -> list[Action]:
         """One action a context.
@@ -147,7 +150,8 @@ class Demonstrator:
                 final = number == len(plan) - 1 and at == len(group) - 1
                 if (call := self._step(source, step, box)) is not None:
                     old = remembered().get(f"{place_of(screen['view'])}:{step[1]}")
-                    if call.name == "tap" and old is not None and source.random() < self.habit:
+                    habit = HABITS[task.provenance.get("kind", "webshop")] if self.habit is None else self.habit
+                    if call.name == "tap" and old is not None and source.random() < habit:
                         call = self._point(source, *old)
                     wet = step[0] != "tap" and call.name != "press"  # a field is done when enter was pressed
                     return Move(call, number, final and not wet)
