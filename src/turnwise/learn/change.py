@@ -5,12 +5,13 @@ becomes a V-function. Digi-Q therefore fine-tunes the model on one question, wit
 action have an effect? The features at the answer then say what the action would do, also for actions never executed.
 
 Here the reader starts from the autoencoder of `screen_features`. A tap is shown as the paper shows it, by a cursor
-drawn into the picture; type and typed text enter as embeddings. Before fine-tuning the feature is the autoencoder's
-vector of the picture with the cursor, exactly; that is the off-the-shelf arm.
+drawn into the picture and by its coordinates beside it; type and typed text enter as embeddings. Before fine-tuning the
+feature is the autoencoder's vector of the picture with the cursor, exactly; that is the off-the-shelf arm.
 """
 
 import copy
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,20 +118,34 @@ class ActionReader(nn.Module):
         self.eyes.to_cells = nn.Sequential()  # nothing is reconstructed here
         self.kinds = nn.Embedding(len(TYPES), 16)
         self.words = WordBag(vocab_size, 16)
-        self.mix = nn.Sequential(nn.Linear(base.size + 32, 128), nn.GELU(), nn.Linear(128, base.size))
+        self.mix = nn.Sequential(nn.Linear(base.size + 32 + _PLACE, 128), nn.GELU(), nn.Linear(128, base.size))
         last: Any = self.mix[-1]
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.answer = nn.Linear(base.size, 1)
 
-    def forward(self, pixels_BCHW: Tensor, kind_B: Tensor, text_BL: Tensor) -> Tensor:
-        """Features (B, size): the state from which the answer is read."""
+    def forward(self, pixels_BCHW: Tensor, kind_B: Tensor, text_BL: Tensor, place_BP: Tensor) -> Tensor:
+        """Features (B, size): the state from which the answer is read. `place_BP` comes from `places`."""
         seen = self.eyes(pixels_BCHW)
-        return seen + self.mix(torch.cat([seen, self.kinds(kind_B), self.words(text_BL)], dim=1))
+        return seen + self.mix(torch.cat([seen, self.kinds(kind_B), self.words(text_BL), place_BP], dim=1))
 
     def logit(self, feature_BD: Tensor) -> Tensor:
         """Logit of "yes", (B,)."""
         return self.answer(feature_BD)[:, 0]
+
+
+_FREQUENCIES = (1, 2, 4, 8)
+_PLACE = 4 * len(_FREQUENCIES) + 1
+
+
+def places(deeds: Sequence[Deed]) -> Tensor:
+    """Coordinates of gestures as sines and cosines of four frequencies, and a flag; zeros without a point. (B, 17)."""
+    made = torch.zeros(len(deeds), _PLACE)
+    for row, deed in enumerate(deeds):
+        if deed.point is not None:
+            angles = torch.tensor([math.pi * f * side for f in _FREQUENCIES for side in deed.point])
+            made[row] = torch.cat([angles.sin(), angles.cos(), torch.ones(1)])
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +192,11 @@ def fit_change(reader: ActionReader, data: Changes, tokenizer: Any, config: FitC
     texts = encode_texts(tokenizer, [deed.text for deed in data.deeds])
     kinds = torch.tensor([deed.kind for deed in data.deeds])
 
+    spots = places(data.deeds)
+
     def loss_of(rows: Tensor) -> Tensor:
         pixels = torch.stack([with_cursor(data.frames[i], data.deeds[i].point) for i in rows.tolist()])
-        logits = reader.logit(reader(pixels, kinds[rows], texts[rows]))
+        logits = reader.logit(reader(pixels, kinds[rows], texts[rows], spots[rows]))
         return F.binary_cross_entropy_with_logits(logits, data.labels[rows])
 
     reader.requires_grad_(True)
@@ -202,7 +219,7 @@ def change_scores(reader: ActionReader, data: Changes, tokenizer: Any, batch_siz
 def _read(reader: ActionReader, frames: Sequence[Tensor], deeds: Sequence[Deed], tokenizer: Any) -> Tensor:
     pixels = torch.stack([with_cursor(frame, deed.point) for frame, deed in zip(frames, deeds, strict=True)])
     kinds = torch.tensor([deed.kind for deed in deeds])
-    return reader(pixels, kinds, encode_texts(tokenizer, [deed.text for deed in deeds]))
+    return reader(pixels, kinds, encode_texts(tokenizer, [deed.text for deed in deeds]), places(deeds))
 
 
 class ActionFeatures:

@@ -5,7 +5,7 @@ other recipes) fall back on a verdict on the whole episode, given at its last st
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from turnwise.trace.store import Store
 from turnwise.trace.types import ORACLE, ImageRef, Outcome, Trace
@@ -48,9 +48,11 @@ def played(trace: Trace, judge: str = ORACLE) -> Played | None:
         trace: of a device.
         judge: whose verdict on the whole episode counts where no evaluator rewarded the steps.
     """
-    if trace.outcome is Outcome.INFRA_ERROR or not trace.turns:
+    if trace.outcome is Outcome.INFRA_ERROR:
         return None
-    if not all(turn.observation.images for turn in trace.turns):
+    seen = next((index for index, turn in enumerate(trace.turns) if turn.observation.images), len(trace.turns))
+    trace = replace(trace, turns=trace.turns[seen:])  # DigiRL's files have no picture of the first screen
+    if not trace.turns or not all(turn.observation.images for turn in trace.turns):
         return None
     rewards = [turn.reward for turn in trace.turns]
     if not any("evaluator" in turn.info for turn in trace.turns) and not any(reward > 0.5 for reward in rewards):

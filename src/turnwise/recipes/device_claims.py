@@ -145,11 +145,13 @@ def record_digiq(config: Any) -> None:
 
 
 def _record(recipe: str, config: Any, claims: Any, ignore: Sequence[str] = ()) -> None:
-    reports = finished_runs(recipe, config, ignore=ignore)
-    rewards = {row["config"]["seed"]: row["rewards"] for row in reports if row.get("rewards")}
+    reports = [row for row in finished_runs(recipe, config, ignore=ignore) if row.get("rewards")]
+    rewards = {row["config"]["seed"]: row["rewards"] for row in reports}
     if not rewards:
         return
-    commands = (
-        f"turnwise run {recipe} --preset laptop --seed {s} --name {recipe}-laptop-s{s}" for s in sorted(rewards)
-    )
+    commands = []
+    for row in reports:
+        made, source = row["config"], row["config"].get("source")
+        start = f"turnwise run {recipe} --preset laptop --seed {made['seed']} --name {made['name']}"
+        commands.append(f"{start} --from {source}" if source else start)
     console.print(f"recorded {record(recipe, claims(rewards), '; '.join(commands))}")

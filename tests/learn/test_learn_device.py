@@ -1,0 +1,318 @@
+"""Learning from device logs: what is read, what critics learn on a phone whose values are known, what arms choose."""
+
+import copy
+import random
+
+import pytest
+import torch
+from device_logs import GOALS, door_log, episode, log, screen, tap
+
+from turnwise.agents.aitw import render_aitw
+from turnwise.agents.frames import Frames
+from turnwise.agents.screen_policy import new_screen_policy
+from turnwise.engine.forward import Prompt
+from turnwise.errors import UserError
+from turnwise.evaluate.ranking import auc
+from turnwise.learn.candidates import Candidates, draw_candidates, extract
+from turnwise.learn.change import (
+    NOTHING,
+    TYPES,
+    ActionFeatures,
+    ActionReader,
+    change_data,
+    change_scores,
+    changed,
+    deed_of,
+    fit_change,
+    places,
+    with_cursor,
+)
+from turnwise.learn.divergence import mean_token_kl, token_kl
+from turnwise.learn.doubly_robust import CreditConfig, choose
+from turnwise.learn.qlearning import Backup, Critics, QConfig, tabulate
+from turnwise.learn.replay import played, read, successes
+from turnwise.learn.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
+from turnwise.learn.values import FitConfig, InstructionCritic, StepCritic, SuccessModel, value_loss
+from turnwise.trace.store import Store
+from turnwise.trace.types import Action, Call, Outcome, Verdict
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def world():
+    """(log, policy, features): a log of a random policy, and a small network over its screens."""
+    traces = [played(trace) for trace in log(60)]
+    episodes = [one for one in traces if one is not None]
+    policy = new_screen_policy(list(GOALS) * 3, width=32, layers=1, vision_width=16, vision_layers=1)
+    frames = policy.frames
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = ScreenAutoencoder(24, width=16)
+    losses = pretrain(encoder, [frames(screen(stage)) for stage in ("hall", "red", "blue")], updates=40, batch_size=6)
+    assert losses[-1] < losses[0] / 2
+    return episodes, policy, Features(encoder, frames)
+
+
+# -- what is read
+
+
+def must(trace, judge="oracle"):
+    found = played(trace, judge)
+    assert found is not None
+    return found
+
+
+def test_rewards_are_those_of_the_evaluator_and_else_the_verdict(tmp_path):
+    rng = random.Random(0)
+    won, lost = episode(0, rng, "red", ["red"]), episode(1, rng, "red", [None, "blue"])
+    assert must(won).rewards == (1.0,)
+    assert must(lost).rewards == (0.0, 0.0)
+    from dataclasses import replace
+
+    bare = replace(won, turns=tuple(replace(turn, reward=0.0, info={}) for turn in won.turns))
+    assert must(bare).rewards == (1.0,)  # no evaluator: the oracle's verdict, at the last step
+    assert must(replace(bare, verdicts=(Verdict("other", 0.0),)), "other").rewards == (0.0,)
+    assert played(replace(won, outcome=Outcome.INFRA_ERROR)) is None
+    assert [image.digest for image in must(won).screens] == [screen("hall").digest, screen("red").digest]
+    with Store(tmp_path / "run.db") as store:
+        store.append_many([lost, won])
+        found = read(store, ["offline"])
+        assert [one.trace.id for one in found] == ["offline-0000", "offline-0001"]
+        assert [one.trace.id for one in successes(found)] == ["offline-0000"]
+        assert read(store, ["train"]) == []
+        frames = Frames(store.image)
+        assert frames(found[0].screens[0]).shape == (3, 190, 90)  # bytes come from the store
+
+
+# -- values
+
+
+def test_value_loss_is_the_cross_entropy_or_the_squared_error():
+    raw, target = torch.tensor([[0.0, 2.0]]), torch.tensor([1.0, 0.0])
+    expected = (torch.tensor(0.5).log() + (1 - torch.tensor(2.0).sigmoid()).log()) / -2
+    torch.testing.assert_close(value_loss(raw, target, "cross_entropy"), expected)
+    torch.testing.assert_close(value_loss(raw, target, "squared_error"), torch.tensor((1 + 4) / 2))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+def test_the_step_critic_learns_the_known_values(world, loss):
+    """In the hall the outcome is a toss-up; in the room it is known."""
+    episodes, policy, features = world
+    critic = StepCritic(policy.tokenizer, features, loss)
+    losses = critic.fit(episodes, FitConfig(updates=80, batch_size=32))
+    assert losses[-1] < losses[0]
+    values = critic.values(episodes)
+    assert all(
+        len(value) == len(one.rewards) + 1 and float(value[-1]) == 0.0
+        for one, value in zip(episodes, values, strict=True)
+    )
+    halls = torch.cat([value[:1] for value in values])
+    rate = sum(one.success for one in episodes) / len(episodes)
+    assert float(halls.mean()) == pytest.approx(rate, abs=0.2)
+
+
+def test_the_screen_judge_learns_to_read_goal_and_screen(world):
+    episodes, policy, features = world
+    judge = SuccessModel(policy.tokenizer, features)
+    judge.fit(episodes, FitConfig(updates=150, batch_size=32))
+    for goal, room in zip(GOALS, ("red", "blue"), strict=True):
+        other = "blue" if room == "red" else "red"
+        assert judge.probability(goal, [screen("hall"), screen(room)]) > 0.5
+        assert judge.probability(goal, [screen("hall"), screen(other)]) < 0.5
+        assert judge.probability(goal, [screen("hall"), screen("hall")]) < 0.5
+    with pytest.raises(UserError, match="only one kind"):
+        judge.fit(successes(episodes)[:0] + [one for one in episodes if not one.success], FitConfig(updates=1))
+
+
+def test_digirl_keeps_the_steps_that_gained(world):
+    episodes, policy, features = world
+    critic = StepCritic(policy.tokenizer, features)
+    critic.fit(episodes, FitConfig(updates=60, batch_size=32))
+    offline = choose(episodes, critic, None, CreditConfig())
+    assert {one.trace.id for one in offline.episodes} == {one.trace.id for one in successes(episodes)}
+    for one in offline.episodes:
+        assert offline.weights[one.trace.id][-1] == 1.0  # the step that won
+    instruction = InstructionCritic(policy.tokenizer)
+    instruction.fit(episodes, FitConfig(updates=20, batch_size=32))
+    online = choose(episodes, critic, instruction, CreditConfig(fraction=0.2))
+    assert len(online.episodes) == 12
+    assert all(one.success for one in online.episodes)  # failures are never a surprise here
+    everything = choose(episodes, critic, None, CreditConfig(step_level=False))
+    assert everything.steps == sum(len(one.rewards) for one in successes(episodes))
+    weighted = choose(episodes, critic, None, CreditConfig(weighting="awr", temperature=0.5))
+    assert all(weight > 0 for weights in weighted.weights.values() for weight in weights)
+
+
+# -- stage 1
+
+
+def test_a_cursor_is_drawn_at_the_point_and_inside_the_screen(world):
+    frame = world[1].frames(screen("hall"))
+    shown = with_cursor(frame, (0.8, 0.5))
+    different = (shown != frame).any(dim=0).nonzero()
+    assert different[0].tolist() == [152, 45]
+    assert with_cursor(frame, (1.0, 1.0)).shape == frame.shape
+    assert with_cursor(frame, None) is frame
+
+
+def test_actions_are_described_by_type_text_and_point():
+    assert deed_of(None) == NOTHING
+    assert deed_of(Call("click", {"mark": 3})) == NOTHING
+    assert deed_of(Call("type", {"text": "lamp"})).text == "lamp"
+    assert TYPES[deed_of(Call("press", {"key": "back"})).kind] == "PRESS_BACK"
+    assert deed_of(Call("tap", {"y": 0.1, "x": 0.2})).point == (0.1, 0.2)
+
+
+def test_the_reader_learns_which_taps_change_the_screen(world, tmp_path):
+    episodes, policy, features = world
+    data = change_data(episodes, policy.frames)
+    assert changed(policy.frames(screen("hall")), policy.frames(screen("red")))
+    assert not changed(policy.frames(screen("hall")), policy.frames(screen("hall")))
+    assert 0.3 < float(data.labels.mean()) < 0.9
+    reader = ActionReader(features.model, len(policy.tokenizer)).eval()
+    frame = data.frames[:1]
+    plain = features.model(torch.stack(frame))
+    torch.testing.assert_close(  # before fine-tuning the feature is the autoencoder's vector
+        reader(torch.stack(frame), torch.tensor([1]), torch.zeros(1, 1, dtype=torch.long), places([NOTHING])), plain
+    )
+    fit_change(reader, data, policy.tokenizer, FitConfig(updates=40, batch_size=24, learning_rate=3e-3))
+    score = auc(change_scores(reader, data, policy.tokenizer), [label > 0.5 for label in data.labels.tolist()])
+    assert score is not None
+    assert score > 0.9
+    cache = ActionFeatures(reader, policy.frames, policy.tokenizer)
+    images, deeds = [screen("hall")] * 2, [deed_of(tap("red", random.Random(1))), deed_of(Call("type", {"text": "a"}))]
+    made = cache(images, deeds)
+    cache.save(tmp_path / "f.safetensors")
+    again = ActionFeatures(reader, policy.frames, policy.tokenizer)
+    assert again.load(tmp_path / "f.safetensors")
+    torch.testing.assert_close(again(images[::-1], deeds[::-1]), made.flip(0))
+    with torch.no_grad():
+        reader.answer.bias.add_(1.0)  # other weights: the file is not theirs
+    assert not ActionFeatures(reader, policy.frames, policy.tokenizer).load(tmp_path / "f.safetensors")
+
+
+# -- stages 2 and 3
+
+
+@pytest.fixture(scope="module")
+def doors(world):
+    """(log, its tables, features of actions after stage 1, the same before it) of the phone with one door."""
+    _, policy, features = world
+    episodes = [one for one in map(played, door_log()) if one is not None]
+    plain = ActionReader(features.model, len(policy.tokenizer)).eval().requires_grad_(False)
+    tuned = copy.deepcopy(plain)
+    data = change_data(episodes, policy.frames)
+    fit_change(tuned, data, policy.tokenizer, FitConfig(updates=40, batch_size=24, learning_rate=3e-3))
+    steps = tabulate(episodes, features, policy.tokenizer, 0.95)
+    assert len(steps.images) == sum(len(one.rewards) + 1 for one in episodes)
+    return episodes, steps, *(ActionFeatures(one, policy.frames, policy.tokenizer) for one in (tuned, plain))
+
+
+def trained(world, actions, steps, backup: Backup = "td"):
+    config = QConfig(backup=backup, updates=150, batch_size=64, learning_rate=3e-3, width=32)
+    critics = Critics(world[1].tokenizer, world[2], actions, config, seed=0)
+    critics.fit(steps)
+    return critics
+
+
+def door_values(critics, steps):
+    """(V, Q of the door, Q of nothing) in the hall."""
+    rng = random.Random(3)
+    rows = [row for row, (_, turn) in enumerate(steps.place) if turn == 0][:12]
+    q = critics.q_values(steps, rows, [[deed_of(tap("red", rng)), deed_of(tap(None, rng))] for _ in rows]).mean(dim=0)
+    return float(critics.values(steps, rows).mean()), float(q[0]), float(q[1])
+
+
+def exact_values(episodes, discount=0.95):
+    """(V, Q of the door, Q of nothing) before the first tap, by counting; TD and Monte Carlo agree on them."""
+    first = sum(one.rewards[0] for one in episodes) / len(episodes)
+    second = [one.rewards[1] for one in episodes if len(one.rewards) > 1]
+    nothing = discount * sum(second) / len(second)
+    return first + (1 - first) * nothing, 1.0, nothing
+
+
+@pytest.mark.parametrize("backup", ["td", "mc"])
+def test_q_and_v_approach_the_exact_values_of_the_data(world, doors, backup):
+    episodes, steps, tuned, _ = doors
+    found = door_values(trained(world, tuned, steps, backup), steps)
+    assert found == pytest.approx(exact_values(episodes), abs=0.15)
+
+
+def test_features_that_overlook_the_action_make_q_a_v_function(world, doors):
+    _, steps, tuned, plain = doors
+    spreads = []
+    for actions in (tuned, plain):
+        _, door, nothing = door_values(trained(world, actions, steps), steps)
+        spreads.append(door - nothing)
+    assert spreads[0] > 0.3
+    assert spreads[1] < spreads[0] / 2
+
+
+def test_candidates_are_kept_and_the_first_is_the_executed_action(world, doors, tmp_path):
+    episodes, steps = doors[:2]
+    policy, path = world[1], tmp_path / "candidates.safetensors"
+    made = [draw_candidates(policy, episodes, steps, 3, 10, seed=1, path=path) for _ in range(2)]
+    first, second = ([[action.token_ids for action in one] for one in found.actions] for found in made)
+    assert first == second
+    assert all(len(one) == 3 for one in first)
+    executed = [episodes[steps.place[row][0]].trace.turns[steps.place[row][1]].action.call for row in made[0].rows]
+    assert [one[0].call for one in made[0].actions] == executed
+
+
+def test_extraction_imitates_the_best_candidate_and_leaves_bad_actions_out(world, doors):
+    episodes, steps, tuned, _ = doors
+    policy, rng = world[1], random.Random(0)
+    critics = trained(world, tuned, steps)
+    rows = [row for row, (_, turn) in enumerate(steps.place) if turn == 0][:8]
+    offered = []
+    for _ in rows:
+        calls = [tap(None, rng), tap(None, rng), tap("red", rng)]
+        offered.append([Action("", call, token_ids=policy.encode_response(render_aitw(call))) for call in calls])
+    all_three = Candidates(rows, offered)
+    found = extract("best_of_n", critics, steps, episodes, all_three, policy)
+    assert found.kept == 1.0
+    assert [example.token_ids for example in found.examples] == [one[2].token_ids for one in offered]
+    assert found.sensitivity is not None
+    assert found.sensitivity > 0.1
+    # N = 1 is the executed action, and tapping nothing is worth less than the hall.
+    assert extract("best_of_n", critics, steps, episodes, all_three.first(1), policy).kept == 0.0
+    awr = extract("awr", critics, steps, episodes, all_three, policy, temperature=0.2, largest=5.0)
+    assert all(0 < example.weight < 1 for example in awr.examples)
+    signed = extract("reinforce", critics, steps, episodes, all_three, policy)
+    assert all(example.weight < 0 for example in signed.examples)
+    assert sum(abs(example.weight) for example in signed.examples) / len(rows) == pytest.approx(1, abs=1e-5)
+
+
+def test_token_kl_is_the_hand_computed_divergence(world):
+    p, q = torch.tensor([[[0.5, 0.5], [0.9, 0.1]]]).log(), torch.tensor([[[0.25, 0.75], [0.5, 0.5]]]).log()
+    real = torch.tensor([[True, False]])
+    expected = 0.5 * torch.tensor(2.0).log() + 0.5 * torch.tensor(0.5 / 0.75).log()
+    torch.testing.assert_close(token_kl(p, q, real), expected[None])
+    policy = world[1]
+    ids, vision = policy.encode_prompt(_context(world[0][0]))
+    prompts = [Prompt(ids, vision)]
+    assert mean_token_kl(policy.model, policy.model, prompts, [(5, 6, 1)]) == pytest.approx(0.0, abs=1e-6)
+
+
+def _context(one):
+    from turnwise.learn.examples import context_at
+
+    return context_at(one.trace, 0)
+
+
+def test_caches_are_valid_for_their_notes_only(tmp_path):
+    path = tmp_path / "a" / "x.safetensors"
+    save_tensors(path, {"values": torch.ones(2)}, {"seed": "1"})
+    found = load_tensors(path, {"seed": "1"})
+    assert found is not None
+    torch.testing.assert_close(found[0]["values"], torch.ones(2))
+    assert load_tensors(path, {"seed": "2"}) is None
+    path.write_bytes(b"torn")
+    assert load_tensors(path, {"seed": "1"}) is None
+
+
+def test_auc_counts_ties_half():
+    assert auc([0.9, 0.1], [True, False]) == 1.0
+    assert auc([0.5, 0.5, 0.1], [True, False, False]) == 0.75
+    assert auc([1.0], [True]) is None
