@@ -21,14 +21,23 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from turnwise.engine.cache import new_cache
+from turnwise.engine.cache import GrowingLayer, new_cache
 from turnwise.engine.forward import forward_options, left_pad
 from turnwise.errors import UserError
 
 _SPARE = 96
 """Columns beyond the longest row that the room has at least: one copy of the room every so many tokens."""
+
+
+def serves(model: Any) -> bool:
+    """Whether rows of this model can come and go: attention in every layer, and positions that are given to it."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    rope = getattr(base.config.get_text_config(), "rope_parameters", None) or {}
+    layers = new_cache(model).layers
+    known = all(type(layer) in (GrowingLayer, DynamicSlidingWindowLayer) for layer in layers)
+    return bool(layers) and known and "mrope_section" not in rope
 
 
 @dataclass(slots=True)
@@ -128,13 +137,14 @@ class Rows:
         self.model, self.most = model, most
         self.lengths: list[int] = []
         self._columns = _Columns(most)
-        cache = new_cache(model)
-        kinds = {type(layer).__name__ for layer in cache.layers if not isinstance(layer, DynamicLayer)}
-        if kinds:
-            raise UserError(f"the engine of threads needs a model with attention in every layer; this one has {kinds}.")
+        if not serves(model):
+            raise UserError(
+                "the engine of threads needs a model that keeps keys and values of attention in every layer and takes "
+                "position ids."
+            )
         self._layer_type = type("_RoomLayer", (_RoomLayer,), {"columns": self._columns})
         self._cache = DynamicCache()
-        self._layers: list[Any] = [self._layer_type() for _ in cache.layers]
+        self._layers: list[Any] = [self._layer_type() for _ in new_cache(model).layers]
         self._cache.layers = self._layers  # one list: a model with a layer of its own (the copy head) appends to it
         self._cache.layer_class_to_replicate = None
         self._room_for(1)
@@ -204,14 +214,14 @@ class Rows:
         """Keys and values of whole prompts in one forward pass; equal prompts are computed once."""
         unique = list(dict.fromkeys(tuple(prompt) for prompt in prompts))
         ids, mask = (tensor.to(self.model.device) for tensor in left_pad(unique))
-        cache = new_cache(self.model)
+        cache = self._whole_cache()
         self.model(input_ids=ids, past_key_values=cache, use_cache=True, **forward_options(self.model, mask, 1))
         made = {prompt: _row_of(cache, row, len(prompt)) for row, prompt in enumerate(unique)}
         return [made[tuple(prompt)] for prompt in prompts]
 
     def extend(self, kept: Kept, ids: Sequence[int]) -> Kept:
         """What was kept with these tokens after it, in one forward pass."""
-        cache = new_cache(self.model)
+        cache = self._whole_cache()
         layers: list[Any] = cache.layers
         while len(layers) < len(kept.layers):
             layers.append(type(layers[0])())
@@ -223,6 +233,14 @@ class Rows:
         tokens = torch.tensor([list(ids)], device=device)
         self.model(input_ids=tokens, past_key_values=cache, use_cache=True, **options)
         return _row_of(cache, 0, kept.length + len(ids))
+
+    def _whole_cache(self) -> DynamicCache:
+        """An empty cache that keeps every token; the mask alone narrows what a sliding window sees."""
+        cache = DynamicCache()
+        layers: list[Any] = [GrowingLayer() for _ in new_cache(self.model).layers]
+        cache.layers = layers
+        cache.layer_class_to_replicate = None
+        return cache
 
     def _room_for(self, longest: int) -> None:
         """Make sure that the longest row fits before the present column, and that one more token fits after it."""

@@ -23,7 +23,7 @@ Notable:
 import hashlib
 import heapq
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -31,7 +31,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from turnwise.engine.local import draw
+from turnwise.engine.draw import draw
 from turnwise.engine.rows import Kept, Rows
 from turnwise.errors import UserError
 
@@ -281,6 +281,7 @@ class Engine:
         *,
         rows: int = 64,
         pass_tokens: int = 8192,
+        stopped: Callable[[list[int]], bool] | None = None,
     ) -> None:
         """Put a model and a protocol together.
 
@@ -291,6 +292,7 @@ class Engine:
             temperature, top_p: see `engine.sampling.Sampling`.
             rows: threads decoded at once.
             pass_tokens: padded tokens of one prefill.
+            stopped: whether a call that wrote these tokens has ended, beside its end tokens (stop strings).
 
         Raises:
             UserError: if the window is larger than the model's context.
@@ -300,7 +302,7 @@ class Engine:
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         if context and limits.window > context:
             raise UserError(f"a window of {limits.window} tokens is larger than the model's context of {context}.")
-        self.rows, self.pass_tokens = rows, pass_tokens
+        self.rows, self.pass_tokens, self.stopped = rows, pass_tokens, stopped
         self.stats = Stats()
 
     def run(self, requests: Sequence[Request]) -> list[Tree]:
@@ -427,11 +429,14 @@ class _Run:
             thread.pending.append(token)
             thread.own += 1
             call.clocks.append(thread.clock)
+        stopped = self.engine.stopped
         for thread in threads:
             if thread.status is not None:  # cancelled by a sibling that ended in this very step
                 continue
             if thread.ids[-1] in self.protocol.ends:
                 self.call_ended(thread)
+            elif stopped is not None and stopped(thread.calls[-1].token_ids):
+                self.end(thread, Status.ENDED, "a stop string")
             elif len(thread.ids) >= thread.window:
                 self.end(thread, Status.WINDOW, f"the window of {thread.window} tokens is full")
             elif thread.clock >= thread.deadline:
