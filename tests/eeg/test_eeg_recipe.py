@@ -11,6 +11,7 @@ from turnwise.eeg import files, sources, study
 from turnwise.eeg.files import FileName
 from turnwise.eeg.fit import FitSettings, Point
 from turnwise.eeg.record import match_ratio, study_claims, transfer_claims
+from turnwise.eeg.report import _real_table
 from turnwise.errors import UserError
 from turnwise.recipes.config import from_json, to_json
 from turnwise.recipes.eeg_mae import Config, Masking, main
@@ -159,6 +160,12 @@ def test_claims_are_means_over_seeds_and_a_claim_that_fails_is_recorded_as_faili
     assert claims["low_label_error_reduction_pct"].value == pytest.approx((20 - 10) / 2)
     assert claims["low_label_error_reduction_pct"].ci95 == pytest.approx((-10, 20))
     assert claims["error_mm_mae_100"].note == "RMSE 25.0 mm"
+
+
+def test_the_report_shows_real_results_by_start_and_nothing_without_them():
+    shown = _real_table({"cue": {"mae_real": {}}, "cue_accuracy_mae_real": 0.875, "proxy_r2_mae_real": 0.5})
+    assert "<td>mae, real</td><td class=number>0.88</td><td class=number>0.50</td>" in shown
+    assert _real_table({}) == ""
 
 
 def test_real_claims_pool_the_trials_of_all_seeds():

@@ -43,6 +43,7 @@ def write_report(folder: Path, study: Study, done: dict[str, Any]) -> Path:
         "of new people for the errors below.</p>",
         _comparison(study, done),
         _error_table(study, done),
+        _real_table(done.get("real", {})),
     ]
     for title, path, words in made:
         picture = base64.b64encode(path.read_bytes()).decode()
@@ -79,6 +80,8 @@ def _comparison(study: Study, done: dict[str, Any]) -> str:
         f"validation people. The pretrained model {reached}.",
         "" if half is None else f"At half of that time its error is {half:.2f} of it.",
         f"Pretraining took {figures['pretrain_seconds']:.0f} s, fine-tuning {figures['finetune_seconds']:.0f} s.",
+        f"Learning rates, chosen by validation: {done['scratch-100']['learning_rate']:g} from scratch, "
+        f"{done['mae-100']['learning_rate']:g} pretrained.",
     ]
     return f"<p>{html.escape(' '.join(sentences))}</p>"
 
@@ -96,6 +99,23 @@ def _error_table(study: Study, done: dict[str, Any]) -> str:
         for name, score in sorted(rows.items(), key=lambda pair: pair[1][study.target.error])
     )
     return f"<h2>Errors on new people</h2><table><tr>{head}</tr>{body}</table>"
+
+
+def _real_table(real: dict[str, Any]) -> str:
+    """Cue side and EOG proxy of a real recording from each start; empty where there was none."""
+    if not real:
+        return ""
+    body = "".join(
+        f"<tr><td>{html.escape(start.replace('_', ', '))}</td><td class=number>{real[f'cue_accuracy_{start}']:.2f}</td>"
+        f"<td class=number>{real[f'proxy_r2_{start}']:.2f}</td></tr>"
+        for start in real["cue"]
+    )
+    return (
+        "<h2>Real EEG, each run left out in turn</h2><p class=note>One participant: nothing follows for other people, "
+        "and the side of a cue is not gaze. The six temple channels are hidden from the models.</p>"
+        "<table><tr><th>start</th><th>cue side, accuracy</th><th>EOG from a tenth of the labels, R²</th></tr>"
+        f"{body}</table>"
+    )
 
 
 def draw(folder: Path, study: Study, done: dict[str, Any]) -> list[tuple[str, Path, str]]:
