@@ -57,16 +57,16 @@ class TransferSettings:
     kernel: int = 16
     patch_chans: int = 0
     ratio: float = 0.5
-    pretrain: FitSettings = field(default_factory=lambda: FitSettings(steps=150, learning_rate=2e-3, evaluate_every=50))
+    pretrain: FitSettings = field(default_factory=lambda: FitSettings(steps=120, learning_rate=2e-3, evaluate_every=40))
     cue: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=60, batch=32, learning_rate=6e-4, evaluate_every=60)
+        default_factory=lambda: FitSettings(steps=40, batch=32, learning_rate=1e-3, warmup=5, evaluate_every=40)
     )
     proxy: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=60, batch=32, learning_rate=6e-4, evaluate_every=60)
+        default_factory=lambda: FitSettings(steps=40, batch=32, learning_rate=1e-3, warmup=5, evaluate_every=40)
     )
     label_fraction: float = 0.1
     jitter_s: float = 0.1
-    people: int = 4
+    people: int = 2
     dots: int = 60
 
 

@@ -91,19 +91,19 @@ class Config:
     task: Literal["Position", "LR", "Direction"] = "Position"
     dataset: Literal["dots", "antisaccade", "processing_speed"] = "dots"
     participants: int = 27
-    windows: int = 60
+    windows: int = 40
     unlabelled: Literal["recordings", "windows"] = "recordings"
     model: Model = field(default_factory=Model)
     masking: Masking = field(default_factory=Masking)
     clip: float = 6.0
     pretrain: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=600, learning_rate=2e-3, warmup=60, evaluate_every=100)
+        default_factory=lambda: FitSettings(steps=500, learning_rate=2e-3, warmup=60, evaluate_every=100)
     )
     finetune: FitSettings = field(
         default_factory=lambda: FitSettings(steps=192, batch=32, learning_rate=1e-3, warmup=8, evaluate_every=8)
     )
     rates: tuple[float, ...] = (6e-4, 2e-3)
-    fractions: tuple[float, ...] = (0.1, 0.3, 1.0)
+    fractions: tuple[float, ...] = (0.1, 1.0)
     image_weights: str = ""
     baselines: tuple[str, ...] = ()
     baseline_fit: FitSettings = field(
