@@ -39,7 +39,12 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _CACHED = {"Cache-Control": "max-age=86400"}
 
 _jinja = Environment(
-    loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(PAGES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,  # a run shows the same screens to its end
 )
 _jinja.globals.update(icon=icon, SITES=SITES, hue_of=lambda text: int(rank(text) * 360))
 
