@@ -94,11 +94,12 @@ def checks() -> Iterator[Check]:
     for extra, modules in EXTRAS.items():
         absent = [module for module in modules if importlib.util.find_spec(module) is None]
         needed = extra in ("browser", "hf")
+        name = f"[{extra}]".replace("[", r"\[")
         if absent:
             mend = f"pip install 'turnwise[{extra}]'"
-            yield Check(f"[{extra}]", f"without {', '.join(absent)}", "needed" if needed else "gap", mend)
+            yield Check(name, f"without {', '.join(absent)}", "needed" if needed else "gap", mend)
         else:
-            yield Check(f"[{extra}]".replace("[", r"\["), "installed")
+            yield Check(name, "installed")
     yield _disk()
     yield _memory()
 
