@@ -135,9 +135,9 @@ def test_trees_do_not_depend_on_what_shares_the_batch(model, cancel):
     limits = replace(LIMITS, cancel=cancel, threads=1000)
     wide = Engine(model, Toy(), limits, temperature=2.0, rows=64)
     narrow = Engine(model, Toy(), limits, temperature=2.0, rows=2)
-    together = wide.run(requests())
-    assert summary(together) == summary(narrow.run(requests()))
-    assert summary(together)[:2] == [summary(wide.run([request]))[0] for request in requests()[:2]]
+    together = wide.run(requests(9))
+    assert summary(together) == summary(narrow.run(requests(9)))
+    assert summary(together)[:2] == [summary(wide.run([request]))[0] for request in requests(9)[:2]]
     cancelled = [t for tree in together for t in tree.threads if t.status is Status.CANCELLED]
     assert bool(cancelled) == (cancel != "never")
 

@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="turnwise bench engine", description="the engine of threads against generate")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--work", type=int, default=192, help="threads of inference in a round")
+    parser.add_argument("--work", type=int, default=128, help="threads of inference in a round")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--device", default="cpu")
