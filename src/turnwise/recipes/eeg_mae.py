@@ -91,16 +91,16 @@ class Config:
     task: Literal["Position", "LR", "Direction"] = "Position"
     dataset: Literal["dots", "antisaccade", "processing_speed"] = "dots"
     participants: int = 27
-    windows: int = 40
+    windows: int = 30
     unlabelled: Literal["recordings", "windows"] = "recordings"
     model: Model = field(default_factory=Model)
     masking: Masking = field(default_factory=Masking)
     clip: float = 6.0
     pretrain: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=500, learning_rate=2e-3, warmup=60, evaluate_every=100)
+        default_factory=lambda: FitSettings(steps=450, learning_rate=2e-3, warmup=60, evaluate_every=100)
     )
     finetune: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=192, batch=32, learning_rate=1e-3, warmup=8, evaluate_every=8)
+        default_factory=lambda: FitSettings(steps=144, batch=32, learning_rate=1e-3, warmup=8, evaluate_every=8)
     )
     rates: tuple[float, ...] = (6e-4, 2e-3)
     fractions: tuple[float, ...] = (0.1, 1.0)
@@ -109,8 +109,8 @@ class Config:
     baseline_fit: FitSettings = field(
         default_factory=lambda: FitSettings(steps=160, learning_rate=1e-3, schedule="constant", evaluate_every=16)
     )
-    paper_check: int = 8
-    real: bool = True
+    paper_check: int = 0
+    real: bool = False
     transfer: TransferSettings = field(default_factory=TransferSettings)
     device: str = "cpu"
 
@@ -133,6 +133,7 @@ class Config:
                 baselines=("PyramidalCNN",),
                 baseline_fit=tiny,
                 paper_check=2,
+                real=True,
                 transfer=TransferSettings(
                     stride_s=2.0, width=16, depth=1, heads=2, filters=8, pretrain=tiny, cue=tiny, proxy=tiny, people=1,
                     dots=4,
