@@ -162,6 +162,13 @@ def test_the_eeglab_recording_holds_eog_that_the_eeg_partly_predicts():
     assert 0.3 < proxy.in_folds(signal, *proxy.temples(signal)).r2 < 0.8
 
 
+def test_starts_are_compared_on_left_and_right_runs_only(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_edf(tmp_path / "S001R03.edf", _signal())
+    assert main(["eeg", "transfer", str(tmp_path)]) == 2
+    assert "needs two runs with left and right targets" in capsys.readouterr().err
+
+
 def test_a_folder_without_usable_runs_says_what_is_missing(tmp_path, capsys):
     assert main(["eeg", "cue", str(tmp_path)]) == 2
     assert "no EDF runs" in capsys.readouterr().err

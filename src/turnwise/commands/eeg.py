@@ -2,6 +2,7 @@
 
   cue FOLDER               decode left/right (or top/bottom) targets from EDF runs, leaving one run out
   proxy FOLDER             regress the horizontal EOG from the channels that are not it, leaving one run out
+  transfer FOLDER          both with a small EEGViT: pretrained against random starts, leaving one run out
   predict MODEL RECORDING  gaze along a recording, as CSV and a picture
   simulate OUT             an EEGEyeNet npz file in a folder, or one person's recording (OUT.edf), from physics
   prepare FOLDER OUT       an EEGEyeNet npz file from raw recordings with event tables
@@ -43,6 +44,12 @@ def main(argv: list[str]) -> int:
     proxy.add_argument("--json", action="store_true", help="print JSON")
     proxy.add_argument("--record", action="store_true", help="write results/eeg_mae.json")
     proxy.set_defaults(run=_proxy)
+
+    transfer = verbs.add_parser("transfer", help="pretrained against random starts on EDF runs")
+    transfer.add_argument("folder", help="holds EDF runs of one person, left and right targets among them")
+    transfer.add_argument("--seeds", type=int, default=1, help="how many, from 0 on; those done before are read again")
+    transfer.add_argument("--record", action="store_true", help="write results/eeg_mae.json")
+    transfer.set_defaults(run=_transfer)
 
     predict = verbs.add_parser("predict", help="gaze along a recording")
     predict.add_argument("model", help="a folder such as runs/NAME/model")
@@ -150,6 +157,32 @@ def _proxy(options: argparse.Namespace) -> int:
     print(f"R2 {result.r2:.3f} from {result.channels} channels that are not {', '.join(result.targets)}")
     print("  " + ", ".join(f"{run} {value:.3f}" for run, value in result.by_fold.items()))
     print(f"R2 {posterior.r2:.3f} from {posterior.channels} central and posterior channels alone")
+    return 0
+
+
+def _transfer(options: argparse.Namespace) -> int:
+    from turnwise.eeg.transfer import TransferSettings, transfer_folder
+    from turnwise.trace.run import read_json, write_json
+
+    if options.seeds < 1:
+        raise UserError("--seeds is a count: 1 or more.")
+    folder = Path(options.folder)
+    recordings = {path.stem: path for path in sorted(folder.glob("*.edf"))}
+    rows = []
+    for seed in range(options.seeds):
+        place = Path("runs") / "eeg_transfer" / f"seed-{seed}"
+        if not (place / "result.json").exists():
+            place.mkdir(parents=True, exist_ok=True)
+            write_json(place / "result.json", transfer_folder(recordings, TransferSettings(), seed, place))
+        rows.append(read_json(place / "result.json"))
+        shown = {key: value for key, value in rows[-1].items() if isinstance(value, float)}
+        print(f"seed {seed}: " + ", ".join(f"{key} {value:.2f}" for key, value in shown.items()), flush=True)
+    if options.record:
+        from turnwise.eeg.record import transfer_claims
+        from turnwise.evaluate.claims import record
+
+        command = f"turnwise eeg transfer $TURNWISE_DATA/eeg/eegmmidb_s001 --seeds {options.seeds} --record"
+        record("eeg_mae", transfer_claims([{"real": row} for row in rows], tuple(range(options.seeds))), command)
     return 0
 
 

@@ -29,11 +29,10 @@ from turnwise.eeg.mae import (
     mask_values,
 )
 from turnwise.eeg.model_file import Card, build, save_model
-from turnwise.eeg.recordings import LEFT_RIGHT_RUNS, Signal, read_recording, run_number
 from turnwise.eeg.simulate import BAND_HZ
 from turnwise.eeg.sources import open_data
 from turnwise.eeg.targets import target_of
-from turnwise.eeg.transfer import STARTS, real_transfer
+from turnwise.eeg.transfer import STARTS, transfer_folder
 from turnwise.eeg.vit import EEGViT, load_image_weights
 
 if TYPE_CHECKING:
@@ -291,17 +290,10 @@ class Study:
 
     def real(self) -> dict[str, Any]:
         """Cue side and EOG proxy from three starts, each left/right run held out in turn."""
-        signals: dict[str, Signal] = {name: read_recording(path) for name, path in self.real_recordings().items()}
-        labelled = [name for name in signals if run_number(name) in LEFT_RIGHT_RUNS]
         place = self.folder / "checkpoints" / "real"
-        result = real_transfer(
-            signals, labelled, self.config.transfer, self.config.seed, place, self.config.device
+        return transfer_folder(
+            self.real_recordings(), self.config.transfer, self.config.seed, place, self.config.device
         )  # fmt: skip
-        for start, runs in result["cue"].items():
-            right, trials = np.array(list(runs.values())).sum(0)
-            result[f"cue_accuracy_{start}"] = float(right / trials)
-            result[f"proxy_r2_{start}"] = float(np.mean(list(result["proxy"][start].values())))
-        return result
 
     # -- what comes of it ----------------------------------------------------------------------------------------------
 

@@ -24,9 +24,10 @@ from turnwise.eeg.files import SAMPLING_RATE
 from turnwise.eeg.fit import FitSettings, fit, outputs, pretraining_loss, supervised
 from turnwise.eeg.mae import FixedMae
 from turnwise.eeg.metrics import r_squared
-from turnwise.eeg.recordings import Signal, filtered, resampled, windows
+from turnwise.eeg.recordings import LEFT_RIGHT_RUNS, Signal, filtered, read_recording, resampled, run_number, windows
 from turnwise.eeg.simulate import record
 from turnwise.eeg.vit import EEGViT
+from turnwise.errors import UserError
 
 STARTS = ("scratch", "mae_real", "mae_simulated")
 BAND_HZ = (0.5, 40.0)
@@ -126,6 +127,36 @@ def real_transfer(
             result["cue"][start][held] = _cue(encoder, train, runs[held], settings, seed, place / "cue", device)
             encoder.load_state_dict(begin)
             result["proxy"][start][held] = _proxy(encoder, train, runs[held], settings, seed, place / "proxy", device)
+    return result
+
+
+def transfer_folder(
+    recordings: Mapping[str, Path], settings: TransferSettings, seed: int, folder: Path, device: str = "cpu"
+) -> dict[str, Any]:
+    """`real_transfer` of EEGMMIDB runs on disk, and each start's means over the held-out runs.
+
+    Args:
+        recordings: run -> file; the runs with left and right targets are the labelled ones.
+        settings: sizes and schedules.
+        seed: of weights, order and masks.
+        folder: of checkpoints.
+        device: where models run.
+
+    Raises:
+        UserError: if fewer than two left/right runs are there.
+    """
+    labelled = [name for name in recordings if run_number(name) in LEFT_RIGHT_RUNS]
+    if len(labelled) < 2:
+        raise UserError(
+            f"leaving one run out needs two runs with left and right targets (R03, R04, R07, R08, R11 or R12); the "
+            f"folder holds {len(labelled)}."
+        )
+    signals = {name: read_recording(path) for name, path in recordings.items()}
+    result = real_transfer(signals, labelled, settings, seed, folder, device)
+    for start, runs in result["cue"].items():
+        right, trials = np.array(list(runs.values())).sum(0)
+        result[f"cue_accuracy_{start}"] = float(right / trials)
+        result[f"proxy_r2_{start}"] = float(np.mean(list(result["proxy"][start].values())))
     return result
 
 
