@@ -96,10 +96,10 @@ class Config:
     demonstrations: Demonstrations = field(default_factory=Demonstrations)
     sft: Training = field(default_factory=Training)
     method: Literal["filtered_bc", "sft"] = "filtered_bc"
-    iterations: int = 4
-    rollouts: int = 96
+    iterations: int = 5
+    rollouts: int = 112
     keep: int = 1024
-    update: Training = field(default_factory=lambda: Training(updates=120))
+    update: Training = field(default_factory=lambda: Training(1.5e-4, updates=120))
     temperature: float = 1.0
     test_tasks: int = 116
     greedy: bool = False
@@ -123,7 +123,7 @@ class Config:
                 test_tasks=4,
                 pictures=4,
             ),
-            "demo": cls(name="demo", preset_name="demo", iterations=2, test_tasks=96),
+            "demo": cls(name="demo", preset_name="demo", iterations=2, rollouts=96, test_tasks=96),
             "laptop": cls(name="filtered_bc-laptop-s0"),
             "paper": cls(
                 name="filtered_bc-paper",
