@@ -10,6 +10,7 @@ noise. That is the arrangement of aihwkit that does the same work in the fewest 
 tile are timed, and the faster one counts. Its sums are checked against ours before anything is timed.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -104,7 +105,7 @@ def _throughput(options: Options) -> Claim:
         value=round(rate, 2),
         goal=">= 3" if options.width == 0.25 else "",
         note=f"{options.images} images, {options.device}, {options.threads} threads, {processor:.1f} s of processor "
-        f"time in {wall:.1f} s; building the tables of a temperature took {building:.1f} s more.",
+        f"time in {wall:.1f} s, load {os.getloadavg()[0]:.0f}; tables of a temperature took {building:.1f} s more.",
     )
 
 

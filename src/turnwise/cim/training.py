@@ -98,7 +98,7 @@ def train(
         state = checkpoint.load(last, _Saved(quantized), optimizer)
         epoch, batch, losses = state["epoch"], state["batch"], [state["loss"]] * state["batch"]
     saved_at = time.monotonic()
-    quantized.to(memory_format=torch.channels_last)
+    quantized.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     half = device.type == "cuda" or _native_bfloat16()
 
     def save() -> None:
