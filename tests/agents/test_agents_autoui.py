@@ -55,7 +55,8 @@ def policy(tokenizer):
     torch.manual_seed(0)
     sizes: Any = {
         "image_width": 24, "vocab_size": len(tokenizer), "d_model": 32, "d_ff": 48, "d_kv": 8, "num_layers": 1,
-        "num_decoder_layers": 2, "num_heads": 2, "decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0, "dropout_rate": 0.0,
+        "num_decoder_layers": 2, "num_heads": 2,
+        "decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0, "dropout_rate": 0.0,
     }  # fmt: skip
     config = AutoUIConfig(**sizes)
     model = AutoUIModel(config)

@@ -33,7 +33,7 @@ def every_transition():
 
 
 def test_td_with_slow_copies_converges_to_the_enumerated_q_and_v():
-    """SARSA-style evaluation: no maximum, double heads from different starts, Polyak targets, episodes of any length."""
+    """SARSA-style evaluation: no maximum, two heads from different starts, Polyak targets, episodes of any length."""
     policy = THETA.softmax(dim=-1)
     generator = torch.Generator().manual_seed(0)
     q = torch.rand(2, HORIZON, 2, 3, generator=generator, dtype=torch.float64)

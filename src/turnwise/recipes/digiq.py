@@ -126,7 +126,7 @@ class Config:
                 features=FeatureConfig(16, 2),
                 representation=Representation(2, 4),
                 critics=QConfig(updates=3, batch_size=4, width=16),
-                extraction=Extraction(3, 4, updates=2, batch_size=4),
+                extraction=Extraction(3, 4, margin=-9.0, updates=2, batch_size=4),
                 arms=("fbc", "digirl", "digiq", "no-representation", "mc", "awr", "reinforce", "best-of-1"),
                 offline_rollouts=3,
                 test_tasks=1,

@@ -97,7 +97,7 @@ class PolicyConfig:
     temperature: float = 1.0
 
 
-TINY_POLICY = PolicyConfig(2, 0.0, 48, 1, 16, 1, learning_rate=1e-2, batch_size=4, epochs=25)
+TINY_POLICY = PolicyConfig(2, 0.0, 48, 1, 16, 1, learning_rate=1e-2, batch_size=4, epochs=40)
 """For smoke presets: knows two demonstrations by heart, so that its actions at least parse."""
 
 

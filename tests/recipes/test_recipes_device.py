@@ -1,0 +1,147 @@
+"""The device recipes whole, in real Chromium, with tiny sizes; killed and resumed; learning from another run's log."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from turnwise.cli import main as turnwise
+from turnwise.errors import UserError
+from turnwise.recipes import digiq, digirl
+from turnwise.recipes.config import from_json, to_json
+from turnwise.recipes.device_claims import digiq_claims, digirl_claims, relative_gain
+from turnwise.trace.store import Store
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder in which DigiRL's smoke preset was killed in its first online update and then resumed."""
+    from _pytest.monkeypatch import MonkeyPatch
+
+    folder = tmp_path_factory.mktemp("device")
+    with MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        config = replace(digirl.Config.preset("smoke"), arms=("digirl",))
+        whole = digirl.Learner.update
+
+        def killed(self, iteration):
+            if iteration == 1:
+                raise KeyboardInterrupt
+            whole(self, iteration)
+
+        patch.setattr(digirl.Learner, "update", killed)
+        with pytest.raises(KeyboardInterrupt):
+            digirl.main(config)
+        with Store(folder / "runs/digirl-smoke/run.db", read_only=True) as store:
+            before = {row.id: row.created_at for row in store.summaries()}
+        patch.setattr(digirl.Learner, "update", whole)
+        digirl.main(config)
+    return folder, before
+
+
+def test_digirl_resumes_and_plays_nothing_twice(runs):
+    folder, before = runs
+    report = json.loads((folder / "runs/digirl-smoke/report.json").read_text())
+    assert report["status"] == "done"
+    names = {row["name"] for row in report["summary"]}
+    assert {"SFT", "digirl offline", "digirl off-to-on", "drift: frozen", "drift: continual"} <= names
+    with Store(folder / "runs/digirl-smoke/run.db", read_only=True) as store:
+        rows = store.summaries()
+        for trace in store.traces(phase="offline"):
+            assert all("oracle" in turn.info and not turn.observation.text for turn in trace.turns)
+            assert all("boxes" not in turn.observation.info for turn in trace.turns)  # pixels alone
+    assert len({row.id for row in rows}) == len(rows)
+    assert {row.id: row.created_at for row in rows if row.id in before} == before
+    metrics = [json.loads(line) for line in (folder / "runs/digirl-smoke/metrics.jsonl").read_text().splitlines()]
+    assert any(row["phase"] == "update-digirl" and row["loss"] is not None for row in metrics)
+    assert any(row["phase"] == "evaluator-offline" for row in metrics)
+    assert (folder / "runs/digirl-smoke/report.html").exists()
+    assert not (folder / "results").exists()  # only the laptop preset records claims
+
+
+def test_digiq_learns_from_that_runs_log(runs, monkeypatch):
+    folder, _ = runs
+    monkeypatch.chdir(folder)
+    arms = ["digiq", "no-representation", "mc", "awr", "reinforce", "best-of-1"]
+    options = ["--preset", "smoke", "--from", "digirl-smoke", "--arms", *arms]
+    assert turnwise(["run", "digiq", *options]) == 0
+    report = json.loads((folder / "runs/digiq-smoke/report.json").read_text())
+    assert report["status"] == "done"
+    assert set(report["token_kl"]) == set(arms)
+    assert all(value >= 0 for value in report["token_kl"].values())
+    assert {row["name"] for row in report["summary"]} == {"behaviour", *arms}
+    cache = {path.name for path in (folder / "runs/digiq-smoke/cache").iterdir()}
+    assert {"reader.safetensors", "candidates.safetensors", "actions-tuned.safetensors", "screens.safetensors"} <= cache
+    monkeypatch.setattr(digiq.Bench, "_examples", lambda *_: pytest.fail("every arm was learned already"))
+    assert turnwise(["resume", "digiq-smoke"]) == 0
+
+
+def test_a_run_without_device_episodes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no run of this name"):
+        digiq.main(replace(digiq.Config.preset("smoke"), source="nothing", test_tasks=0))
+    Store(tmp_path / "other.db").close()
+    with pytest.raises(UserError, match="no device episodes"):
+        digiq.main(replace(digiq.Config.preset("smoke"), source="other.db", test_tasks=0, name="other"))
+    with pytest.raises(UserError, match="unknown arms"):
+        digiq.main(replace(digiq.Config.preset("smoke"), arms=("best-of-x",)))
+    with pytest.raises(UserError, match="candidates"):
+        digiq.main(replace(digiq.Config.preset("smoke"), arms=("best-of-99",)))
+
+
+@pytest.mark.parametrize("module", [digirl, digiq])
+@pytest.mark.parametrize("preset", ["smoke", "laptop", "paper"])
+def test_settings_survive_json(module, preset):
+    config = module.Config.preset(preset)
+    assert from_json(module.Config, json.loads(json.dumps(to_json("x", config)))) == config
+
+
+# -- claims
+
+
+def rewards(**wins: int) -> dict[str, dict[str, float]]:
+    """20 tasks of which the first so many succeeded, by evaluation."""
+    return {name: {f"t{i}": float(i < count) for i in range(20)} for name, count in wins.items()}
+
+
+def test_claims_are_the_paired_differences():
+    by_seed = {
+        seed: {
+            "eval-sft/0": rewards(x=4)["x"],
+            "eval-fbc/2": rewards(x=8 + seed)["x"],
+            "eval-digirl/2": rewards(x=14)["x"],
+            "eval-continual/1": rewards(x=9)["x"],
+            "eval-frozen/1": rewards(x=9)["x"],
+        }
+        for seed in (0, 1)
+    }
+    found = {claim.id: claim for claim in digirl_claims(by_seed, iterations=2, drift=1)}
+    assert found["sft_success"].value == pytest.approx(0.2)
+    assert found["over_fbc_points"].value == pytest.approx(100 * (14 - 8.5) / 20)
+    assert found["over_fbc_points"].holds is True
+    assert found["drift_gain_points"].value == 0
+    assert found["drift_gain_points"].holds is False
+    assert set(found) == {"sft_success", "fbc_success", "digirl_success", "over_fbc_points", "drift_gain_points"}
+
+
+def test_relative_gain_is_over_the_better_rival():
+    by_seed = {seed: rewards(digiq=15, fbc=10, digirl=12) for seed in (0, 1, 2)}
+    gain, low, high = relative_gain(by_seed, "digiq", ("fbc", "digirl"))
+    assert gain == pytest.approx(25.0)
+    assert low < gain < high
+    found = {claim.id: claim for claim in digiq_claims(by_seed)}
+    assert found["over_best_offline_relative_pct"].value == pytest.approx(25.0)
+    assert "mc_drop_points" not in found  # the arm was not run
+    none = digiq_claims({0: rewards(digiq=5, fbc=0, digirl=0)})
+    nothing = next(claim for claim in none if claim.id == "over_best_offline_relative_pct")
+    assert nothing.value is None
+    assert nothing.holds is False
+
+
+def test_a_drop_of_nothing_does_not_hold():
+    found = {claim.id: claim for claim in digiq_claims({0: rewards(**{"digiq": 9, "mc": 9, "best-of-1": 3})})}
+    assert found["mc_drop_points"].holds is False
+    assert found["bestofn_16_over_1_points"].holds is True
