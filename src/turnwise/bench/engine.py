@@ -12,6 +12,11 @@ The floor is written down before anything is timed, from what this machine reads
     seconds >= sum over tokens (context * bytes of keys and values) / bandwidth
                + tokens / rows * bytes of weights / bandwidth + tokens * 2 * parameters / matmul rate
 
+A server that speaks OpenAI's completions (vLLM, SGLang) joins in where one runs with the same weights:
+
+    turnwise bench engine --write-model DIR          # then serve DIR without a tokenizer, under the name "bench"
+    turnwise bench engine --server http://localhost:8000/v1
+
 Rounds are interleaved, so that a change of the machine's load meets all of them; figures are medians of rounds. All
 ways are greedy, and the tokens of every thread must be the same.
 """
@@ -29,6 +34,8 @@ from turnwise.errors import UserError, require
 from turnwise.evaluate.claims import Claim, record
 
 ROWS = 64
+SERVED = "bench"
+"""The name under which a server must serve the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--server", default="", help="base URL of a server of the model that --write-model wrote")
+    parser.add_argument("--write-model", default="", help="write the model to this folder, and stop")
     parser.add_argument("--no-record", action="store_true", help="print only")
     options = parser.parse_args(argv)
     if options.rounds < 3 or options.work < ROWS:
@@ -57,6 +66,10 @@ def main(argv: list[str]) -> int:
 
     torch.set_num_threads(options.threads)
     model = make_model(options.width, options.layers, options.device)
+    if options.write_model:
+        model.save_pretrained(options.write_model)
+        print(f"wrote {options.write_model}; serve it under the name {SERVED!r}, token ids in and out")
+        return 0
     ragged = countdown_work(options.work, seed=0)
     even = [Work(work.prompt[:24], 96) for work in ragged[:ROWS]]
     bandwidth, rate = machine_limits(options.device)
@@ -79,6 +92,8 @@ def main(argv: list[str]) -> int:
         timed["engine, even"], _ = clock(run_engine, model, even)
         timed["padded, even"], _ = clock(run_padded, model, even)
         timed["one at a time"], tokens_single = clock(run_single, model, some)
+        if options.server:
+            timed["server, ragged"], _ = clock(lambda _, work: run_server(options.server, work), model, ragged)
         at = {id(work): index for index, work in enumerate(ragged)}
         same &= tokens_engine == tokens_padded
         same &= all(tokens_engine[at[id(work)]] == tokens for work, tokens in zip(some, tokens_single, strict=True))
@@ -136,6 +151,9 @@ def _report(
         value, interval = ratio(*pair)
         rate = float(np.median(rates[pair[1]]))
         claims.append(Claim(id, words, value, goal, baseline=f"{rate:,.0f} tokens/s", ci95=interval, note=note))
+    if "server, ragged" in rates:
+        value, interval = ratio("engine, ragged", "server, ragged")
+        claims.append(Claim("vs_server", "Tokens/s over an OpenAI-compatible server", value, ci95=interval, note=note))
     for suffix, kind in (("", "ragged"), ("_even", "even")):
         share = np.array([floors[kind] / value for value in seconds[f"engine, {kind}"]])
         claims.append(
@@ -249,6 +267,38 @@ def run_single(model: Any, work: Sequence[Work]) -> list[list[int]]:
         output = model.generate(ids, attention_mask=mask, max_new_tokens=one.new, do_sample=False, pad_token_id=0)
         found.append(output[0, ids.shape[1] :].tolist())
     return found
+
+
+def run_server(base_url: str, work: Sequence[Work]) -> list[list[int]]:
+    """A completions endpoint, 64 requests at once; token ids are sent, and only the time counts.
+
+    Raises:
+        UserError: if it does not answer as such a server does.
+    """
+    import concurrent.futures
+
+    import httpx
+
+    def ask(client: httpx.Client, one: Work) -> None:
+        body = {
+            "model": SERVED,
+            "prompt": list(one.prompt),
+            "max_tokens": one.new,
+            "temperature": 0,
+            "ignore_eos": True,
+        }
+        reply = client.post(f"{base_url.rstrip('/')}/completions", json=body)
+        reply.raise_for_status()
+        written = reply.json()["usage"]["completion_tokens"]
+        if written != one.new:
+            raise UserError(f"{base_url}: wrote {written} tokens where {one.new} were asked for.")
+
+    try:
+        with httpx.Client(timeout=600) as client, concurrent.futures.ThreadPoolExecutor(ROWS) as pool:
+            list(pool.map(lambda one: ask(client, one), work))
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        raise UserError(f"{base_url}: no completions server of the model {SERVED!r} ({error}).") from error
+    return []
 
 
 def machine_limits(device: str) -> tuple[float, float]:
