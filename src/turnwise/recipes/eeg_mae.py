@@ -102,7 +102,7 @@ class Config:
     finetune: FitSettings = field(
         default_factory=lambda: FitSettings(steps=144, batch=32, learning_rate=1e-3, warmup=8, evaluate_every=8)
     )
-    rates: tuple[float, ...] = (6e-4, 2e-3)
+    rates: tuple[float, ...] = (1.5e-4, 6e-4)
     fractions: tuple[float, ...] = (0.1, 1.0)
     image_weights: str = ""
     baselines: tuple[str, ...] = ()
