@@ -6,9 +6,11 @@ import pytest
 import torch
 from device_logs import screen
 
+from turnwise.cli import main as turnwise
 from turnwise.errors import UserError
 from turnwise.learn.authors_files import load_pt, traces_from_pt
-from turnwise.learn.replay import played
+from turnwise.learn.replay import played, read
+from turnwise.trace.store import Store
 from turnwise.trace.types import Call, Outcome
 
 TAP = (
@@ -95,3 +97,13 @@ def test_pictures_outside_the_folder_are_not_read(tmp_path, shots):
     rows = [{**steps()[1], "image_path": "images/../../secret.png", "next_image_path": "../secret.png"}]
     torch.save([rows], tmp_path / "log.pt")
     assert not traces_from_pt(tmp_path / "log.pt", shots)[0].turns[0].observation.images
+
+
+def test_the_command_line_imports_them_into_a_run(tmp_path, shots, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.save([steps(1.0), steps(0.0)], tmp_path / "released.pt")
+    assert turnwise(["traces", "import", "released.pt", "theirs", "--images", str(shots)]) == 0
+    assert "imported 2 traces" in capsys.readouterr().out
+    with Store(tmp_path / "runs/theirs/run.db", read_only=True) as store:
+        assert len(read(store, ["import"])) == 2
+    assert turnwise(["traces", "import", "released.pt", "theirs", "--images", str(shots)]) == 2  # not twice

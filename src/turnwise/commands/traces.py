@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from turnwise.errors import UserError
+from turnwise.errors import UserError, require
 from turnwise.trace.run import find_run
 from turnwise.trace.store import SCHEMA_VERSION, Store, Summary
 from turnwise.trace.types import ORACLE, Outcome
@@ -123,12 +123,19 @@ def export(
     print(f"wrote {_traces(count)} to {target}")
 
 
-def import_(file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")], run: RunName, /) -> None:
+def import_(
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")],
+    run: RunName,
+    /,
+    images: Path | None = None,
+) -> None:
     """Append the rows of a file of OpenAI messages to a run, which is made when it is not there.
 
     Args:
         file: JSONL; a row needs "messages" and may have "reward" or "score", "turn_rewards", "outcome", "task", "id".
+            Or a .pt file of trajectories as DigiRL and Digi-Q released them; it is read without running code of it.
         run: a run folder or name.
+        images: the folder of a .pt file's screenshots.
     """
     from turnwise.trace.messages_import import import_messages
 
@@ -136,7 +143,13 @@ def import_(file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="F
         database = find_run(run)
     except UserError:
         database = (Path("runs") / run if Path(run).name == run else Path(run)) / "run.db"
-    count = import_messages(file, database)
+    if file.suffix == ".pt":
+        require("torch", "hf")
+        from turnwise.learn.authors_files import import_pt
+
+        count = import_pt(file, database, images)
+    else:
+        count = import_messages(file, database)
     print(f"imported {_traces(count)} into {database.parent}")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from turnwise.agents.aitw import parse_released
 from turnwise.errors import UserError
+from turnwise.trace.store import Store
 from turnwise.trace.types import ORACLE, Action, ImageRef, Observation, Outcome, Task, Trace, Turn, Verdict
 
 
@@ -67,6 +68,22 @@ def traces_from_pt(path: str | Path, images: str | Path | None = None, name: str
     return [
         _trace(steps, f"{name}-{number:05d}", folder) for number, steps in enumerate(load_pt(path)) if len(steps) > 0
     ]
+
+
+def import_pt(path: str | Path, database: Path, images: str | Path | None = None) -> int:
+    """Append the trajectories of a `.pt` file to a run's store, which is made when it is not there.
+
+    Returns:
+        How many.
+
+    Raises:
+        UserError: as in `load_pt`, or where a trajectory of this file is stored already.
+    """
+    traces = traces_from_pt(path, images, Path(path).stem)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with Store(database) as store:
+        store.append_many(traces)
+    return len(traces)
 
 
 def _trace(steps: Sequence[Mapping[str, Any]], identifier: str, folder: Path | None) -> Trace:

@@ -15,7 +15,6 @@ Without `--from` the run makes its own log as `digirl` does: demonstrations, a f
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,8 +29,9 @@ from turnwise.learn.doubly_robust import CreditConfig
 from turnwise.learn.qlearning import QConfig
 from turnwise.recipes import phone as phones
 from turnwise.recipes.config import to_json, unknown_preset
+from turnwise.recipes.digiq_arms import BEST_OF, Bench
 from turnwise.recipes.phone import FeatureConfig, PhoneConfig, PolicyConfig
-from turnwise.recipes.progress import console, progress_bar
+from turnwise.recipes.progress import console
 from turnwise.rollout.collect import turn_seed
 from turnwise.trace.run import Run, find_run
 from turnwise.trace.store import Store
@@ -39,8 +39,6 @@ from turnwise.trace.types import Trace
 
 ARMS = ("fbc", "digirl", "digiq", "no-representation", "mc", "awr", "reinforce", "best-of-N")
 """What can be compared; "best-of-N" with a number for N, such as "best-of-4"."""
-
-_BEST_OF = re.compile(r"best-of-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +152,10 @@ def main(config: Config) -> Path:
     Raises:
         UserError: if something that the user can mend is missing or wrong.
     """
-    unknown = [arm for arm in config.arms if arm not in ARMS[:-1] and not _BEST_OF.fullmatch(arm)]
+    unknown = [arm for arm in config.arms if arm not in ARMS[:-1] and not BEST_OF.fullmatch(arm)]
     if unknown:
         raise UserError(f"unknown arms {', '.join(unknown)}. Arms: {', '.join(ARMS)}.")
-    most = max([int(found[1]) for arm in config.arms if (found := _BEST_OF.fullmatch(arm))], default=1)
+    most = max([int(found[1]) for arm in config.arms if (found := BEST_OF.fullmatch(arm))], default=1)
     if most > config.extraction.candidates:
         raise UserError(f"best-of-{most} needs extraction.candidates of at least {most}.")
     with Run(Path("runs") / config.name, to_json("digiq", config)) as run:
@@ -287,197 +285,6 @@ def _clone(config: Config, run: Run, traces: Sequence[Trace], frames: Any, sampl
     )
     checkpoint.save(folder, 0, policy.model, policy.tokenizer)
     return policy
-
-
-class Bench:
-    """The log with everything that arms share: image vectors, candidates and critics, made when first asked for."""
-
-    def __init__(self, config: Config, run: Run, log: list[Any], behaviour: Any) -> None:
-        self.config, self.run, self.log, self.behaviour = config, run, log, behaviour
-        self.tokenizer, self.frames = behaviour.tokenizer, behaviour.frames
-        self.features = _image_vectors(config, run, log, behaviour)
-        from turnwise.learn.qlearning import tabulate
-
-        self.steps = tabulate(log, self.features, self.tokenizer, config.critics.discount)
-        self.features.save(run.folder / "cache")
-        self._readers: dict[bool, Any] = {}
-        self._critics: dict[tuple[bool, str], Any] = {}
-        self._candidates: Any = None
-
-    def learn(self, arm: str) -> Any:
-        """The policy of an arm, learned or read back from its checkpoint."""
-        from turnwise.learn import checkpoint
-        from turnwise.learn.sft import OptimConfig, make_optimizer
-
-        policy = phones.copy_policy(self.behaviour, arm)
-        folder = phones.checkpoints_of(self.run, arm)
-        saved = checkpoint.latest(folder)
-        if saved is not None:
-            checkpoint.load_weights(saved / "model", policy.model)
-            return policy
-        numbers = self.config.extraction
-        examples, notes = self._examples(arm, policy)
-        if examples:
-            notes["loss"] = phones.train_policy(
-                f"{arm}: learning",
-                policy,
-                examples,
-                learning_rate=numbers.learning_rate,
-                batch_size=numbers.batch_size,
-                updates=numbers.updates,
-                seed=self.config.seed,
-                optimizer=make_optimizer(policy.model, OptimConfig(learning_rate=numbers.learning_rate)),
-            )
-        else:
-            console.print(f"{arm}: nothing to learn from")
-        notes["token_kl"] = self._token_kl(policy)
-        self.run.log(phase=f"arm-{arm}", iteration=1, examples=len(examples), **notes)
-        checkpoint.save(folder, 1, policy.model, policy.tokenizer)
-        return policy
-
-    def _examples(self, arm: str, policy: Any) -> tuple[list[Any], dict[str, Any]]:
-        """What an arm's actor learns from, and figures for the record."""
-        from turnwise.learn.candidates import extract
-        from turnwise.learn.examples import examples_from_traces
-
-        if arm in ("fbc", "digirl"):
-            chosen = self._offline(arm)
-            examples = examples_from_traces([one.trace for one in chosen.episodes], policy, chosen.weights)
-            return [example for example in examples if example.weight > 0], {"steps": chosen.steps}
-        found = _BEST_OF.fullmatch(arm)
-        count = int(found[1]) if found else self.config.extraction.candidates
-        critics = self.critics(arm != "no-representation", "mc" if arm == "mc" else "td")
-        extracted = extract(
-            arm if arm in ("awr", "reinforce") else "best_of_n",  # type: ignore[arg-type]
-            critics,
-            self.steps,
-            self.log,
-            self.candidates().first(count),
-            policy,
-            margin=self.config.extraction.margin,
-            temperature=self.config.extraction.awr_temperature,
-        )
-        critics.actions.save(self._cache(arm != "no-representation"))
-        return extracted.examples, {"kept": extracted.kept, "sensitivity": extracted.sensitivity}
-
-    def _offline(self, arm: str) -> Any:
-        """The choice of the two methods that reweigh logged actions."""
-        from turnwise.learn.doubly_robust import Chosen, choose
-        from turnwise.learn.replay import successes
-        from turnwise.learn.values import FitConfig, StepCritic
-
-        if arm == "fbc":
-            won = successes(self.log)
-            return Chosen(won, {one.trace.id: [1.0] * len(one.rewards) for one in won}, {})
-        critic = StepCritic(self.tokenizer, self.features, seed=self.config.seed)
-        critic.fit(self.log, FitConfig(self.config.critics.updates, seed=self.config.seed))
-        return choose(self.log, critic, None, self.config.credit)
-
-    def reader(self, tuned: bool) -> Any:
-        """The action reader after stage 1, or as it was before."""
-        import torch
-
-        from turnwise.evaluate.ranking import auc
-        from turnwise.learn.change import ActionReader, change_data, change_scores, fit_change
-        from turnwise.learn.screen_features import load_tensors, save_tensors
-        from turnwise.learn.values import FitConfig
-
-        if tuned in self._readers:
-            return self._readers[tuned]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            reader = ActionReader(self.features.model, len(self.tokenizer)).eval().requires_grad_(False)
-        if tuned:
-            stage = self.config.representation
-            path, notes = self.run.folder / "cache" / "reader.safetensors", {"stage": repr(stage)}
-            found = load_tensors(path, notes)
-            if found is None:
-                cut = max(1, round(0.9 * len(self.log)))
-                data, held_out = (
-                    change_data(part, self.frames, stage.epsilon) for part in (self.log[:cut], self.log[cut:])
-                )
-                with progress_bar("stage 1: does it change the screen?", 1) as advance:
-                    numbers = FitConfig(stage.updates, stage.batch_size, stage.learning_rate, seed=self.config.seed)
-                    losses = fit_change(reader, data, self.tokenizer, numbers)
-                    scores = change_scores(reader, held_out, self.tokenizer)
-                    score = auc(scores, [label > 0.5 for label in held_out.labels.tolist()])
-                    advance(note=f"loss {losses[-1]:.3f}, held-out AUC {'–' if score is None else f'{score:.3f}'}")
-                self.run.log(phase="representation", iteration=0, loss=losses[-1], auc=score,
-                             changed=float(data.labels.mean()))  # fmt: skip
-                save_tensors(path, dict(reader.state_dict()), notes)
-            else:
-                reader.load_state_dict(found[0])
-        self._readers[tuned] = reader
-        return reader
-
-    def critics(self, tuned: bool, backup: Any) -> Any:
-        """Q and V, trained when first asked for."""
-        from turnwise.learn.change import ActionFeatures
-        from turnwise.learn.qlearning import Critics
-
-        key = (tuned, backup)
-        if key not in self._critics:
-            actions = next((c.actions for (t, _), c in self._critics.items() if t == tuned), None)
-            if actions is None:
-                actions = ActionFeatures(self.reader(tuned), self.frames, self.tokenizer)
-                actions.load(self._cache(tuned))
-            critics = Critics(
-                self.tokenizer, self.features, actions, replace(self.config.critics, backup=backup), self.config.seed
-            )
-            with progress_bar(f"stage 2: critics by {backup}", 1) as advance:
-                losses_q, losses_v = critics.fit(self.steps)
-                advance(note=f"J_Q {losses_q[-1]:.4f}, J_V {losses_v[-1]:.4f}")
-            name = backup if tuned else f"{backup}, no representation"
-            self.run.log(phase=f"critics {name}", iteration=0, loss_q=losses_q[-1], loss_v=losses_v[-1])
-            self._critics[key] = critics
-        return self._critics[key]
-
-    def candidates(self) -> Any:
-        """N actions of π_β for a sample of states, drawn once and kept on disk."""
-        from turnwise.learn.candidates import draw_candidates
-
-        if self._candidates is None:
-            numbers = self.config.extraction
-            total = min(numbers.states, len(self.steps.place))
-            with progress_bar("stage 3: candidates", total) as advance:
-                self._candidates = draw_candidates(
-                    self.behaviour,
-                    self.log,
-                    self.steps,
-                    numbers.candidates,
-                    numbers.states,
-                    self.config.seed,
-                    numbers.temperature,
-                    self.run.folder / "cache" / "candidates.safetensors",
-                    advance,
-                )
-        return self._candidates
-
-    def _cache(self, tuned: bool) -> Path:
-        return self.run.folder / "cache" / f"actions-{'tuned' if tuned else 'plain'}.safetensors"
-
-    def _token_kl(self, policy: Any, states: int = 128) -> float:
-        """KL of a policy's next-token distributions from π_β's, along its own samples in logged states."""
-        from turnwise.engine.forward import Prompt
-        from turnwise.learn.divergence import mean_token_kl
-        from turnwise.learn.examples import context_at
-
-        places = self.steps.place[:: max(1, len(self.steps.place) // states)][:states]
-        contexts = [context_at(self.log[index].trace, turn) for index, turn in places]
-        actions = policy.propose(contexts, [turn_seed(self.config.seed, i) for i in range(len(contexts))])
-        prompts = [
-            Prompt(action.prompt_ids, policy.encode_prompt(context)[1])
-            for action, context in zip(actions, contexts, strict=True)
-        ]
-        return mean_token_kl(policy.model, self.behaviour.model, prompts, [action.token_ids for action in actions])
-
-
-def _image_vectors(config: Config, run: Run, log: Sequence[Any], behaviour: Any) -> Any:
-    """Frozen image vectors: those of the run's own demonstrations, or trained on the log of another run."""
-    if not config.source:
-        return phones.image_features(run, behaviour, config.features, ["demonstrations"], config.seed)
-    images = {image.digest: image for one in log for image in one.screens}
-    return phones.image_features(run, behaviour, config.features, list(images.values()), config.seed)
 
 
 def _report(config: Config, run: Run, seconds: float) -> None:
