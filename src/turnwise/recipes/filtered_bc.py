@@ -81,6 +81,8 @@ class Config:
         iterations, rollouts: K and N.
         keep: the most successful trajectories an update uses, the newest first.
         update: training in each iteration; a fixed number of updates, so that both methods make as many.
+        rename: learn what succeeded (and, in the control arm, the demonstrations) under other names in each use, since
+            entities of test tasks have names that nothing was learned from. False: exactly as it was sampled.
         temperature: of sampling, in training and evaluation alike.
         test_tasks: held-out tasks for the evaluation before and after.
         greedy: also evaluate both ends at temperature 0.
@@ -99,7 +101,8 @@ class Config:
     iterations: int = 5
     rollouts: int = 112
     keep: int = 1024
-    update: Training = field(default_factory=lambda: Training(1.5e-4, updates=120))
+    update: Training = field(default_factory=lambda: Training(3e-4, updates=120))
+    rename: bool = True
     temperature: float = 1.0
     test_tasks: int = 116
     greedy: bool = False
@@ -162,7 +165,7 @@ def main(config: Config) -> Path:
 
 async def _main(config: Config, run: Run) -> None:
     from turnwise.learn import checkpoint
-    from turnwise.learn.rename import Renamer
+    from turnwise.learn.rename import Renamer, entity_words
     from turnwise.learn.sft import make_optimizer
 
     started = time.time()
@@ -182,18 +185,19 @@ async def _main(config: Config, run: Run) -> None:
                 run, pages, sites, noise.count, noise.noise, noise.wander, config.seed
             )
         policy = _starting_policy(config, demonstrations)
+        demonstrated = _examples(demonstrations, policy)
         optimizer = make_optimizer(policy.model, _optim(config.update, config.seed))
         done = checkpoint.latest(run.folder / "checkpoints")
         if done is None:
-            if demonstrations:
-                examples = _examples(demonstrations, policy)
+            if demonstrated:
                 await asyncio.to_thread(
                     web.train_with_bar,
                     "demonstrations: learning",
                     policy.model,
-                    examples,
+                    demonstrated,
                     _optim(config.sft, config.seed),
-                    transform=Renamer(examples, policy.tokenizer),  # new names in every pass: copied, not remembered
+                    # New names in every pass: copied, not remembered.
+                    transform=Renamer(demonstrated, policy.tokenizer, entity_words(demonstrations)),
                 )
             _save(run, policy, optimizer, 0)
             iteration = 0
@@ -214,7 +218,11 @@ async def _main(config: Config, run: Run) -> None:
             if examples:
                 optim = _optim(config.update, config.seed + iteration)
                 what = f"iteration {iteration}: learning"
-                loss = await asyncio.to_thread(web.train_with_bar, what, policy.model, examples, optim, optimizer)
+                names = entity_words([*traces, *demonstrations])
+                renamer = Renamer([*examples, *demonstrated], policy.tokenizer, names) if config.rename else None
+                loss = await asyncio.to_thread(
+                    web.train_with_bar, what, policy.model, examples, optim, optimizer, transform=renamer
+                )
                 run.log(
                     phase="update", iteration=iteration, loss=loss, trajectories=len(traces), examples=len(examples)
                 )
