@@ -145,3 +145,21 @@ def test_a_drop_of_nothing_does_not_hold():
     found = {claim.id: claim for claim in digiq_claims({0: rewards(**{"digiq": 9, "mc": 9, "best-of-1": 3})})}
     assert found["mc_drop_points"].holds is False
     assert found["bestofn_16_over_1_points"].holds is True
+
+
+def test_both_arms_learn_from_the_first_four_fifths_of_each_collection():
+    from dataclasses import dataclass
+    from types import SimpleNamespace
+
+    @dataclass
+    class One:
+        trace: SimpleNamespace
+
+    log = [
+        One(SimpleNamespace(id=f"{phase}-{iteration}-{n}", info={"phase": phase, "iteration": iteration}))
+        for phase, iteration, count in (("offline", 0, 10), ("train-digirl", 1, 5), ("train-digirl", 2, 1))
+        for n in range(count)
+    ]
+    train, held_out = digirl._split(log)
+    assert [one.trace.id for one in held_out] == ["offline-0-8", "offline-0-9", "train-digirl-1-4"]
+    assert len(train) + len(held_out) == len(log)

@@ -309,12 +309,12 @@ class Learner:
         from turnwise.learn.replay import successes
         from turnwise.learn.values import FitConfig, InstructionCritic, StepCritic
 
+        train, held_out = _split(log)
         if self.arm == "fbc":
-            won = successes(log)
+            won = successes(train)
             weights = {one.trace.id: [1.0] * len(one.rewards) for one in won}
             return Chosen(won, weights, {})
         loss = "squared_error" if self.arm == "digirl-squared-error" else "cross_entropy"
-        train, held_out = _split(log)
         step_critic = StepCritic(self.policy.tokenizer, self.features, loss, seed=seed)
         instruction_critic = InstructionCritic(self.policy.tokenizer, loss, seed=seed)
         # Critics are fitted anew: an online stage makes up for the updates that earlier stages made.
