@@ -98,7 +98,7 @@ class Config:
     demonstrations: Demonstrations = field(default_factory=Demonstrations)
     sft: Training = field(default_factory=Training)
     method: Literal["filtered_bc", "sft"] = "filtered_bc"
-    iterations: int = 5
+    iterations: int = 4
     rollouts: int = 112
     keep: int = 1024
     update: Training = field(default_factory=lambda: Training(3e-4, updates=120))
