@@ -65,7 +65,7 @@ def test_digirl_resumes_and_plays_nothing_twice(runs):
 def test_digiq_learns_from_that_runs_log(runs, monkeypatch):
     folder, _ = runs
     monkeypatch.chdir(folder)
-    arms = ["digiq", "no-representation", "mc", "awr", "reinforce", "best-of-1"]
+    arms = ["digiq", "no-representation", "mc", "best-of-1"]
     options = ["--preset", "smoke", "--from", "digirl-smoke", "--arms", *arms]
     assert turnwise(["run", "digiq", *options]) == 0
     report = json.loads((folder / "runs/digiq-smoke/report.json").read_text())
