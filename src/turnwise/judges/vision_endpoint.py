@@ -94,7 +94,7 @@ class VisionJudge:
         """
         if len(look.images) > 1 and difference(look.images[-2], look.images[-1]) < SAME_SCREEN:
             return Verdict(self.name, 0.0, "the screen did not change")
-        *_, current = look.images
+        current = look.images[-1]
         messages = self.messages(look.task.instruction, current)
         for attempt in range(self.attempts):
             try:

@@ -4,6 +4,7 @@ Differences are paired by seed and task and bootstrapped over both. A claim is r
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,8 @@ def relative_gain(
     Raises:
         ValueError: if no rival ever succeeded: there is nothing to be relative to.
     """
-    means = {name: np.mean([np.mean(list(by_key[name].values())) for by_key in rewards.values()]) for name in rivals}
-    best = max(rivals, key=lambda name: float(means[name]))
+    means = {name: fmean(fmean(by_key[name].values()) for by_key in rewards.values()) for name in rivals}
+    best = max(rivals, key=means.__getitem__)
     if means[best] == 0:
         raise ValueError("no rival succeeded at anything")
     tables = []
