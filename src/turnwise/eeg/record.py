@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from turnwise.recipes.eeg_mae import Config
 
 KINDS = ("unlabelled", "train")
+SEEDS_WANTED = 5
 ONE_PERSON = "One participant (EEGMMIDB S001): nothing follows for other people."
 
 
@@ -70,6 +71,11 @@ def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> li
         "Equal model, updates, batches and schedule; each start with the best of the same learning rates; validation "
         f"people. Simulated EEG, 27 people. Pretraining drew from {unlabelled} windows (cut anywhere from the training "
         f"people's recordings), fine-tuning from {labelled}"
+        + (
+            f". Only {len(stages)} of the {SEEDS_WANTED} seeds that were asked for"
+            if len(stages) < SEEDS_WANTED
+            else ""
+        )
     )
     claims = [
         claim(
