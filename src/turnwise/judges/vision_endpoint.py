@@ -92,9 +92,10 @@ class VisionJudge:
         Raises:
             UserError, InfraError: by the rule of `engine.openai_client`.
         """
-        if len(look.images) > 1 and difference(look.images[-2], look.images[-1]) < SAME_SCREEN:
+        screens = list(look.images)
+        if len(screens) > 1 and difference(screens[-2], screens[-1]) < SAME_SCREEN:
             return Verdict(self.name, 0.0, "the screen did not change")
-        current = look.images[-1]
+        current = screens[-1]
         messages = self.messages(look.task.instruction, current)
         for attempt in range(self.attempts):
             try:
