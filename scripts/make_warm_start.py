@@ -16,7 +16,7 @@ from pathlib import Path
 from turnwise.agents.load import new_small_policy
 from turnwise.agents.render import compact, compact_response
 from turnwise.learn.examples import context_at, examples_from_traces
-from turnwise.learn.rename import Renamer, entity_words
+from turnwise.learn.rename import Renamer
 from turnwise.learn.sft import OptimConfig, evaluate_loss, make_optimizer, train
 from turnwise.recipes import web
 from turnwise.recipes.filtered_bc import SHIPPED
@@ -58,9 +58,7 @@ def main() -> None:
     cut = int(0.96 * len(traces))
     examples, held_out = (examples_from_traces(part, policy) for part in (traces[:cut], traces[cut:]))
     optimizer = make_optimizer(policy.model, OPTIM)
-    renamer = Renamer(
-        examples, policy.tokenizer, entity_words(traces)
-    )  # new names in every pass: copy them, never remember them
+    renamer = Renamer(examples, policy.tokenizer)  # new names in every pass: copy them, never remember them
     for epoch in range(epochs):
         share = epoch / epochs
         rate = OPTIM.learning_rate * (1 if share < 0.6 else 0.3 if share < 0.85 else 0.1)

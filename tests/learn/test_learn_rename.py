@@ -35,7 +35,7 @@ def texts(tokenizer, example: Example) -> str:
 
 
 def test_names_change_alike_everywhere_and_the_rest_stays(tokenizer, examples):
-    rename = Renamer(examples, tokenizer, NAMES)
+    rename = Renamer(examples, tokenizer, share=1.0, common=0.3)
     renames = 0
     for seed, example in enumerate(examples):
         renamed = rename(example, seed)
@@ -51,7 +51,7 @@ def test_names_change_alike_everywhere_and_the_rest_stays(tokenizer, examples):
 
 def test_what_was_equal_stays_equal_and_what_differed_differs(tokenizer, examples):
     """The exchange is one to one over tokens, which is all that copying depends on."""
-    rename = Renamer(examples, tokenizer, NAMES)
+    rename = Renamer(examples, tokenizer, share=1.0, common=0.3)
     for seed, example in enumerate(examples[:20]):
         old = example.prompt_ids + example.token_ids
         renamed = rename(example, seed)
@@ -59,20 +59,12 @@ def test_what_was_equal_stays_equal_and_what_differed_differs(tokenizer, example
         assert len(set(zip(old, new, strict=True))) == len(set(old)) == len(set(new))
 
 
-def test_only_names_change_and_every_name_word_can(tokenizer, examples):
-    """ "cart" is cut into pieces like a name, yet it is not one; without names nothing changes."""
-    rename = Renamer(examples, tokenizer, ["cart"])
-    after = {texts(tokenizer, rename(example, seed)).replace("cart", "") for seed, example in enumerate(examples[:8])}
-    assert all("Add to" in text and "button" in text for text in after)
-    assert Renamer(examples, tokenizer, [])(examples[0], 3) == examples[0]
-
-
 def test_the_seed_decides_and_the_share_is_kept(tokenizer, examples):
-    rename = Renamer(examples, tokenizer, NAMES, share=0.5)
+    rename = Renamer(examples, tokenizer, share=0.5, common=0.3)
     assert rename(examples[0], 5) == rename(examples[0], 5)
     changed = Counter(rename(examples[0], seed) != examples[0] for seed in range(400))
     assert 150 < changed[True] < 250
-    assert Renamer(examples, tokenizer, NAMES, share=0.0)(examples[0], 3) is examples[0]
+    assert Renamer(examples, tokenizer, share=0.0)(examples[0], 3) is examples[0]
 
 
 def test_training_with_a_transform_is_a_function_of_the_seed(examples):

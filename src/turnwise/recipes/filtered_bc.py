@@ -81,8 +81,6 @@ class Config:
         iterations, rollouts: K and N.
         keep: the most successful trajectories an update uses, the newest first.
         update: training in each iteration; a fixed number of updates, so that both methods make as many.
-        rename: learn what succeeded (and, in the control arm, the demonstrations) under other names in each use, since
-            entities of test tasks have names that nothing was learned from. False: exactly as it was sampled.
         temperature: of sampling, in training and evaluation alike.
         test_tasks: held-out tasks for the evaluation before and after.
         greedy: also evaluate both ends at temperature 0.
@@ -98,11 +96,10 @@ class Config:
     demonstrations: Demonstrations = field(default_factory=Demonstrations)
     sft: Training = field(default_factory=Training)
     method: Literal["filtered_bc", "sft"] = "filtered_bc"
-    iterations: int = 4
+    iterations: int = 5
     rollouts: int = 112
     keep: int = 1024
-    update: Training = field(default_factory=lambda: Training(3e-4, updates=120))
-    rename: bool = True
+    update: Training = field(default_factory=lambda: Training(1.5e-4, updates=120))
     temperature: float = 1.0
     test_tasks: int = 116
     greedy: bool = False
@@ -165,7 +162,7 @@ def main(config: Config) -> Path:
 
 async def _main(config: Config, run: Run) -> None:
     from turnwise.learn import checkpoint
-    from turnwise.learn.rename import Renamer, entity_words
+    from turnwise.learn.rename import Renamer
     from turnwise.learn.sft import make_optimizer
 
     started = time.time()
@@ -185,19 +182,18 @@ async def _main(config: Config, run: Run) -> None:
                 run, pages, sites, noise.count, noise.noise, noise.wander, config.seed
             )
         policy = _starting_policy(config, demonstrations)
-        demonstrated = _examples(demonstrations, policy)
         optimizer = make_optimizer(policy.model, _optim(config.update, config.seed))
         done = checkpoint.latest(run.folder / "checkpoints")
         if done is None:
-            if demonstrated:
+            if demonstrations:
+                examples = _examples(demonstrations, policy)
                 await asyncio.to_thread(
                     web.train_with_bar,
                     "demonstrations: learning",
                     policy.model,
-                    demonstrated,
+                    examples,
                     _optim(config.sft, config.seed),
-                    # New names in every pass: copied, not remembered.
-                    transform=Renamer(demonstrated, policy.tokenizer, entity_words(demonstrations)),
+                    transform=Renamer(examples, policy.tokenizer),  # new names in every pass: copied, not remembered
                 )
             _save(run, policy, optimizer, 0)
             iteration = 0
@@ -218,11 +214,7 @@ async def _main(config: Config, run: Run) -> None:
             if examples:
                 optim = _optim(config.update, config.seed + iteration)
                 what = f"iteration {iteration}: learning"
-                names = entity_words([*traces, *demonstrations])
-                renamer = Renamer([*examples, *demonstrated], policy.tokenizer, names) if config.rename else None
-                loss = await asyncio.to_thread(
-                    web.train_with_bar, what, policy.model, examples, optim, optimizer, transform=renamer
-                )
+                loss = await asyncio.to_thread(web.train_with_bar, what, policy.model, examples, optim, optimizer)
                 run.log(
                     phase="update", iteration=iteration, loss=loss, trajectories=len(traces), examples=len(examples)
                 )
