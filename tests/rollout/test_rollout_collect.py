@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from turnwise.engine.sampling import turn_seed
 from turnwise.envs.base import Step
 from turnwise.errors import InfraError, UserError
 from turnwise.judges.base import ExactAnswer, agreement
-from turnwise.rollout.collect import Episode, Limits, collect, evaluation_episodes, turn_seed
+from turnwise.rollout.collect import Episode, Limits, collect, evaluation_episodes
 from turnwise.trace.types import Action, Call, Observation, Outcome, Task, Verdict
 
 LIMITS = Limits(horizon=5, retries=1, turn_seconds=5)

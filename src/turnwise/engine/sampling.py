@@ -1,5 +1,6 @@
 """How to sample, and what comes back: shared by the local engine and the endpoints (no torch here)."""
 
+import hashlib
 from dataclasses import dataclass
 
 from turnwise.errors import UserError
@@ -43,3 +44,9 @@ class Sample:
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     stop: StopReason
+
+
+def turn_seed(episode_seed: int, turn: int) -> int:
+    """The sampling seed of one turn: stable across processes, unrelated between turns and episodes."""
+    digest = hashlib.blake2b(f"{episode_seed}/{turn}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1

@@ -15,13 +15,12 @@ from torch import Tensor
 
 from turnwise.credit.digirl import awr_weights
 from turnwise.credit.td import best_of_n
-from turnwise.engine.sampling import Sample, Sampling
+from turnwise.engine.sampling import Sample, Sampling, turn_seed
 from turnwise.learn.change import NOTHING, Deed, action_sensitivity, deed_of
 from turnwise.learn.examples import Example, context_at, example_from_turn
 from turnwise.learn.qlearning import Critics, Steps
 from turnwise.learn.replay import Played
 from turnwise.learn.screen_features import load_tensors, save_tensors
-from turnwise.rollout.collect import turn_seed
 from turnwise.trace.types import Action, StopReason
 
 if TYPE_CHECKING:

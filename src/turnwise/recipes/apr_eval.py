@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from turnwise.engine.sampling import turn_seed
 from turnwise.envs.countdown.problem import Problem
 from turnwise.evaluate.stats import wilson
 from turnwise.recipes.apr_rollout import Attempts, Method, attempt_all
 from turnwise.recipes.apr_threads import CompactThreads
-from turnwise.rollout.collect import turn_seed
 
 
 @dataclass(frozen=True, slots=True)

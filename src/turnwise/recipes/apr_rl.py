@@ -16,13 +16,13 @@ from typing import Any, Literal
 import torch
 
 from turnwise.credit.group_relative import attempt_advantages, cost_aware, sequence_weights
+from turnwise.engine.sampling import turn_seed
 from turnwise.engine.threads import Status
 from turnwise.learn.policy_gradient import PolicyGradientConfig, UpdateReport, update
 from turnwise.learn.policy_gradient import Sequence as Learned
 from turnwise.recipes.apr_data import Tier
 from turnwise.recipes.apr_rollout import Attempt, Attempts, Method, attempt_all
 from turnwise.recipes.apr_threads import CompactThreads
-from turnwise.rollout.collect import turn_seed
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from turnwise.engine.sampling import turn_seed
 from turnwise.errors import UserError
 from turnwise.evaluate.summary import rewards_by_task, summarize
 from turnwise.learn.doubly_robust import CreditConfig
@@ -32,7 +33,6 @@ from turnwise.recipes.config import to_json, unknown_preset
 from turnwise.recipes.digiq_arms import BEST_OF, Bench
 from turnwise.recipes.phone import FeatureConfig, PhoneConfig, PolicyConfig
 from turnwise.recipes.progress import console
-from turnwise.rollout.collect import turn_seed
 from turnwise.trace.run import Run, find_run
 from turnwise.trace.store import Store
 from turnwise.trace.types import Trace

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from turnwise.engine.sampling import turn_seed
 from turnwise.recipes import phone as phones
 from turnwise.recipes.progress import console, progress_bar
-from turnwise.rollout.collect import turn_seed
 from turnwise.trace.run import Run
 
 if TYPE_CHECKING:

@@ -25,13 +25,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from turnwise.engine.sampling import turn_seed
 from turnwise.evaluate.summary import rewards_by_task, summarize
 from turnwise.learn.doubly_robust import Chosen, CreditConfig
 from turnwise.recipes import phone as phones
 from turnwise.recipes.config import to_json, unknown_preset
 from turnwise.recipes.phone import FeatureConfig, PhoneConfig, PolicyConfig
 from turnwise.recipes.progress import console
-from turnwise.rollout.collect import turn_seed
 from turnwise.trace.run import Run
 from turnwise.trace.types import Task
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from turnwise.engine.sampling import turn_seed
 from turnwise.errors import UserError
 from turnwise.evaluate.claims import record
 from turnwise.evaluate.summary import rewards_by_task, summarize
@@ -29,7 +30,6 @@ from turnwise.recipes.config import to_json, unknown_preset
 from turnwise.recipes.progress import console
 from turnwise.recipes.seeds import finished_runs, gain_claims
 from turnwise.recipes.web import WebConfig
-from turnwise.rollout.collect import turn_seed
 from turnwise.trace.run import Run
 from turnwise.trace.types import Task, Trace
 

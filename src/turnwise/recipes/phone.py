@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from turnwise.agents.base import Policy
+from turnwise.engine.sampling import turn_seed
 from turnwise.envs.device import DeviceEnvironment, OracleEvaluator, StepEvaluator
 from turnwise.envs.device.phone import CALM, ROUGH, ChromiumPhone, LocalPhones
 from turnwise.envs.device.phone.demonstrator import Demonstrator
@@ -18,7 +19,7 @@ from turnwise.envs.device.phone.tasks import DRIFT_DAYS, STALE_DAYS, generate
 from turnwise.errors import UserError
 from turnwise.evaluate.summary import Summary, summarize
 from turnwise.recipes.progress import console, episode_bar, progress_bar
-from turnwise.rollout.collect import Episode, Limits, evaluation_episodes, turn_seed
+from turnwise.rollout.collect import Episode, Limits, evaluation_episodes
 from turnwise.rollout.stored import collect_into
 from turnwise.tasks.splits import check_overlap
 from turnwise.trace.run import Run

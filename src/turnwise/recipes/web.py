@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from turnwise.agents.base import Policy
+from turnwise.engine.sampling import turn_seed
 from turnwise.envs.browser import BrowserEnvironment, ObservationConfig
 from turnwise.envs.browser.sites.demonstrator import Demonstrator
 from turnwise.envs.browser.sites.server import LocalSites
 from turnwise.envs.browser.sites.tasks import generate
 from turnwise.evaluate.summary import Summary, summarize
 from turnwise.recipes.progress import episode_bar, progress_bar
-from turnwise.rollout.collect import Episode, Limits, evaluation_episodes, turn_seed
+from turnwise.rollout.collect import Episode, Limits, evaluation_episodes
 from turnwise.rollout.stored import collect_into
 from turnwise.tasks.splits import check_overlap
 from turnwise.trace.run import Run

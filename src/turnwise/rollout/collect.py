@@ -6,12 +6,12 @@ the agent's own doing and stands in its observations.
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from turnwise.agents.base import Context, Policy
+from turnwise.engine.sampling import turn_seed
 from turnwise.envs.base import Environment, Session
 from turnwise.errors import InfraError
 from turnwise.judges.base import Judge
@@ -53,12 +53,6 @@ class Limits:
     max_tokens: int | None = None
     retries: int = 2
     turn_seconds: float = 120.0
-
-
-def turn_seed(episode_seed: int, turn: int) -> int:
-    """The sampling seed of one turn: stable across processes, unrelated between turns and episodes."""
-    digest = hashlib.blake2b(f"{episode_seed}/{turn}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 async def collect(
