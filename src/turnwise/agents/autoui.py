@@ -25,8 +25,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from turnwise.agents import aitw
 from turnwise.agents.base import Context
 from turnwise.agents.screen_policy import prompt_text
+from turnwise.engine.draw import draw
 from turnwise.engine.forward import left_pad
-from turnwise.engine.local import draw
 from turnwise.engine.sampling import Sampling
 from turnwise.errors import ParseError, UserError
 from turnwise.trace.types import Action, ImageRef, StopReason

@@ -17,7 +17,8 @@ from turnwise.envs.device.phone import CALM, ROUGH, ChromiumPhone, LocalPhones
 from turnwise.envs.device.phone.demonstrator import Demonstrator
 from turnwise.envs.device.phone.tasks import DRIFT_DAYS, STALE_DAYS, generate
 from turnwise.errors import UserError
-from turnwise.evaluate.summary import Summary, summarize
+from turnwise.evaluate.summary import summarize
+from turnwise.recipes.metrics import log_summary
 from turnwise.recipes.progress import console, episode_bar, progress_bar
 from turnwise.rollout.collect import Episode, Limits, evaluation_episodes
 from turnwise.rollout.stored import collect_into
@@ -142,14 +143,14 @@ async def play(
     stored = {summary.id for summary in run.store.summaries(phase=phase, iteration=iteration)}
     if all(episode.id in stored for episode in episodes):
         traces = [run.store.get(episode.id) for episode in episodes]
-        _log(run, phase, iteration, summarize(traces))
+        log_summary(run, phase, iteration, summarize(traces))
         return traces
     async with phone.environment(evaluator) as environment:
         with episode_bar(f"{phase} {iteration}", len(episodes)) as on_trace:
             traces = await collect_into(
                 run.store, environment, policy, episodes, phone.limits, workers=phone.phones, on_trace=on_trace
             )
-    _log(run, phase, iteration, summarize(traces))
+    log_summary(run, phase, iteration, summarize(traces))
     return traces
 
 
@@ -174,7 +175,7 @@ async def demonstrate(run: Run, phone: PhoneConfig, count: int, rough: float, se
                 traces += await collect_into(
                     run.store, environment, script, part, limits, workers=phone.phones, on_trace=on_trace
                 )
-    _log(run, "demonstrations", 0, summarize(traces))
+    log_summary(run, "demonstrations", 0, summarize(traces))
     return traces
 
 
@@ -372,19 +373,3 @@ def report_agreement(run: Run, name: str, traces: Sequence[Trace]) -> None:
         said = {name: "–" if rate is None else f"{100 * rate:.1f} %" for name, rate in
                 (("accuracy", found.accuracy), ("precision", found.precision), ("recall", found.recall))}  # fmt: skip
         console.print(f"evaluator against oracle ({name}): " + ", ".join(f"{k} {v}" for k, v in said.items()))
-
-
-def _log(run: Run, phase: str, iteration: int, summary: Summary) -> None:
-    low, high = summary.interval
-    run.drop_metrics([row for row in run.metrics() if (row.get("phase"), row.get("iteration")) != (phase, iteration)])
-    run.log(
-        phase=phase,
-        iteration=iteration,
-        success=summary.success,
-        success_low=low,
-        success_high=high,
-        episodes=summary.episodes,
-        steps=summary.mean_steps,
-        truncated=summary.truncated_rate,
-        infra_errors=summary.infra_errors,
-    )

@@ -13,7 +13,8 @@ from turnwise.envs.browser import BrowserEnvironment, ObservationConfig
 from turnwise.envs.browser.sites.demonstrator import Demonstrator
 from turnwise.envs.browser.sites.server import LocalSites
 from turnwise.envs.browser.sites.tasks import generate
-from turnwise.evaluate.summary import Summary, summarize
+from turnwise.evaluate.summary import summarize
+from turnwise.recipes.metrics import log_summary
 from turnwise.recipes.progress import episode_bar, progress_bar
 from turnwise.rollout.collect import Episode, Limits, evaluation_episodes
 from turnwise.rollout.stored import collect_into
@@ -69,7 +70,7 @@ async def demonstrate(
         traces = await collect_into(
             run.store, environment, demonstrator, episodes, web.limits, workers=web.sessions, on_trace=on_trace
         )
-    _log(run, "demonstrations", 0, summarize(traces))
+    log_summary(run, "demonstrations", 0, summarize(traces))
     return traces
 
 
@@ -87,7 +88,7 @@ async def explore(
         traces = await collect_into(
             run.store, environment, policy, episodes, web.limits, workers=web.sessions, on_trace=on_trace
         )
-    _log(run, "train", iteration, summarize(traces))
+    log_summary(run, "train", iteration, summarize(traces))
     return traces
 
 
@@ -117,7 +118,7 @@ async def evaluate(
                 run.store, environment, policy, part, web.limits, workers=web.sessions, on_trace=on_trace
             )
     environment.observation = TEXT_ONLY
-    _log(run, phase, iteration, summarize(traces))
+    log_summary(run, phase, iteration, summarize(traces))
     return traces
 
 
@@ -149,20 +150,3 @@ def train_with_bar(
         )
     tail = losses[-max(1, len(losses) // 10) :]
     return sum(tail) / len(tail)
-
-
-def _log(run: Run, phase: str, iteration: int, summary: Summary) -> None:
-    low, high = summary.interval
-    before = [row for row in run.metrics() if (row.get("phase"), row.get("iteration")) != (phase, iteration)]
-    run.drop_metrics(before)  # a resumed run says it once
-    run.log(
-        phase=phase,
-        iteration=iteration,
-        success=summary.success,
-        success_low=low,
-        success_high=high,
-        episodes=summary.episodes,
-        steps=summary.mean_steps,
-        truncated=summary.truncated_rate,
-        infra_errors=summary.infra_errors,
-    )
