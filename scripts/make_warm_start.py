@@ -58,7 +58,7 @@ def main() -> None:
     cut = int(0.96 * len(traces))
     examples, held_out = (examples_from_traces(part, policy) for part in (traces[:cut], traces[cut:]))
     optimizer = make_optimizer(policy.model, OPTIM)
-    renamer = Renamer(examples, policy.tokenizer)  # new names in every pass: copy them, never remember them
+    renamer = Renamer(policy.tokenizer)  # new names in every pass: copy them, never remember them
     for epoch in range(epochs):
         share = epoch / epochs
         rate = OPTIM.learning_rate * (1 if share < 0.6 else 0.3 if share < 0.85 else 0.1)

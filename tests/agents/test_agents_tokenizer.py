@@ -50,7 +50,8 @@ def test_words_and_numbers_end_with_a_sign_that_belongs_to_their_last_piece(toke
     assert word_part("▁search‸") == (True, True)
     assert word_part("▁kett") == (True, False)
     assert word_part("le‸") == (False, True)
-    assert word_part("▁86‸") is word_part("‸") is word_part(",") is None
+    assert (word_part("▁"), word_part("‸")) == ((True, False), (False, True))
+    assert word_part("▁86‸") is word_part("▁▁") is word_part(",") is None
 
 
 def test_what_a_page_says_is_never_a_special_token(tokenizer):

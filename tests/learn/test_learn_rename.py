@@ -1,5 +1,6 @@
-"""Renaming: one exchange of rare pieces in prompt and response, and nothing else changes."""
+"""Renaming: one exchange of rare words in prompt and response, and nothing else changes."""
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 
@@ -9,12 +10,14 @@ from turnwise.agents.tokenizer import train_tokenizer
 from turnwise.learn.examples import Example
 from turnwise.learn.rename import Renamer
 
-NAMES = ["Ambervale", "Quartzmoor", "Thistlewick", "Oakmere", "Fernwick", "Slatefall", "Ambermoor", "Fernvale"] * 8
+SYLLABLES = ("Am", "ber", "va", "quar", "moor", "this", "wick", "oak", "fern", "sla", "fall", "ter")
+WORDS = ["".join(parts) for parts in itertools.product(SYLLABLES, repeat=3)]
+NAMES = WORDS[5::27]  # 64 that the tokenizer has not seen
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return train_tokenizer([f"open {name} [3]\nbutton Add to cart [4]\n" for name in NAMES * 4], 1200)
+    return train_tokenizer([f"open {word} [3]\nbutton Add to cart [4]\n" for word in WORDS[::2]], 1150)
 
 
 @pytest.fixture(scope="module")
@@ -35,36 +38,60 @@ def texts(tokenizer, example: Example) -> str:
 
 
 def test_names_change_alike_everywhere_and_the_rest_stays(tokenizer, examples):
-    rename = Renamer(examples, tokenizer, share=1.0, common=0.3)
+    rename = Renamer(tokenizer)
     renames = 0
     for seed, example in enumerate(examples):
         renamed = rename(example, seed)
         before, after = texts(tokenizer, example).split(), texts(tokenizer, renamed).split()
-        assert (len(renamed.prompt_ids), len(renamed.token_ids)) == (len(example.prompt_ids), len(example.token_ids))
-        assert (renamed.mask, renamed.weight) == (example.mask, example.weight)
         changes = {(old, new) for old, new in zip(before, after, strict=True) if old != new}
-        assert len({old for old, _ in changes}) == len(changes) <= 1  # one name, one other name
+        assert len(changes) <= 1  # one name, one other name; none where the name is a single token
         assert sum(old != new for old, new in zip(before, after, strict=True)) == 3 * len(changes)
         renames += len(changes)
-    assert renames > len(examples) / 2  # an exchange may leave a name what it was
+        assert renamed.weight == example.weight
+        assert len(renamed.mask) == len(renamed.token_ids)
+        assert renamed.token_ids[-1] == example.token_ids[-1]
+    assert renames > len(examples) / 2
 
 
-def test_what_was_equal_stays_equal_and_what_differed_differs(tokenizer, examples):
-    """The exchange is one to one over tokens, which is all that copying depends on."""
-    rename = Renamer(examples, tokenizer, share=1.0, common=0.3)
-    for seed, example in enumerate(examples[:20]):
-        old = example.prompt_ids + example.token_ids
-        renamed = rename(example, seed)
-        new = renamed.prompt_ids + renamed.token_ids
-        assert len(set(zip(old, new, strict=True))) == len(set(old)) == len(set(new))
+def test_new_words_have_any_number_of_pieces_and_are_one_to_one(tokenizer, examples):
+    """However long a name was, it can become one of 1 to 6 pieces; different words stay different."""
+    rename = Renamer(tokenizer)
+    changes = Counter()
+    for seed in range(300):
+        changes[len(rename(examples[0], seed).token_ids) - len(examples[0].token_ids)] += 1
+    assert len(changes) >= 5
+    pair = replace(examples[0], prompt_ids=examples[0].prompt_ids + examples[1].prompt_ids)
+    for seed in range(200):
+        renamed = rename(pair, seed)
+        words = texts(tokenizer, renamed).split()
+        assert len(set(words)) == len(set(texts(tokenizer, pair).split()))
+
+
+def test_a_new_words_pieces_take_the_mask_of_the_old_word(tokenizer, examples):
+    rename = Renamer(tokenizer)
+    example = examples[0]
+    start = next(place for place, index in enumerate(example.token_ids) if index in set(example.prompt_ids[5:9]))
+    hidden = replace(example, mask=tuple(place < start for place in range(len(example.mask))))
+    for seed in range(20):
+        renamed = rename(hidden, seed)
+        assert sum(renamed.mask) == start
+        assert renamed.token_ids[:start] == example.token_ids[:start]
+
+
+def test_words_cut_off_at_the_end_stay(tokenizer, examples):
+    rename = Renamer(tokenizer)
+    name = next((start, stop) for start, stop in rename._words(examples[0].token_ids) if stop - start > 1)
+    cut = examples[0].token_ids[: name[1] - 1]
+    example = replace(examples[0], token_ids=cut, mask=(True,) * len(cut))
+    assert rename(example, 1).token_ids[-(name[1] - 1 - name[0]) :] == cut[name[0] :]
 
 
 def test_the_seed_decides_and_the_share_is_kept(tokenizer, examples):
-    rename = Renamer(examples, tokenizer, share=0.5, common=0.3)
+    rename = Renamer(tokenizer, share=0.5)
     assert rename(examples[0], 5) == rename(examples[0], 5)
     changed = Counter(rename(examples[0], seed) != examples[0] for seed in range(400))
     assert 150 < changed[True] < 250
-    assert Renamer(examples, tokenizer, share=0.0)(examples[0], 3) is examples[0]
+    assert Renamer(tokenizer, share=0.0)(examples[0], 3) is examples[0]
 
 
 def test_training_with_a_transform_is_a_function_of_the_seed(examples):

@@ -42,9 +42,14 @@ _PIECES = (
 
 
 def word_part(piece: str) -> tuple[bool, bool] | None:
-    """Whether a token begins and whether it ends a word; None where it is not letters of a word."""
+    """Whether a token begins and whether it ends a word; None where it is no part of a word.
+
+    The end sign alone ends one, and the space alone can begin one: pieces that BPE had no reason to merge.
+    """
     letters = piece.removeprefix(_SPACE).removesuffix(_END)
-    return (piece.startswith(_SPACE), piece.endswith(_END)) if letters.isalpha() else None
+    if not letters.isalpha() and piece not in (_SPACE, _END):
+        return None
+    return piece.startswith(_SPACE), piece.endswith(_END)
 
 
 def _untrained() -> Tokenizer:

@@ -1,16 +1,19 @@
-"""Demonstrations under new names: what makes a small model copy names instead of remembering them.
+"""Examples under new names: what makes a small model copy names instead of remembering them.
 
 A few thousand demonstrations hold the same few hundred names again and again, and a model learns those names rather
-than to copy whatever name the page shows. So, in each pass over an example, its rare word pieces are exchanged for
-others, the same exchange in prompt and response: "open Ambervale" becomes "open Quartzmoor" wherever it is said, and
-everything that relates goal, page and response stays as it was. The pieces of common words (the interface: "Add to
-cart") are left alone, and so are numbers, marks and punctuation. Pieces that no training text holds get their turn too,
-so their embeddings are trained.
+than to copy whatever name the page shows. So, in each use of an example, its rare words are exchanged for words that
+never were, the same exchange in prompt and response: "open Ambervale" becomes "open Quartzmoorel" wherever it is said,
+and everything that relates goal, page and response stays as it was. Rare is what the tokenizer cuts into pieces:
+`agents.tokenizer` makes single tokens of common words (the interface: "Add to cart") and of hardly any others. Numbers,
+marks and punctuation stay.
 
-For demonstrations. What a policy sampled is trained on as it was sampled.
+A new word has a random number of pieces, whatever the old one had: a model that only ever sees names of two pieces
+stops after two. All pieces get their turn, those that no training text holds among them, so that their embeddings are
+trained as well. Some new words begin like another one of the same example, because look-alikes on one page are what a
+copying model mixes up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,43 +22,84 @@ import numpy as np
 from turnwise.agents.tokenizer import word_part
 from turnwise.learn.examples import Example
 
+Word = tuple[int, ...]
+
+PIECES = (0.4, 0.3, 0.15, 0.1, 0.05)
+"""Probabilities that a new word has 2, 3, … pieces."""
+ALIKE = 0.15
+"""Probability that a new word begins with the first piece of an earlier one of the same example."""
+FIRST, MIDDLE, LAST = (True, False), (False, False), (False, True)
+
 
 class Renamer:
-    """Exchanges rare word pieces; give it to `learn.sft.train` as `transform`."""
+    """Exchanges rare words; give it to `learn.sft.train` as `transform`."""
 
-    def __init__(self, examples: Sequence[Example], tokenizer: Any, share: float = 1.0, common: float = 0.02) -> None:
-        """Find out which pieces are rare.
+    def __init__(self, tokenizer: Any, share: float = 1.0) -> None:
+        """Sort the tokenizer's pieces.
 
         Args:
-            examples: what is going to be learned.
             tokenizer: `agents.tokenizer`'s.
             share: of the examples that are renamed each time they are used; the others stay as they are.
-            common: pieces that are in at least this share of the examples stay.
         """
         self.share = share
         pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-        held_by = np.zeros(len(pieces), dtype=np.int64)
-        for example in examples:
-            held_by[list({*example.prompt_ids, *example.token_ids})] += 1
-        rare = held_by < max(2.0, common * len(examples))
-        # Beginnings of words are exchanged for beginnings, ends for ends, whole words for whole words.
-        kinds: dict[tuple[bool, bool], list[int]] = {}
-        for index in np.flatnonzero(rare):
-            if (part := word_part(pieces[index])) is not None:
-                kinds.setdefault(part, []).append(int(index))
-        self._kinds = [np.array(kind) for _, kind in sorted(kinds.items())]
-        self._identity = np.arange(len(pieces))
+        self._parts = [word_part(piece) for piece in pieces]
+        self._pools = {
+            kind: [i for i, part in enumerate(self._parts) if part == kind] for kind in (FIRST, MIDDLE, LAST)
+        }
+        self._lengths = PIECES if self._pools[MIDDLE] else PIECES[:1]
+        self._can = bool(self._pools[FIRST] and self._pools[LAST])
 
     def __call__(self, example: Example, seed: int) -> Example:
-        """The example under other names, or as it is; decided by the seed."""
+        """The example under other names, or as it is; decided by the seed. It can become longer or shorter."""
         generator = np.random.Generator(np.random.Philox(key=seed))
-        if generator.random() >= self.share:
+        if not self._can or generator.random() >= self.share:
             return example
-        exchange = self._identity.copy()
-        for kind in self._kinds:
-            exchange[kind] = generator.permutation(kind)
-        return replace(
-            example,
-            prompt_ids=tuple(exchange[list(example.prompt_ids)].tolist()),
-            token_ids=tuple(exchange[list(example.token_ids)].tolist()),
-        )
+        exchange: dict[Word, Word] = {}
+        prompt, _ = self._renamed(example.prompt_ids, (True,) * len(example.prompt_ids), exchange, generator)
+        response, mask = self._renamed(example.token_ids, example.mask, exchange, generator)
+        return replace(example, prompt_ids=prompt, token_ids=response, mask=mask)
+
+    def _words(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Where words begin and end in token ids; a word that is cut off at either end is none."""
+        start = None
+        for place, index in enumerate(ids):
+            part = self._parts[index]
+            if part is None:
+                start = None
+                continue
+            if part[0]:
+                start = place
+            if part[1] and start is not None:
+                yield start, place + 1
+                start = None
+
+    def _renamed(
+        self, ids: Word, mask: tuple[bool, ...], exchange: dict[Word, Word], generator: np.random.Generator
+    ) -> tuple[Word, tuple[bool, ...]]:
+        """Ids with their rare words exchanged, and their mask; new words are added to `exchange`."""
+        new_ids: list[int] = []
+        new_mask: list[bool] = []
+        done = 0
+        for start, stop in self._words(ids):
+            word = ids[start:stop]
+            if len(word) == 1:
+                continue
+            if word not in exchange:
+                exchange[word] = self._invent(list(exchange.values()), generator)
+            new_ids += [*ids[done:start], *exchange[word]]
+            new_mask += [*mask[done:start], *[mask[start]] * len(exchange[word])]
+            done = stop
+        return (*new_ids, *ids[done:]), (*new_mask, *mask[done:])
+
+    def _invent(self, earlier: Sequence[Word], generator: np.random.Generator) -> Word:
+        """A word that is none of the earlier ones."""
+        chances = np.array(self._lengths) / sum(self._lengths)
+        while True:
+            count = 2 + int(generator.choice(len(chances), p=chances))
+            kinds = [FIRST, *[MIDDLE] * (count - 2), LAST]
+            word = [self._pools[kind][int(generator.integers(len(self._pools[kind])))] for kind in kinds]
+            if earlier and generator.random() < ALIKE:
+                word[0] = earlier[int(generator.integers(len(earlier)))][0]
+            if tuple(word) not in earlier:
+                return tuple(word)

@@ -133,8 +133,8 @@ def train(
         config: rates, sizes, seed.
         optimizer: goes on with its moments (filtered BC over many iterations, a resumed run); a new one without.
         start: skip the updates before this one, which a resumed run has done.
-        transform: what an example becomes each time it is used, of the same length (`learn.rename.Renamer`); its second
-            argument is a seed that depends on `config.seed`, the update and the example.
+        transform: what an example becomes each time it is used (`learn.rename.Renamer`); its second argument is a seed
+            that depends on `config.seed`, the update and the example.
         on_update: called after every update, to show progress or to save a checkpoint.
 
     Returns:
@@ -161,11 +161,12 @@ def train(
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
         loss = 0.0
-        for part in passes(members, lengths, config.pass_tokens):
-            used = [examples[i] for i in part]
-            if transform is not None:
-                used = [transform(examples[i], _seed(config.seed, update, i)) for i in part]
-            loss += _accumulate(model, used, len(members))
+        used = [examples[i] for i in members]
+        if transform is not None:
+            used = [transform(examples[i], _seed(config.seed, update, i)) for i in members]
+        sizes = [example.length for example in used]
+        for part in passes(range(len(used)), sizes, config.pass_tokens):
+            loss += _accumulate(model, [used[i] for i in part], len(members))
         grad_norm = float(torch.nn.utils.clip_grad_norm_(trainable, config.grad_clip))
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             model.eval()
@@ -175,7 +176,7 @@ def train(
             )
         optimizer.step()
         losses.append(loss)
-        tokens += sum(lengths[i] for i in members)
+        tokens += sum(sizes)
         if on_update is not None:
             seconds = time.monotonic() - began
             left = seconds / len(losses) * (total - update - 1)

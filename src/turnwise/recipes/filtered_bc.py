@@ -81,6 +81,8 @@ class Config:
         iterations, rollouts: K and N.
         keep: the most successful trajectories an update uses, the newest first.
         update: training in each iteration; a fixed number of updates, so that both methods make as many.
+        rename: learn everything under new names, demonstrations and the policy's own successes alike (`learn.rename`);
+            for policies with a small model's tokenizer.
         temperature: of sampling, in training and evaluation alike.
         test_tasks: held-out tasks for the evaluation before and after.
         greedy: also evaluate both ends at temperature 0.
@@ -100,6 +102,7 @@ class Config:
     rollouts: int = 112
     keep: int = 1024
     update: Training = field(default_factory=lambda: Training(1.5e-4, updates=120))
+    rename: bool = True
     temperature: float = 1.0
     test_tasks: int = 116
     greedy: bool = False
@@ -182,6 +185,8 @@ async def _main(config: Config, run: Run) -> None:
                 run, pages, sites, noise.count, noise.noise, noise.wander, config.seed
             )
         policy = _starting_policy(config, demonstrations)
+        # New names in every use: they are to be copied, not remembered.
+        transform = Renamer(policy.tokenizer) if config.rename else None
         optimizer = make_optimizer(policy.model, _optim(config.update, config.seed))
         done = checkpoint.latest(run.folder / "checkpoints")
         if done is None:
@@ -193,7 +198,7 @@ async def _main(config: Config, run: Run) -> None:
                     policy.model,
                     examples,
                     _optim(config.sft, config.seed),
-                    transform=Renamer(examples, policy.tokenizer),  # new names in every pass: copied, not remembered
+                    transform=transform,
                 )
             _save(run, policy, optimizer, 0)
             iteration = 0
@@ -214,7 +219,9 @@ async def _main(config: Config, run: Run) -> None:
             if examples:
                 optim = _optim(config.update, config.seed + iteration)
                 what = f"iteration {iteration}: learning"
-                loss = await asyncio.to_thread(web.train_with_bar, what, policy.model, examples, optim, optimizer)
+                loss = await asyncio.to_thread(
+                    web.train_with_bar, what, policy.model, examples, optim, optimizer, transform
+                )
                 run.log(
                     phase="update", iteration=iteration, loss=loss, trajectories=len(traces), examples=len(examples)
                 )
