@@ -6,7 +6,8 @@ import pytest
 import torch
 from scripted_lm import ScriptedLM, follow
 
-from turnwise.engine.threads import Cancel, Engine, Limits, Request, Status
+from turnwise.engine.threads import Engine
+from turnwise.engine.tree import Cancel, Limits, Request, Status
 from turnwise.envs.countdown import compact, grammar
 from turnwise.envs.countdown.problem import Problem, generate
 from turnwise.envs.countdown.search import solve_parallel

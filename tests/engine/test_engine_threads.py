@@ -15,7 +15,8 @@ from turnwise.engine.forward import Prompt
 from turnwise.engine.local import sample
 from turnwise.engine.sampling import Sampling
 from turnwise.engine.score import score
-from turnwise.engine.threads import Engine, Limits, NoThreads, Request, Status
+from turnwise.engine.threads import Engine
+from turnwise.engine.tree import Limits, NoThreads, Request, Status
 from turnwise.errors import UserError
 
 torch.set_num_threads(1)

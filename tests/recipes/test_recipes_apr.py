@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from turnwise.engine.threads import Engine, Limits, Request
+from turnwise.engine.threads import Engine
+from turnwise.engine.tree import Limits, Request
 from turnwise.envs.countdown import compact
 from turnwise.envs.countdown.problem import Problem, check
 from turnwise.errors import UserError

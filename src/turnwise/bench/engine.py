@@ -234,7 +234,8 @@ def clock(run: Any, model: Any, work: Sequence[Work]) -> tuple[float, list[list[
 
 def run_engine(model: Any, work: Sequence[Work]) -> list[list[int]]:
     """This engine."""
-    from turnwise.engine.threads import Engine, Limits, NoThreads, Request
+    from turnwise.engine.threads import Engine
+    from turnwise.engine.tree import Limits, NoThreads, Request
 
     engine = Engine(model, NoThreads(()), Limits(window=2048), temperature=0, rows=ROWS)
     trees = engine.run([Request(one.prompt, 0, window=len(one.prompt) + one.new) for one in work])

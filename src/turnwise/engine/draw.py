@@ -1,5 +1,6 @@
 """One uniform number a token: a distribution and a point in [0, 1) become a token id."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,3 +26,20 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float)
     index = torch.searchsorted(cumulative, point, right=True)
     chosen = index if order is None else order.gather(1, index)
     return chosen[:, 0]
+
+
+class Uniforms:
+    """A thread's stream of uniform numbers, in blocks: the same numbers as one long draw."""
+
+    __slots__ = ("at", "block", "generator")
+
+    def __init__(self, key: int) -> None:
+        self.generator = np.random.Generator(np.random.Philox(key=key))
+        self.block: list[float] = []
+        self.at = 0
+
+    def next(self) -> float:
+        if self.at == len(self.block):
+            self.block, self.at = self.generator.random(64).tolist(), 0
+        self.at += 1
+        return self.block[self.at - 1]

@@ -25,7 +25,8 @@ from turnwise.engine.draw import draw
 from turnwise.engine.forward import Prompt, forward_options, group_by_length, join_vision, left_pad
 from turnwise.engine.rows import serves
 from turnwise.engine.sampling import Sample, Sampling
-from turnwise.engine.threads import Engine, Limits, NoThreads, Request, Status, Tree
+from turnwise.engine.threads import Engine
+from turnwise.engine.tree import Limits, NoThreads, Request, Status, Tree
 from turnwise.errors import UserError
 from turnwise.trace.types import StopReason
 

@@ -17,7 +17,7 @@ import torch
 
 from turnwise.credit.group_relative import attempt_advantages, cost_aware, sequence_weights
 from turnwise.engine.sampling import turn_seed
-from turnwise.engine.threads import Status
+from turnwise.engine.tree import Status
 from turnwise.learn.policy_gradient import PolicyGradientConfig, UpdateReport, update
 from turnwise.learn.policy_gradient import Sequence as Learned
 from turnwise.recipes.apr_data import Tier

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from turnwise.engine.threads import Cancel, Engine, Limits, Request, Stats, Status, Thread, Tree
+from turnwise.engine.threads import Engine
+from turnwise.engine.tree import Cancel, Limits, Request, Stats, Status, Thread, Tree
 from turnwise.envs.countdown import compact
 from turnwise.envs.countdown.problem import Problem
 from turnwise.recipes.apr_threads import CompactThreads, Join, Place

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from turnwise.engine.threads import Status, Thread
+from turnwise.engine.tree import Status, Thread
 from turnwise.envs.countdown import compact, grammar
 from turnwise.envs.countdown.problem import Operation, Problem, check
 from turnwise.envs.countdown.search import Node
