@@ -1,5 +1,7 @@
 """Arrays and converted networks against exact integers."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from turnwise.cim.array import CellArray, Hardware, direct_sums, pattern_tables,
 from turnwise.cim.cells import CELLS, TwoFeFETOneT
 from turnwise.cim.conversion import code_error_rate, convert, set_temperature, sweep
 from turnwise.cim.networks import vgg8, vgg8_shapes
-from turnwise.cim.quantization import IntegerNetwork, digital_layers, quant_layers, quantize
+from turnwise.cim.quantization import IntegerNetwork, digital_layers, keep_above, quant_layers, quantize
 from turnwise.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
@@ -153,3 +155,15 @@ def test_vgg8_counts():
     shapes = vgg8_shapes()
     assert sum(shape.rows * shape.outputs for shape in shapes) == pytest.approx(12.97e6, rel=1e-3)
     assert sum(shape.macs for shape in shapes) == pytest.approx(616e6, rel=1e-3)
+
+
+def test_a_low_zero_gives_the_same_integers_where_weights_fit_and_says_where_they_do_not(quantized, images):
+    low = copy.deepcopy(quantized)
+    keep_above(low, -40)
+    hardware = Hardware(cell=None, adc=None, stored_zero=40)
+    assert torch.equal(convert(low, hardware)(images), IntegerNetwork(low)(images))
+    assert int(convert(low, hardware).get_submodule("0").cells.levels.float().mean((0, 1, 2))[-1] < 1)
+    with pytest.raises(UserError, match="cannot be stored where 0 is stored as 40"):
+        convert(quantized, hardware)
+    with pytest.raises(UserError, match="not 129"):
+        Hardware(stored_zero=129)

@@ -14,7 +14,7 @@ from turnwise.cim.int8 import load_int8, save_int8
 from turnwise.cim.network_cost import report
 from turnwise.cim.networks import vgg8
 from turnwise.cim.quantization import IntegerNetwork, fake_quantize, quant_layers, quantize
-from turnwise.cim.study import Arm, ideal_hits, pack, run_arm
+from turnwise.cim.study import Arm, Reading, ideal_hits, pack, run_arm
 from turnwise.cim.training import TrainSettings, train
 from turnwise.data import data_file
 from turnwise.errors import UserError
@@ -163,14 +163,14 @@ def test_chips_that_read_alike_are_run_once_and_rows_come_one_by_one():
     ideal = pack(ideal_hits(q, IMAGES[:12], 6))
     counted: list[int] = []
     for cell in ("r1-1bit", "2t1fefet"):
-        rows = run_arm(q, Arm(cell), 1.0, (0.0, 85.0), IMAGES[:12], 6, (), known, counted.append)
+        rows = run_arm(q, Arm(cell), Reading(), (0.0, 85.0), IMAGES[:12], 6, (), known, counted.append)
         assert [(row["celsius"], row["hits"], row["wrong_codes"]) for row in rows] == [
             (0.0, ideal, 0),
             (85.0, ideal, 0),
         ]
     assert len(known) == 1  # both read every row sum rightly at both temperatures: one integer function
     assert sum(counted) == 48
-    cold, hot = run_arm(q, Arm("1fefet1r"), 1.0, (0.0, 85.0), IMAGES[:12], 6, (), known)
+    cold, hot = run_arm(q, Arm("1fefet1r"), Reading(), (0.0, 85.0), IMAGES[:12], 6, (), known)
     assert cold["tables"] != hot["tables"]
     assert len(known) == 3
 

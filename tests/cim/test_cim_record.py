@@ -1,5 +1,7 @@
 """Claims are computed from rows: what a known set of hits must come out as."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_drops_are_paired_and_the_worst_temperature_counts():
     matched, real = Arm("r1-2bit"), Arm("r1-2bit", kappa_mismatch=1e-4)
     rows = [row(matched, 0, 0), row(real, 0, 1), row(real, 85, 4), row(Arm("1fefet1r"), 85, 150)]
     reference = {"correct": 180, "images": 200, "hits": pack(ideal), "width": 1.0}
-    claims = {claim.id: claim for claim in accuracy_claims(reference, rows, "", (0,))}
+    claims = {claim.id: claim for claim in accuracy_claims({"plain": reference}, rows, "", (0,))}
     assert claims["ideal_accuracy"].value == 90.0
     assert claims["ideal_accuracy"].holds
     drop = claims["max_drop_points_r1_2bit"]
@@ -37,6 +39,17 @@ def test_drops_are_paired_and_the_worst_temperature_counts():
     assert drop.ci95[0] < 2.0 < drop.ci95[1]
     assert claims["drop_points_1fefet1r"].value == pytest.approx(75.0)
     assert "drop_points_2t1fefet" not in claims
+
+    # A network made for the converter has its own chip, and is held against the better of the two ideal networks.
+    rows += [row(replace(real, network="converter"), 85, 3)]
+    for lost, expected in ((2, 1.5), (-4, 3.5)):
+        tuned = ideal.copy()
+        tuned[20 - max(-lost, 0) : 20 + max(lost, 0)] = lost < 0
+        other = {"correct": int(tuned.sum()), "images": 200, "hits": pack(tuned)}
+        found = accuracy_claims({"plain": reference, "converter": other}, rows, "", (0,))
+        claims = {claim.id: claim for claim in found}
+        assert claims["max_drop_points_r1_2bit"].value == pytest.approx(expected)
+        assert claims["drop_points_1fefet1r"].value == pytest.approx(75.0)
 
 
 def test_figures_without_a_network_meet_their_goals():

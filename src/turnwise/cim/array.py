@@ -42,6 +42,8 @@ class Hardware:
         node: technology in nm, for cost.
         weight_bits, input_bits: of one weight and of one activation.
         accumulator_ratio: C_acc/C_o; it scales signal and references alike.
+        stored_zero: the number that is stored for a weight of 0; None is the middle, 2^(weight_bits − 1). A lower one
+            leaves no room for weights below it and puts lower levels into the most significant cells of the others.
     """
 
     cell: Cell | None = field(default_factory=TwoFeFETOneT)
@@ -52,6 +54,7 @@ class Hardware:
     weight_bits: int = 8
     input_bits: int = 8
     accumulator_ratio: float = 1.0
+    stored_zero: int | None = None
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.subarray[0] % self.rows:
@@ -60,6 +63,8 @@ class Hardware:
             raise UserError(f"{self.weight_bits}-bit weights cannot be sliced over {self.cell_bits}-bit cells.")
         if self.cell is None and self.adc is not None and self.adc.offset_sigma:
             raise UserError("comparator offsets are volts: ideal hardware has none.")
+        if not 0 <= self.zero_point <= 2 ** (self.weight_bits - 1):
+            raise UserError(f"a weight of 0 is stored as 0 to {2 ** (self.weight_bits - 1)}, not {self.zero_point}.")
 
     @property
     def cell_bits(self) -> int:
@@ -74,7 +79,7 @@ class Hardware:
     @property
     def zero_point(self) -> int:
         """Offset binary: the stored number is w + zero_point. 128 rather than 127.5 keeps integer weights exact."""
-        return 2 ** (self.weight_bits - 1)
+        return 2 ** (self.weight_bits - 1) if self.stored_zero is None else self.stored_zero
 
     @property
     def empty_reads_zero(self) -> bool:
@@ -97,8 +102,16 @@ def slice_levels(weight_KO: Tensor, hardware: Hardware) -> Tensor:
     Returns:
         uint8 levels, shape (groups, rows, outputs, slices), least significant slice first. Rows past the last input
         hold level 0 and their inputs are always 0.
+
+    Raises:
+        UserError: if a weight is below what the zero point leaves room for.
     """
     inputs, outputs = weight_KO.shape
+    if hardware.stored_zero is not None and float(weight_KO.min()) < -hardware.stored_zero:
+        raise UserError(
+            f"a weight of {float(weight_KO.min()):g} cannot be stored where 0 is stored as {hardware.stored_zero}: "
+            "restrict the network's weights first (quantization.keep_above)."
+        )
     groups = -(-inputs // hardware.rows)
     stored = torch.zeros(groups * hardware.rows, outputs, dtype=torch.int32, device=weight_KO.device)
     stored[:inputs] = weight_KO.to(torch.int32) + hardware.zero_point
@@ -119,6 +132,7 @@ class CellArray:
         self.levels, self.hardware, self.seed = levels, hardware, seed
         self.perfect = perfect or hardware.cell is None
         self._lut: _VoltageLut | None = None
+        self._drawn: Tensor | None = None
         self.unit = 1.0
         if hardware.cell is not None and not perfect:
             reference = hardware.adc.t_ref if hardware.adc is not None else 27.0
@@ -143,14 +157,15 @@ class CellArray:
         return self._lut.interpolate(levels, self._errors(levels, groups.start or 0)) / self.unit
 
     def _errors(self, levels: Tensor, start: int) -> Tensor:
-        """Standard-normal threshold errors, one a FeFET; a function of seed and group alone, not of block size."""
+        """Standard-normal threshold errors, one a FeFET: the chip's own, so they are drawn once and kept."""
         assert self.hardware.cell is not None
-        count = len(self.hardware.cell.fefets)
-        drawn = []
-        for group in range(start, start + levels.shape[0]):
-            rng = np.random.default_rng((self.seed, group))
-            drawn.append(rng.standard_normal((*levels.shape[1:], count), dtype=np.float32))
-        return torch.from_numpy(np.stack(drawn)).to(levels.device)
+        if self._drawn is None:
+            shape = (*self.levels.shape[1:], len(self.hardware.cell.fefets))
+            drawn = np.empty((len(self.levels), *shape), np.float32)
+            for group, errors in enumerate(drawn):
+                np.random.default_rng((self.seed, group)).standard_normal(dtype=np.float32, out=errors)
+            self._drawn = torch.from_numpy(drawn).to(levels.device)
+        return self._drawn[start : start + len(levels)]
 
     def codes(self, sums: Tensor, groups: slice) -> Tensor:
         """What the ADC makes of group sums: integers as float32, in units of `adc.step`.

@@ -83,7 +83,9 @@ def load_cifar10(split: str, limit: int | None = None) -> Images:
     return Images(torch.from_numpy(pixels), torch.from_numpy(labels))
 
 
-def augmented(images: Images, size: int, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+def augmented(
+    images: Images, size: int, seed: int, epoch: int, start: int = 0, cutout: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of shuffled, randomly cropped and flipped batches.
 
     Args:
@@ -91,27 +93,38 @@ def augmented(images: Images, size: int, seed: int, epoch: int, start: int = 0) 
         size: of a batch; a smaller last one is dropped.
         seed, epoch: fix the order and every crop, so a run that was stopped goes on as if it had not been.
         start: batches to skip.
+        cutout: side of a square that is blacked out at a random place of each image; 0 leaves images whole.
 
     Yields:
         Inputs in ±1 and labels.
     """
     device = images.pixels.device
-    order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(images)))
-    for number in range(start, len(images) // size):
-        rng = np.random.default_rng((seed, epoch, number))
-        chosen = order[number * size : (number + 1) * size].to(device)
-        top, left = (torch.from_numpy(rng.integers(0, 2 * _PAD + 1, size)).to(device) for _ in range(2))
-        flip = torch.from_numpy(rng.integers(0, 2, size)).to(device).bool()
+    steps = len(images) // size
+    order = np.random.default_rng((seed, epoch)).permutation(len(images))[: steps * size].reshape(steps, size)
+    # All draws of the epoch go to the device at once: a copy in each step would make it wait for the step before.
+    drawn = [_draws(np.random.default_rng((seed, epoch, number)), size) for number in range(start, steps)]
+    moved = torch.from_numpy(np.stack([np.stack((*draws, order[start + n])) for n, draws in enumerate(drawn)]))
+    span = torch.arange(32, device=device)
+    for top, left, flip, middle_row, middle_column, chosen in moved.to(device):
         # Rows and columns to read from, −4 … 35; outside is black.
-        span = torch.arange(32, device=device)
         rows = span + top[:, None] - _PAD
-        columns = torch.where(flip[:, None], 31 - span, span) + left[:, None] - _PAD
+        columns = torch.where(flip[:, None].bool(), 31 - span, span) + left[:, None] - _PAD
         inside = ((rows >= 0) & (rows < 32))[:, None, :, None] & ((columns >= 0) & (columns < 32))[:, None, None, :]
+        if cutout:
+            above = ((span - middle_row[:, None]) * 2).abs() < cutout
+            beside = ((span - middle_column[:, None]) * 2).abs() < cutout
+            inside &= ~(above[:, None, :, None] & beside[:, None, None, :])
         rows, columns = rows.clamp(0, 31), columns.clamp(0, 31)
         picked = images.pixels[chosen]
         picked = picked.gather(2, rows[:, None, :, None].expand(-1, 3, -1, 32))
         picked = picked.gather(3, columns[:, None, None, :].expand(-1, 3, 32, -1))
         yield scaled(picked * inside), images.labels[chosen]
+
+
+def _draws(rng: np.random.Generator, size: int) -> tuple[np.ndarray, ...]:
+    """Of each image: top and left of the crop, flip or not, row and column of the cutout's middle."""
+    top, left = (rng.integers(0, 2 * _PAD + 1, size) for _ in range(2))
+    return top, left, rng.integers(0, 2, size), *(rng.integers(0, 32, size) for _ in range(2))
 
 
 def synthetic(count: int, seed: int) -> Images:

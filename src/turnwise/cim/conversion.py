@@ -225,19 +225,28 @@ def convert(quantized: nn.Module, hardware: Hardware, seed: int = 0, exact: Coll
         UserError: if the model has no quantised layer, its widths are not those of the hardware, or `exact` names none.
     """
     network = copy.deepcopy(quantized).eval()
-    layers = quant_layers(network)
-    if not layers:
-        raise UserError("the model has no quantised layer. Call turnwise.cim.quantize first.")
-    unknown = set(exact) - set(layers)
-    if unknown:
-        raise UserError(f"no quantised layer {sorted(unknown)[0]!r}. Layers: {', '.join(layers)}.")
-    for index, (name, layer) in enumerate(layers.items()):
+    for index, (name, layer) in enumerate(layers_to_convert(network, exact).items()):
         if name in exact:
             layer.forward = layer.exact  # type: ignore[method-assign]
             continue
         parent, _, last = name.rpartition(".")
         setattr(network.get_submodule(parent), last, ArrayLayer(layer, hardware, seed * 10_007 + index))
     return network
+
+
+def layers_to_convert(quantized: nn.Module, exact: Collection[str] = ()) -> dict[str, QuantLayer]:
+    """The quantised layers of a network by name, those in `exact` too.
+
+    Raises:
+        UserError: if there are none, or `exact` names another.
+    """
+    layers = quant_layers(quantized)
+    if not layers:
+        raise UserError("the model has no quantised layer. Call turnwise.cim.quantize first.")
+    unknown = set(exact) - set(layers)
+    if unknown:
+        raise UserError(f"no quantised layer {sorted(unknown)[0]!r}. Layers: {', '.join(layers)}.")
+    return layers
 
 
 def array_layers(network: nn.Module) -> dict[str, ArrayLayer]:

@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 
 from turnwise.cim.cells import CELLS, TEMPERATURES, Cell
 from turnwise.cim.chip import ChipCost
+from turnwise.cim.study import headline
 from turnwise.evaluate.stats import wilson
 
 if TYPE_CHECKING:
@@ -75,16 +76,13 @@ def accuracy_curves(path: Path, ideal: dict[str, Any], rows: Sequence[dict[str, 
     for axis, sigma in zip(axes[0], sigmas, strict=True):
         axis.axhline(100 * ideal["correct"] / ideal["images"], color="#444", ls="--", lw=1, label="ideal")
         for name, cell in CELLS.items():
-            mine = [row for row in rows if row["cell"] == name and row["sigma_vt"] == sigma]
+            mine = headline(rows, name, sigma)
             if not mine:
                 continue
-            kappa = max(row["kappa_mismatch"] for row in mine)
             temps = sorted({row["celsius"] for row in mine})
             sums = [
-                [sum(row[key] for row in mine if row["celsius"] == t and row["kappa_mismatch"] == kappa)
-                 for key in ("correct", "images")]
-                for t in temps
-            ]  # fmt: skip
+                [sum(row[key] for row in mine if row["celsius"] == t) for key in ("correct", "images")] for t in temps
+            ]
             shares = np.array([correct / images for correct, images in sums])
             bounds = np.array([wilson(correct, images) for correct, images in sums])
             errors = np.abs(bounds.T - shares) * 100

@@ -24,7 +24,9 @@ class QuantLayer(nn.Module):
 
     Attributes:
         weight, bias: trained in floating point; bias stays digital and unrounded.
-        weight_scale, input_scale: value of one integer step, s_w and s_x.
+        w_bottom, w_top: the least and the largest integer weight.
+        weight_scale, input_scale: value of one integer step, s_w and s_x. They stay on the processor wherever the layer
+            goes: read on a GPU at every step they would make each step wait for the one before.
         kernel, stride, padding, dilation: geometry of a convolution; None for a linear layer.
     """
 
@@ -36,6 +38,7 @@ class QuantLayer(nn.Module):
         self.weight = nn.Parameter(layer.weight.detach().clone())
         self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
         self.w_top, self.a_top = 2 ** (w_bits - 1) - 1, 2 ** (a_bits - 1) - 1
+        self.w_bottom = -self.w_top
         self.a_bits = a_bits
         self.register_buffer("weight_scale", torch.tensor(w_scale, dtype=torch.float64))
         self.register_buffer("input_scale", torch.tensor(x_scale, dtype=torch.float64))
@@ -45,9 +48,15 @@ class QuantLayer(nn.Module):
             self.stride, self.dilation = layer.stride, layer.dilation
             self.padding: Any = layer.padding
 
+    def _apply(self, fn: Any, recurse: bool = True) -> "QuantLayer":
+        scales = self.weight_scale, self.input_scale
+        super()._apply(fn, recurse)
+        self.weight_scale, self.input_scale = scales
+        return self
+
     def weight_int(self) -> Tensor:
         """Integer weights as float64, in the layout of `weight`."""
-        return (self.weight.detach().double() / self.weight_scale).round().clamp(-self.w_top, self.w_top)
+        return (self.weight.detach().double() / self.weight_scale).round().clamp(self.w_bottom, self.w_top)
 
     def input_int(self, x: Tensor) -> Tensor:
         """Integer activations as float64, in the shape of x."""
@@ -175,6 +184,22 @@ def quantize(
 def quant_layers(model: nn.Module) -> dict[str, QuantLayer]:
     """The quantised layers of a model by name, in order."""
     return {name: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
+
+
+@torch.no_grad()
+def clip_weights(quantized: nn.Module) -> None:
+    """Clip weights to what their integers can hold, as WAGE does: one outside would get no gradient back."""
+    for layer in quant_layers(quantized).values():
+        scale = float(layer.weight_scale)
+        layer.weight.clamp_(layer.w_bottom * scale, layer.w_top * scale)
+
+
+def keep_above(quantized: nn.Module, lowest: int, exact: Iterable[str] = ()) -> None:
+    """Give up integer weights below `lowest`, now and in training, in all layers but those named in `exact`."""
+    for name, layer in quant_layers(quantized).items():
+        if name not in exact:
+            layer.w_bottom = max(lowest, -layer.w_top)
+    clip_weights(quantized)
 
 
 def digital_layers(model: nn.Module) -> dict[str, str]:

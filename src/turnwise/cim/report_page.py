@@ -71,8 +71,10 @@ def write_page(
     for caption, path in drawn.items():
         data = base64.b64encode(path.read_bytes()).decode()
         lines.append(f"<h2>{caption}</h2><img alt='{caption}' src='data:image/png;base64,{data}'>")
-    lines.append("<h2>Training</h2><table><tr><th>epoch<th>loss<th>validation</tr>")
-    lines += [f"<tr><td>{r['epoch']}<td>{r['loss']:.3f}<td>{100 * r['validation']:.1f} %</tr>" for r in log]
+    lines.append("<h2>Training</h2><table><tr><th>stage<th>epoch<th>loss<th>validation</tr>")
+    lines += [
+        f"<tr><td>{r['phase']}<td>{r['epoch']}<td>{r['loss']:.3f}<td>{100 * r['validation']:.1f} %</tr>" for r in log
+    ]
     lines.append("</table>")
     page = folder / "report.html"
     page.write_text("\n".join(lines), encoding="utf-8")

@@ -1,12 +1,14 @@
 """Accuracy against temperature for every cell: the arms of the comparison, run one by one, each kept as it ends.
 
-All arms see the same test images, so drops are paired. The converter's step is chosen once, on validation images at the
-reference temperature, and then stays.
+All arms see the same test images, so drops are paired. How 2-bit cells are written and read (`Reading`) is chosen once,
+on validation images with perfect cells, and then stays. The converter of 1-bit cells reads every sum rightly, so these
+run the network as it was trained; 2-bit cells run the one that was trained with their converter.
 """
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,12 @@ from turnwise.cim.array import Hardware
 from turnwise.cim.cells import CELLS, Cell, OneFeFETOneR, TwoFeFETOneT, TwoTOneFeFET
 from turnwise.cim.cifar import Images
 from turnwise.cim.conversion import array_layers, code_error_rate, convert, set_temperature
-from turnwise.cim.quantization import IntegerNetwork
+from turnwise.cim.quantization import IntegerNetwork, keep_above
 
 STEPS = (1.0, 2.0, 3.0)
 """Converter steps that are tried for 2-bit cells, in MAC units."""
+ZEROS = (128, 96, 80, 64)
+"""What a weight of 0 may be stored as in 2-bit cells; from the middle down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +37,19 @@ class Arm:
         sigma_vt: static threshold error, volts.
         kappa_mismatch: κ mismatch of the clamp cell, V/K (0 for the others: they have nothing to match).
         seed: of the static errors.
+        network: what it runs: "plain", or "converter", trained with the converter of 2-bit cells in the loop.
     """
 
     cell: str
     sigma_vt: float = 0.0
     kappa_mismatch: float = 0.0
     seed: int = 0
+    network: str = "plain"
 
     @property
     def key(self) -> dict[str, Any]:
         """What identifies its rows in a run's metrics."""
-        return {"cell": self.cell, "sigma_vt": self.sigma_vt, "kappa_mismatch": self.kappa_mismatch, "seed": self.seed}
+        return asdict(self)
 
     def build(self) -> Cell:
         """The cell with its errors."""
@@ -52,6 +58,15 @@ class Arm:
             return replace(cell, sigma_vt=self.sigma_vt, kappa_mismatch=self.kappa_mismatch)
         assert isinstance(cell, (OneFeFETOneR, TwoTOneFeFET))
         return replace(cell, sigma_vt=self.sigma_vt)
+
+
+def headline(rows: Sequence[dict[str, Any]], cell: str, sigma_vt: float) -> list[dict[str, Any]]:
+    """Rows of the chip that figures are about: mismatched where there is something to match, with the network made for
+    its converter."""
+    mine = [row for row in rows if row["cell"] == cell and row["sigma_vt"] == sigma_vt]
+    kappa = max((row["kappa_mismatch"] for row in mine), default=0.0)
+    own = "converter" if any(row["network"] == "converter" for row in mine) else "plain"
+    return [row for row in mine if row["kappa_mismatch"] == kappa and row["network"] == own]
 
 
 def converter(cell: str, step: float = 1.0, bits: int = 3) -> FlashADC:
@@ -75,21 +90,52 @@ def ideal_hits(quantized: nn.Module, images: Images, batch: int) -> np.ndarray:
     return hits(IntegerNetwork(quantized), images, batch)
 
 
-def choose_step(quantized: nn.Module, images: Images, batch: int, exact: Sequence[str]) -> dict[float, float]:
-    """Validation accuracy of the 2-bit clamp cell at the reference temperature for each converter step."""
-    found = {}
-    for step in STEPS:
-        hardware = Hardware(cell=CELLS["r1-2bit"], adc=converter("r1-2bit", step))
-        network = convert(quantized, hardware, exact=exact)
-        set_temperature(network, 27.0)
-        found[step] = float(hits(network, images, batch).mean())
-    return found
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How 2-bit cells are written and read.
+
+    Attributes:
+        step: MAC units from one code of the converter to the next.
+        zero: the number that is stored for a weight of 0.
+    """
+
+    step: float = 1.0
+    zero: int = 128
+
+
+def choose_reading(
+    quantized: nn.Module, images: Images, batch: int, exact: Sequence[str]
+) -> tuple[Reading, dict[str, float]]:
+    """How a trained network reads best from perfect 2-bit cells on validation images: the step first, then the zero.
+
+    Returns:
+        The reading, and the accuracy of all that were tried.
+    """
+    found: dict[Reading, float] = {}
+
+    def best(readings: Sequence[Reading]) -> Reading:
+        for reading in readings:
+            if reading not in found:
+                network = copy.deepcopy(quantized)
+                keep_above(network, -reading.zero, exact)
+                chip = convert(network, perfect_2bit(reading), exact=exact)
+                found[reading] = float(hits(chip, images, batch).mean())
+        return max(readings, key=lambda reading: found[reading])
+
+    step = best([Reading(step) for step in STEPS]).step
+    chosen = best([Reading(step, zero) for zero in ZEROS])
+    return chosen, {f"step {reading.step:g}, zero {reading.zero}": share for reading, share in found.items()}
+
+
+def perfect_2bit(reading: Reading) -> Hardware:
+    """Cells of two bits that multiply exactly, as the clamp cell does at 27 °C, under the converter of 2-bit cells."""
+    return Hardware(cell=None, adc=converter("r1-2bit", reading.step), stored_zero=reading.zero)
 
 
 def run_arm(
     quantized: nn.Module,
     arm: Arm,
-    step: float,
+    reading: Reading,
     temps: Sequence[float],
     images: Images,
     batch: int,
@@ -102,7 +148,7 @@ def run_arm(
     Args:
         quantized: the network.
         arm: the chip.
-        step: of the converter, for 2-bit cells.
+        reading: of 2-bit cells that run the network made for them; all others store 0 as 128.
         temps: °C.
         images: test images.
         batch: images at a time.
@@ -115,7 +161,9 @@ def run_arm(
     Yields:
         Temperature, correct, images, hits packed as hex, share of wrong converter codes, digest of the tables.
     """
-    network = convert(quantized, Hardware(cell=arm.build(), adc=converter(arm.cell, step)), arm.seed, exact)
+    cell, adc = arm.build(), converter(arm.cell, reading.step)
+    zero = reading.zero if arm.network == "converter" else None
+    network = convert(quantized, Hardware(cell=cell, adc=adc, stored_zero=zero), arm.seed, exact)
     sample = next(iter(images.batches(2)))[0]
     for celsius in temps:
         set_temperature(network, celsius)
@@ -137,13 +185,21 @@ def run_arm(
 
 
 def table_digest(network: nn.Module) -> str:
-    """What a chip computes at its temperature: a hash of all tables and of the steps that their integers stand for."""
+    """What a chip computes at its temperature: a hash of all tables and of the steps that their integers stand for.
+
+    Tables of a full network are gigabytes, so two sums of their entries, each entry times an odd number of its place
+    (modulo 2^64), are taken where they lie and only these are hashed.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for layer in array_layers(network).values():
         assert layer.table is not None
         step = None if layer.hardware.adc is None else layer.hardware.adc.step
         digest.update(repr((step, layer.hardware.zero_point, tuple(layer.table.shape))).encode())
-        digest.update(layer.table.cpu().numpy().tobytes())
+        for number, part in enumerate(layer.table.view(-1).split(1 << 24)):
+            place = torch.arange(part.numel(), device=part.device) + (number << 24)
+            for factor, offset in ((0x5851F42D4C957F2D, 0x14057B7EF767814F), (0x369DEA0F31A53F85, 0x2C9277B5)):
+                mixed = (place * factor + offset) ^ (place * factor + offset >> 29)
+                digest.update(repr(int(((mixed | 1) * part.long()).sum())).encode())
     return digest.hexdigest()
 
 

@@ -2,6 +2,8 @@
 
 SGD with momentum and a cosine schedule over fake-quantised weights and activations. After each step weights are clipped
 to the range that their integers can hold, as WAGE does: a weight outside it would get no gradient back.
+
+On a GPU no step waits for the device: losses stay there until an epoch ends.
 """
 
 import time
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from turnwise.cim.quantization import quant_layers
+from turnwise.cim.quantization import clip_weights
 from turnwise.learn import checkpoint
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -30,6 +32,7 @@ class TrainSettings:
         learning_rate: peak; the cosine ends at a hundredth of it.
         warmup: share of all steps over which the rate rises from zero.
         momentum, weight_decay: of SGD.
+        label_smoothing: share of the target that goes to all classes alike.
         checkpoint_seconds: the most work that a kill can lose.
     """
 
@@ -38,7 +41,8 @@ class TrainSettings:
     warmup: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    checkpoint_seconds: float = 60.0
+    label_smoothing: float = 0.0
+    checkpoint_seconds: float = 30.0
 
 
 class _Saved:
@@ -66,7 +70,7 @@ def train(
     steps_per_epoch: int | None = None,
     checkpoints: str | Path | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
-    on_step: Callable[[float], None] | None = None,
+    on_step: Callable[[Tensor], None] | None = None,
 ) -> nn.Module:
     """Train a quantised classifier in place.
 
@@ -78,8 +82,9 @@ def train(
         settings: the schedule.
         steps_per_epoch: batches an epoch; needed when `loader` is a function.
         checkpoints: folder to resume from and save to; None keeps nothing.
-        on_epoch: called with (epoch from 1, mean loss) after each.
-        on_step: called with the loss of each step, those done before a resume not counted.
+        on_epoch: called with (epoch from 1, mean loss) after each; after a resume again for those past the checkpoint.
+        on_step: called with the loss of each step, those done before a resume not counted. It is on the training
+            device, and reading it waits for the step.
 
     Returns:
         The same module, in evaluation mode.
@@ -92,20 +97,25 @@ def train(
         quantized.parameters(), settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
     epoch = batch = 0
-    losses: list[float] = []
+    losses: list[Tensor] = []
     last = checkpoint.latest(checkpoints) if checkpoints is not None else None
     if last is not None:
         state = checkpoint.load(last, _Saved(quantized), optimizer)
-        epoch, batch, losses = state["epoch"], state["batch"], [state["loss"]] * state["batch"]
+        epoch, batch = state["epoch"], state["batch"]
+        losses = [torch.tensor(state["loss"], device=device)] * batch
     saved_at = time.monotonic()
     quantized.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     half = device.type == "cuda" or _native_bfloat16()
 
+    def mean_loss() -> float:
+        return float(torch.stack(losses).mean()) if losses else 0.0
+
     def save() -> None:
+        nonlocal saved_at
         if checkpoints is not None:
-            mean = sum(losses) / max(len(losses), 1)
-            state = {"epoch": epoch, "batch": batch, "loss": mean}
+            state = {"epoch": epoch, "batch": batch, "loss": mean_loss()}
             checkpoint.save(checkpoints, epoch * steps + batch, _Saved(quantized), None, optimizer, state, keep=2)
+        saved_at = time.monotonic()
 
     while epoch < settings.epochs:
         quantized.train()
@@ -116,23 +126,23 @@ def train(
                 x = x.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 logits = quantized(x)
-            loss = F.cross_entropy(logits.float(), labels)
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            _clip_weights(quantized)
+            clip_weights(quantized)
             batch += 1
-            losses.append(float(loss.detach()))
+            losses.append(loss.detach())
             if on_step is not None:
                 on_step(losses[-1])
             if time.monotonic() - saved_at > settings.checkpoint_seconds and batch < steps:
                 save()
-                saved_at = time.monotonic()
         epoch, batch = epoch + 1, 0
         if on_epoch is not None:
-            on_epoch(epoch, sum(losses) / max(len(losses), 1))
+            on_epoch(epoch, mean_loss())
         losses = []
-        save()
+        if epoch == settings.epochs or time.monotonic() - saved_at > settings.checkpoint_seconds:
+            save()
     return quantized.eval()
 
 
@@ -151,13 +161,6 @@ def learning_rate(step: int, total: int, settings: TrainSettings) -> float:
         return settings.learning_rate * (step + 1) / warm
     progress = (step - warm) / max(1, total - warm)
     return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-@torch.no_grad()
-def _clip_weights(quantized: nn.Module) -> None:
-    for layer in quant_layers(quantized).values():
-        reach = float(layer.weight_scale) * layer.w_top
-        layer.weight.clamp_(-reach, reach)
 
 
 @torch.no_grad()

@@ -2,14 +2,17 @@
 
     circuits:  every cell from 0 to 85 °C, noise margins of row sums                     no training
     train:     VGG-8 with 8-bit weights and activations on CIFAR-10                      resumable
-    chips:     put it on ideal cells, 1FeFET-1R, 2T-1FeFET, 2FeFET-1T with 1 and 2 bits a cell; at each temperature run
-               the same test images and count what they get wrong that ideal hardware gets right
+    fine-tune: two copies for as many steps again: as before ("plain"), and with the converter of 2-bit cells in the
+               forward pass ("converter"), since nine codes clip their row sums at every temperature
+    chips:     ideal cells, 1FeFET-1R, 2T-1FeFET and 1-bit 2FeFET-1T run the plain network, 2-bit 2FeFET-1T the other;
+               at each temperature the same test images count what they get wrong that ideal hardware gets right
     cost:      area, energy and TOPS/W at 22 and 45 nm
 
 Converters keep the references that they were given at 27 °C. The cell netlist is a reconstruction (docs/trecim.md).
 `laptop` trains the quarter-width network on two cores; `gpu` trains the full one.
 """
 
+import copy
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,20 +25,22 @@ from turnwise.recipes.progress import console, progress_bar
 from turnwise.trace.run import Run
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from turnwise.cim.cifar import Images
-    from turnwise.cim.study import Arm
+    from turnwise.cim.study import Arm, Reading
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Training; see `cim.training.TrainSettings`."""
+    """Training; see `cim.training.TrainSettings` and, for `cutout`, `cim.cifar.augmented`."""
 
     epochs: int = 15
     batch: int = 128
     learning_rate: float = 0.02
     weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    cutout: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Config:
         data: "cifar10", or "synthetic" (gratings, for tests).
         width: of VGG-8; 1 is the paper's.
         schedule: training.
+        fine_tuning: of both copies after it.
         train_images, validation_images: how many are used.
         test_images: how many the integer network is tested on.
         chip_images, sigma_images: how many of them the chips see, without and with static threshold errors.
@@ -67,6 +73,7 @@ class Config:
     data: Literal["cifar10", "synthetic"] = "cifar10"
     width: float = 0.25
     schedule: Schedule = field(default_factory=Schedule)
+    fine_tuning: Schedule = field(default_factory=lambda: Schedule(epochs=1, learning_rate=0.002))
     train_images: int = 45_000
     validation_images: int = 1_000
     test_images: int = 10_000
@@ -87,7 +94,8 @@ class Config:
             name="trecim-gpu-s0",
             preset_name="gpu",
             width=1.0,
-            schedule=Schedule(epochs=80, batch=128, learning_rate=0.02, weight_decay=5e-4),
+            schedule=Schedule(100, weight_decay=5e-4, label_smoothing=0.1, cutout=8),
+            fine_tuning=Schedule(2, learning_rate=0.001, weight_decay=5e-4, label_smoothing=0.1),
             chip_images=10_000,
             sigma_images=2_000,
             batch=250,
@@ -100,7 +108,8 @@ class Config:
                 preset_name="smoke",
                 data="synthetic",
                 width=1 / 32,
-                schedule=Schedule(epochs=1, batch=32, learning_rate=0.02),
+                schedule=Schedule(epochs=1, batch=32),
+                fine_tuning=Schedule(epochs=1, batch=32, learning_rate=0.001),
                 train_images=64,
                 test_images=8,
                 chip_images=8,
@@ -134,6 +143,7 @@ def main(config: Config) -> Path:
 
     if config.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("no CUDA device is there. Add --device cpu, or use the laptop preset.")
+    torch.backends.cudnn.benchmark = True
     if config.threads:
         torch.set_num_threads(config.threads)
     with Run(Path("runs") / config.name, to_json("trecim", config)) as run:
@@ -147,17 +157,25 @@ def _main(config: Config, run: Run) -> Path:
 
     run.report(status="running", recipe="trecim", config=run.config)
     claims = [*circuit_claims(), *cost_claims()]
-    network = _train(config, run)
-    log = [row for row in run.metrics() if row.get("phase") == "train"]
-    checkpoint = run.folder / "vgg8-int8.safetensors"
-    digest = save_int8(checkpoint, network, config.width, {"settings": asdict(config.schedule), "log": log})
-    console.print(f"int8 checkpoint {checkpoint}: {checkpoint.stat().st_size / 1e6:.1f} MB, sha256 {digest}")
-    ideal, rows, step = _compare(config, run, network)
-    claims += accuracy_claims(ideal, rows, _setup(config, step, digest), (config.seed,))
-    run.report(status="finished", claims=[{**asdict(claim), "holds": claim.holds} for claim in claims], sha256=digest)
+    networks, reading = _networks(config, run)
+    log = [row for row in run.metrics() if row.get("phase") in ("train", *networks)]
+    digests = {}
+    for name, network in networks.items():
+        path = run.folder / f"vgg8-int8-{name}.safetensors"
+        notes = {
+            "schedule": asdict(config.schedule),
+            "fine_tuning": asdict(config.fine_tuning),
+            "reading": asdict(reading),
+        }
+        mine = [row for row in log if row["phase"] in ("train", name)]
+        digests[name] = save_int8(path, network, config.width, {**notes, "log": mine})
+        console.print(f"int8 checkpoint {path}: {path.stat().st_size / 1e6:.1f} MB, sha256 {digests[name]}")
+    ideals, rows = _compare(config, run, networks, reading)
+    claims += accuracy_claims(ideals, rows, _setup(config, reading, digests), (config.seed,))
+    run.report(status="finished", claims=[{**asdict(claim), "holds": claim.holds} for claim in claims], sha256=digests)
     if config.preset_name in ("laptop", "gpu", "paper"):
         console.print(f"recorded {record('trecim', claims, f'turnwise run trecim --preset {config.preset_name}')}")
-    page = write_page(run.folder, claims, ideal, rows, log)
+    page = write_page(run.folder, claims, ideals["plain"], rows, log)
     console.print(f"report: {page}")
     return page
 
@@ -170,107 +188,174 @@ def _images(config: Config, split: str, count: int) -> "Images":
     return load_cifar10(split, count).to(config.device)
 
 
-def _train(config: Config, run: Run) -> "nn.Module":
-    """The quantised network, trained; goes on from the last checkpoint."""
-    from turnwise.cim.cifar import augmented
+def _networks(config: Config, run: Run) -> "tuple[dict[str, nn.Module], Reading]":
+    """The plain network and the one trained with the converter, and how 2-bit cells are written and read."""
+    from turnwise.cim.converter_training import converter_in_the_loop
     from turnwise.cim.networks import vgg8
-    from turnwise.cim.quantization import quantize
+    from turnwise.cim.quantization import keep_above, quantize
+    from turnwise.cim.study import Reading, choose_reading, perfect_2bit
+
+    images = _images(config, "train", config.train_images)
+    validation = _images(config, "validation", config.validation_images)
+    folder = run.folder / "checkpoints"
+    trained = quantize(vgg8(config.width, config.seed)).to(config.device)
+    _fit(run, trained, "train", folder, config.schedule, config.seed, images, validation)
+    exact = _exact(config, trained)
+    chosen = next((row for row in run.metrics() if row.get("phase") == "reading"), None)
+    if chosen is None:
+        reading, tried = choose_reading(trained, validation, config.batch, exact)
+        run.log(phase="reading", **asdict(reading), tried=tried)
+        console.print(f"reading of 2-bit cells: {reading}; validation accuracy {tried}")
+    else:
+        reading = Reading(chosen["step"], chosen["zero"])
+    networks = {"plain": copy.deepcopy(trained), "converter": trained}
+    # Another seed: the order of the images is not that of the first epochs again.
+    rest = config.fine_tuning, config.seed + 1, images, validation
+    _fit(run, networks["plain"], "plain", folder / "plain", *rest)
+    keep_above(networks["converter"], -reading.zero, exact)
+    with converter_in_the_loop(networks["converter"], perfect_2bit(reading), exact) as network:
+        _fit(run, network, "converter", folder / "converter", *rest)
+    return networks, reading
+
+
+def _fit(
+    run: Run,
+    network: "nn.Module",
+    phase: str,
+    folder: Path,
+    schedule: Schedule,
+    seed: int,
+    images: "Images",
+    validation: "Images",
+) -> None:
+    """Train in place, going on from the last checkpoint; one row of metrics an epoch, named by the phase."""
+    from turnwise.cim.cifar import augmented
     from turnwise.cim.training import TrainSettings, accuracy, train
     from turnwise.learn import checkpoint
 
-    schedule = config.schedule
-    network = quantize(vgg8(config.width, config.seed)).to(config.device)
-    images = _images(config, "train", config.train_images)
-    validation = _images(config, "validation", config.validation_images)
     steps = len(images) // schedule.batch
-    folder = run.folder / "checkpoints"
-    settings = TrainSettings(schedule.epochs, schedule.learning_rate, weight_decay=schedule.weight_decay)
-    last = checkpoint.latest(folder)
-    done = int(last.name.removeprefix("step-")) if last is not None else 0
+    settings = TrainSettings(
+        schedule.epochs,
+        schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        label_smoothing=schedule.label_smoothing,
+    )
+    done = max(checkpoint.steps(folder), default=0)
+    kept = [row for row in run.metrics() if row.get("phase") != phase or row["epoch"] <= done // steps]
+    if len(kept) < len(run.metrics()):
+        run.drop_metrics(kept)
     started = time.monotonic()
+    count = done
 
     def after_epoch(epoch: int, loss: float) -> None:
-        correct, count = accuracy(network.eval(), validation.batches(250))
-        run.log(phase="train", epoch=epoch, loss=loss, validation=correct / count, seconds=time.monotonic() - started)
+        correct, total = accuracy(network.eval(), validation.batches(250))
+        seconds = round(time.monotonic() - started, 1)
+        run.log(phase=phase, epoch=epoch, loss=loss, validation=correct / total, seconds=seconds)
+        console.print(f"{phase}, epoch {epoch}: loss {loss:.3f}, validation {100 * correct / total:.1f} %, {seconds} s")
 
-    with progress_bar("training", steps * schedule.epochs) as advance:
+    with progress_bar(phase, steps * schedule.epochs) as advance:
         advance(done)
+
+        def after_step(loss: "Tensor") -> None:
+            nonlocal count
+            count += 1
+            # Reading a loss waits for the device: now and then is enough.
+            advance(1, note=f"loss {float(loss):.3f}" if count % 50 == 0 else None)
+
         train(
             network,
-            lambda epoch, start: augmented(images, schedule.batch, config.seed, epoch, start),
+            lambda epoch, start: augmented(images, schedule.batch, seed, epoch, start, schedule.cutout),
             settings,
             steps,
             folder,
             after_epoch,
-            lambda loss: advance(1, note=f"loss {loss:.3f}"),
+            after_step,
         )
-    return network
+
+
+def _exact(config: Config, network: "nn.Module") -> tuple[str, ...]:
+    """Layers that stay off the arrays."""
+    from turnwise.cim.quantization import quant_layers
+
+    return (next(iter(quant_layers(network))),) if config.exact_first else ()
 
 
 def _arms(config: Config) -> "list[Arm]":
-    """Every cell without static errors (the clamp cell matched, and with κ mismatch), then with them."""
+    """Every cell without static errors (the clamp cell matched, and with κ mismatch), then with them.
+
+    Last of those without is what the clamp cell of two bits makes of a network that was not trained for its converter.
+    """
     from turnwise.cim.cells import CELLS
     from turnwise.cim.record import MISMATCH
     from turnwise.cim.study import Arm
 
-    arms = [Arm(cell) for cell in CELLS]
-    arms += [Arm(cell, kappa_mismatch=MISMATCH) for cell in CELLS if cell.startswith("r1")]
+    def chip(cell: str, sigma: float = 0.0, mismatch: float = 0.0, seed: int = 0) -> Arm:
+        return Arm(cell, sigma, mismatch, seed, "converter" if CELLS[cell].bits == 2 else "plain")
+
+    mismatches = {cell: MISMATCH if cell.startswith("r1") else 0.0 for cell in CELLS}
+    arms = [chip(cell) for cell in CELLS]
+    arms += [chip(cell, mismatch=mismatch) for cell, mismatch in mismatches.items() if mismatch]
+    arms.append(Arm("r1-2bit", kappa_mismatch=MISMATCH, network="plain"))
     for sigma in config.sigmas:
-        for cell in CELLS:
-            mismatch = MISMATCH if cell.startswith("r1") else 0.0
-            arms += [Arm(cell, sigma, mismatch, chip) for chip in config.chips]
+        arms += [chip(cell, sigma, mismatch, seed) for cell, mismatch in mismatches.items() for seed in config.chips]
     return arms
 
 
-def _compare(config: Config, run: Run, network: "nn.Module") -> tuple[dict[str, Any], list[dict[str, Any]], float]:
-    """Ideal row, rows of all arms, and the converter's step; what the run has already is not run again."""
-    from turnwise.cim.quantization import quant_layers
-    from turnwise.cim.study import choose_step, ideal_hits, pack, run_arm
+def _compare(
+    config: Config, run: Run, networks: "dict[str, nn.Module]", reading: "Reading"
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of the ideal networks and of all arms; what the run has already is not run again."""
+    from turnwise.cim.study import ideal_hits, pack, run_arm
 
     images = _images(config, "test", config.test_images)
-    exact = (next(iter(quant_layers(network))),) if config.exact_first else ()
     before = run.metrics()
-    ideal = next((row for row in before if row.get("phase") == "ideal"), None)
-    if ideal is None:
-        right = ideal_hits(network, images, config.batch)
-        tried = choose_step(network, _images(config, "validation", config.validation_images), config.batch, exact)
-        ideal = {
-            "phase": "ideal",
-            "width": config.width,
-            "correct": int(right.sum()),
-            "images": len(right),
-            "hits": pack(right),
-            "step": max(tried, key=lambda step: tried[step]),
-            "steps": {str(step): accuracy for step, accuracy in tried.items()},
-        }
-        run.log(**ideal)
+    ideals = {row["network"]: row for row in before if row.get("phase") == "ideal"}
+    for name, network in networks.items():
+        if name not in ideals:
+            right = ideal_hits(network, images, config.batch)
+            ideals[name] = {
+                "phase": "ideal",
+                "network": name,
+                "width": config.width,
+                "correct": int(right.sum()),
+                "images": len(right),
+                "hits": pack(right),
+            }
+            run.log(**ideals[name])
+        row = ideals[name]
+        console.print(f"{name} network on ideal hardware: {100 * row['correct'] / row['images']:.2f} %")
     rows: list[dict[str, Any]] = []
     known: dict[tuple[str, int], str] = {}
     arms = _arms(config)
     seen = {arm: images[: config.sigma_images if arm.sigma_vt else config.chip_images] for arm in arms}
     with progress_bar("chips", len(config.temps) * sum(map(len, seen.values()))) as advance:
         for arm in arms:
+            network = networks[arm.network]
             done = [row for row in before if row.get("phase") == "chip" and arm.key.items() <= row.items()]
             advance(len(done) * len(seen[arm]))
             known.update({(row["tables"], row["images"]): row["hits"] for row in done})
             left = [celsius for celsius in config.temps if celsius not in {row["celsius"] for row in done}]
-            for row in run_arm(network, arm, ideal["step"], left, seen[arm], config.batch, exact, known, advance):
+            exact = _exact(config, network)
+            for row in run_arm(network, arm, reading, left, seen[arm], config.batch, exact, known, advance):
                 run.log(phase="chip", **row)
                 done.append(row)
             rows += done
             worst = min(row["correct"] for row in done) / len(seen[arm])
-            note = f"{arm.cell} sigma {1e3 * arm.sigma_vt:g} mV: worst {100 * worst:.1f} %"
+            note = f"{arm.cell}, {arm.network} network, σ {1e3 * arm.sigma_vt:g} mV: worst {100 * worst:.1f} %"
             advance(0, note=note)
-    return ideal, rows, ideal["step"]
+    return ideals, rows
 
 
-def _setup(config: Config, step: float, digest: str) -> str:
+def _setup(config: Config, reading: "Reading", digests: dict[str, str]) -> str:
     first = (
         "first convolution exact off-chip, as in the reference wrapper" if config.exact_first else "all layers on chip"
     )
+    hashes = ", ".join(f"{name} {digest[:16]}" for name, digest in digests.items())
     return (
-        f"VGG-8 at width {config.width:g}, {config.schedule.epochs} epochs on {config.train_images} images, "
-        f"{config.test_images} test images ({config.chip_images} on chips, {config.sigma_images} with static errors, "
-        f"drops paired); 8-bit weights and activations, 8-row groups, 9 converter codes, step "
-        f"{step:g} for 2-bit cells, references fixed at 27 °C; {first}. Checkpoint sha256 {digest[:16]}."
+        f"VGG-8 at width {config.width:g}, {config.schedule.epochs} epochs on {config.train_images} images, then "
+        f"{config.fine_tuning.epochs} more in two copies, without and with the converter of 2-bit cells in the forward "
+        f"pass; {config.test_images} test images ({config.chip_images} on chips, {config.sigma_images} with static "
+        f"errors, drops paired); 8-bit weights and activations, 8-row groups, 9 converter codes; 2-bit cells with "
+        f"step {reading.step:g}, a weight of 0 stored as {reading.zero} (others 128); references fixed at 27 °C; "
+        f"{first}. Checkpoints, sha256: {hashes}."
     )
