@@ -151,30 +151,18 @@ def main(config: Config) -> Path:
 
 
 def _main(config: Config, run: Run) -> Path:
-    from turnwise.cim.int8 import save_int8
     from turnwise.cim.record import accuracy_claims, circuit_claims, cost_claims
     from turnwise.cim.report_page import write_page
 
     run.report(status="running", recipe="trecim", config=run.config)
     claims = [*circuit_claims(), *cost_claims()]
-    networks, reading = _networks(config, run)
-    log = [row for row in run.metrics() if row.get("phase") in ("train", *networks)]
-    digests = {}
-    for name, network in networks.items():
-        path = run.folder / f"vgg8-int8-{name}.safetensors"
-        notes = {
-            "schedule": asdict(config.schedule),
-            "fine_tuning": asdict(config.fine_tuning),
-            "reading": asdict(reading),
-        }
-        mine = [row for row in log if row["phase"] in ("train", name)]
-        digests[name] = save_int8(path, network, config.width, {**notes, "log": mine})
-        console.print(f"int8 checkpoint {path}: {path.stat().st_size / 1e6:.1f} MB, sha256 {digests[name]}")
+    networks, reading, digests = _networks(config, run)
     ideals, rows = _compare(config, run, networks, reading)
     claims += accuracy_claims(ideals, rows, _setup(config, reading, digests), (config.seed,))
     run.report(status="finished", claims=[{**asdict(claim), "holds": claim.holds} for claim in claims], sha256=digests)
     if config.preset_name in ("laptop", "gpu", "paper"):
         console.print(f"recorded {record('trecim', claims, f'turnwise run trecim --preset {config.preset_name}')}")
+    log = [row for row in run.metrics() if row.get("phase") in ("train", *networks)]
     page = write_page(run.folder, claims, ideals["plain"], rows, log)
     console.print(f"report: {page}")
     return page
@@ -188,8 +176,35 @@ def _images(config: Config, split: str, count: int) -> "Images":
     return load_cifar10(split, count).to(config.device)
 
 
-def _networks(config: Config, run: Run) -> "tuple[dict[str, nn.Module], Reading]":
-    """The plain network and the one trained with the converter, and how 2-bit cells are written and read."""
+def _networks(config: Config, run: Run) -> "tuple[dict[str, nn.Module], Reading, dict[str, str]]":
+    """The plain network and the one trained with the converter, how 2-bit cells are written and read, files' hashes.
+
+    What the chips run is what the int8 files hold. Once they are written, the run needs no other checkpoint.
+    """
+    from turnwise.cim.int8 import load_int8, save_int8
+    from turnwise.cim.study import Reading
+
+    def file(name: str) -> Path:
+        return run.folder / f"vgg8-int8-{name}.safetensors"
+
+    trained = next((row for row in run.metrics() if row.get("phase") == "trained"), None)
+    if trained is None:
+        networks, reading = _train(config, run)
+        notes = {name: asdict(getattr(config, name)) for name in ("schedule", "fine_tuning")}
+        digests = {}
+        for name, network in networks.items():
+            log = [row for row in run.metrics() if row.get("phase") in ("train", name)]
+            mine = {**notes, "reading": asdict(reading), "log": log}
+            digests[name] = save_int8(file(name), network, config.width, mine)
+            console.print(f"{file(name)}: {file(name).stat().st_size / 1e6:.1f} MB, sha256 {digests[name]}")
+        trained = {"reading": asdict(reading), "sha256": digests}
+        run.log(phase="trained", **trained)
+    networks = {name: load_int8(file(name))[0].to(config.device) for name in trained["sha256"]}
+    return networks, Reading(**trained["reading"]), trained["sha256"]
+
+
+def _train(config: Config, run: Run) -> "tuple[dict[str, nn.Module], Reading]":
+    """Train, choose the reading, fine-tune both copies; each goes on from its last checkpoint."""
     from turnwise.cim.converter_training import converter_in_the_loop
     from turnwise.cim.networks import vgg8
     from turnwise.cim.quantization import keep_above, quantize
@@ -205,7 +220,7 @@ def _networks(config: Config, run: Run) -> "tuple[dict[str, nn.Module], Reading]
     if chosen is None:
         reading, tried = choose_reading(trained, validation, config.batch, exact)
         run.log(phase="reading", **asdict(reading), tried=tried)
-        console.print(f"reading of 2-bit cells: {reading}; validation accuracy {tried}")
+        console.print(f"2-bit cells: {reading}; validation accuracy {tried}")
     else:
         reading = Reading(chosen["step"], chosen["zero"])
     networks = {"plain": copy.deepcopy(trained), "converter": trained}
