@@ -94,8 +94,8 @@ def _cue(options: argparse.Namespace) -> int:
     settings = CueSettings(permutations=options.permutations, seed=options.seed)
     results = decode_folder(options.folder, settings)
     if options.record:
-        from turnwise.eeg.record import cue_claims
         from turnwise.evaluate.claims import record
+        from turnwise.recipes.eeg_claims import cue_claims
 
         record("eeg_mae", cue_claims(results), "turnwise eeg cue $TURNWISE_DATA/eeg/eegmmidb_s001 --record")
     if options.json:
@@ -130,8 +130,8 @@ def _proxy(options: argparse.Namespace) -> int:
         signal = read_recording(options.folder)
         result = in_folds(signal, *temples(signal))
         if options.record:
-            from turnwise.eeg.record import folds_claim
             from turnwise.evaluate.claims import record
+            from turnwise.recipes.eeg_claims import folds_claim
 
             command = "turnwise eeg proxy $TURNWISE_DATA/eeg/eeglab/eeglab_data.set --record"
             record("eeg_mae", [folds_claim(result)], command)
@@ -146,8 +146,8 @@ def _proxy(options: argparse.Namespace) -> int:
     signals = [(run, read_recording(path)) for run, path in next(iter(kinds.values()))]
     result, posterior = leave_one_run_out(signals), leave_one_run_out(signals, posterior_only=True)
     if options.record:
-        from turnwise.eeg.record import proxy_claims
         from turnwise.evaluate.claims import record
+        from turnwise.recipes.eeg_claims import proxy_claims
 
         command = "turnwise eeg proxy $TURNWISE_DATA/eeg/eegmmidb_s001 --record"
         record("eeg_mae", proxy_claims(result, posterior), command)
@@ -178,8 +178,8 @@ def _transfer(options: argparse.Namespace) -> int:
         shown = {key: value for key, value in rows[-1].items() if isinstance(value, float)}
         print(f"seed {seed}: " + ", ".join(f"{key} {value:.2f}" for key, value in shown.items()), flush=True)
     if options.record:
-        from turnwise.eeg.record import transfer_claims
         from turnwise.evaluate.claims import record
+        from turnwise.recipes.eeg_claims import transfer_claims
 
         command = f"turnwise eeg transfer $TURNWISE_DATA/eeg/eegmmidb_s001 --seeds {options.seeds} --record"
         record("eeg_mae", transfer_claims([{"real": row} for row in rows], tuple(range(options.seeds))), command)

@@ -195,7 +195,7 @@ def main(config: Config) -> Path:
     with Run(Path("runs") / config.name, to_json("eeg_mae", config)) as run:
         report = _main(config, run)
     if config.preset_name == "laptop" and not config.data:
-        from turnwise.eeg.record import record_claims
+        from turnwise.recipes.eeg_claims import record_claims
 
         console.print(f"recorded {record_claims(config)}")
     return report
@@ -216,9 +216,9 @@ def _check(config: Config) -> None:
 
 
 def _main(config: Config, run: Run) -> Path:
-    from turnwise.eeg.report import write_report
-    from turnwise.eeg.sources import forget_simulation
-    from turnwise.eeg.study import Study
+    from turnwise.recipes.eeg_data import forget_simulation
+    from turnwise.recipes.eeg_report import write_report
+    from turnwise.recipes.eeg_study import Study
 
     run.report(status="running", recipe="eeg_mae", config=run.config)
     study = Study(config, run.folder)

@@ -30,10 +30,10 @@ from turnwise.eeg.mae import (
 )
 from turnwise.eeg.model_file import Card, build, save_model
 from turnwise.eeg.simulate import BAND_HZ
-from turnwise.eeg.sources import open_data
 from turnwise.eeg.targets import target_of
 from turnwise.eeg.transfer import STARTS, transfer_folder
 from turnwise.eeg.vit import EEGViT, load_image_weights
+from turnwise.recipes.eeg_data import open_data
 
 if TYPE_CHECKING:
     from turnwise.recipes.eeg_mae import Config

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from turnwise.eeg.cue import CueResult
+from turnwise.eeg.curves import compare
 from turnwise.eeg.fit import Fitted
 from turnwise.eeg.proxy import ProxyResult
 from turnwise.eeg.transfer import STARTS
 from turnwise.evaluate.claims import Claim, record
 from turnwise.evaluate.stats import bootstrap_mean, wilson
+from turnwise.recipes.seeds import finished_runs
 
 if TYPE_CHECKING:
     from turnwise.recipes.eeg_mae import Config
@@ -23,8 +25,6 @@ ONE_PERSON = "One participant (EEGMMIDB S001): nothing follows for other people.
 
 def record_claims(config: "Config") -> Path:
     """Combine the finished runs with these settings, all seeds, and write the claims."""
-    from turnwise.recipes.seeds import finished_runs
-
     reports = sorted(finished_runs("eeg_mae", config), key=lambda row: row["config"]["seed"])
     seeds = tuple(row["config"]["seed"] for row in reports)
     claims = study_claims([row["stages"] for row in reports], seeds)
@@ -38,8 +38,6 @@ def match_ratio(stages: dict[str, Any], axis: str = "step") -> tuple[float, bool
 
     Where it never did, the ratio is a lower bound: its whole training over scratch's time.
     """
-    from turnwise.eeg.curves import compare
-
     scratch, mae = (Fitted.from_dict(stages[f"{start}-100"]).curve for start in ("scratch", "mae"))
     ratio = compare(scratch, mae, axis)["match_ratio"]
     if ratio is not None:
@@ -50,7 +48,6 @@ def match_ratio(stages: dict[str, Any], axis: str = "step") -> tuple[float, bool
 
 def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> list[Claim]:
     """The simulator's claims from the stages of each seed's run."""
-    from turnwise.eeg.curves import compare
 
     def curves(row: dict[str, Any]) -> tuple[Any, Any]:
         return Fitted.from_dict(row["scratch-100"]).curve, Fitted.from_dict(row["mae-100"]).curve

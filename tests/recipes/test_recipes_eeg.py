@@ -6,15 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from turnwise.eeg import files, sources, study
+from turnwise.eeg import files
 from turnwise.eeg.files import FileName
 from turnwise.eeg.fit import FitSettings, Point
-from turnwise.eeg.record import match_ratio, study_claims, transfer_claims
-from turnwise.eeg.report import _real_table
 from turnwise.errors import UserError
+from turnwise.recipes import eeg_data, eeg_study
 from turnwise.recipes.config import from_json, to_json
+from turnwise.recipes.eeg_claims import match_ratio, study_claims, transfer_claims
 from turnwise.recipes.eeg_mae import Config, Masking, main
+from turnwise.recipes.eeg_report import _real_table
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -25,13 +35,13 @@ def here(tmp_path, monkeypatch):
 
 def test_the_smoke_preset_resumes_where_it_was_killed_and_reports(here, monkeypatch):
     config = replace(Config.preset("smoke"), fractions=(1.0,))
-    monkeypatch.setattr(study.Study, "probe", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(eeg_study.Study, "probe", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         main(config)
     assert json.loads((here / "runs/eeg_mae-smoke/report.json").read_text())["status"] == "stopped"
     monkeypatch.undo()
     monkeypatch.chdir(here)
-    monkeypatch.setattr(study.Study, "pretrain", lambda self: pytest.fail("pretraining was done already"))
+    monkeypatch.setattr(eeg_study.Study, "pretrain", lambda self: pytest.fail("pretraining was done already"))
     page = main(config)
     report = json.loads((here / "runs/eeg_mae-smoke/report.json").read_text())
     assert report["status"] == "done"
@@ -96,19 +106,19 @@ def test_settings_survive_json(preset):
 
 def test_every_start_gets_the_learning_rate_that_validation_people_choose(here):
     config = replace(Config.preset("smoke"), rates=(1e-9, 1e-2), fractions=(1.0,))
-    result = study.Study(config, here / "run").finetune("scratch", 1.0)
+    result = eeg_study.Study(config, here / "run").finetune("scratch", 1.0)
     assert set(result["error_by_rate"]) == {"1e-09", "0.01"}
     assert result["best_error"] == min(result["error_by_rate"].values())
     assert result["error_by_rate"][f"{result['learning_rate']:g}"] == result["best_error"]
 
 
 def test_pretraining_draws_from_the_training_people_s_recordings_alone(here):
-    made = study.Study(replace(Config.preset("smoke"), unlabelled="recordings"), here / "run")
+    made = eeg_study.Study(replace(Config.preset("smoke"), unlabelled="recordings"), here / "run")
     people = np.unique(made.data.participants[made.split.train])
     assert len(made.unlabelled_rows) > 10 * len(made.split.train)
     taken = made.unlabelled.eeg[made.unlabelled_rows[:1]][0]
     assert taken.shape == (500, 129)
-    _, recordings = sources.open_data(made.config, here / "run")
+    _, recordings = eeg_data.open_data(made.config, here / "run")
     np.testing.assert_array_equal(taken, recordings[people[0]][:500])
 
 
@@ -184,11 +194,11 @@ def test_a_folder_of_raw_recordings_is_prepared_once(here, monkeypatch):
         for person in (1, 2, 3):
             yield np.zeros((2, 500, 129)), np.full((2, 3), float(person))
 
-    monkeypatch.setattr(sources.prepare, "participants", parts)
+    monkeypatch.setattr(eeg_data.prepare, "participants", parts)
     (here / "raw").mkdir()
     config = replace(Config.preset("smoke"), data=str(here / "raw"))
     for _ in range(2):
-        assert sources.open_data(config, Path(here / "run"))[0].labels.shape == (6, 3)
+        assert eeg_data.open_data(config, Path(here / "run"))[0].labels.shape == (6, 3)
     assert len(made) == 1
 
 

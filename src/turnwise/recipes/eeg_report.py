@@ -12,7 +12,7 @@ from turnwise.eeg import pictures
 from turnwise.eeg.anatomy import HYDROCEL, montage
 from turnwise.eeg.fit import Fitted
 from turnwise.eeg.relevance import channel_relevance
-from turnwise.eeg.study import Study
+from turnwise.recipes.eeg_study import Study
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
