@@ -92,7 +92,7 @@ def main(argv: list[str]) -> int:
     deploy.add_argument("--inputs", type=int, default=200, help="how many it is judged on")
 
     sweep = verb("sweep", "accuracy of a VGG-8 against temperature, every cell", _sweep)
-    sweep.add_argument("model", help="an int8 checkpoint, such as runs/NAME/vgg8-int8.safetensors")
+    sweep.add_argument("model", help="an int8 checkpoint, such as runs/NAME/vgg8-int8-plain.safetensors")
     _chip(sweep, "0,25,55,85", every=True)
     sweep.add_argument("--images", type=int, default=200, help="test images")
     sweep.add_argument("--csv", action="store_true", help="print CSV")
@@ -119,6 +119,9 @@ def _chip(parser: argparse.ArgumentParser, temps: str | None, every: bool = Fals
     parser.add_argument("--sigma", type=float, default=0.0, help="static threshold error, mV")
     parser.add_argument("--kappa-mismatch", type=float, default=0.1, help="of the 2FeFET-1T, mV/K")
     parser.add_argument("--step", type=float, default=1.0, help="converter step for 2-bit cells, MAC units")
+    parser.add_argument(
+        "--zero", type=int, default=128, help="what 2-bit cells store for a weight of 0 (networks made for them: 64)"
+    )
     parser.add_argument("--adc-bits", type=int, default=3, help="of the converter, which has 2^bits + 1 codes")
     parser.add_argument("--node", type=int, default=22, help="22, 32 or 45 nm")
     parser.add_argument("--seed", type=int, default=0, help="of the static errors: which chip")
@@ -136,7 +139,8 @@ def _hardware(options: argparse.Namespace, name: str) -> "Hardware":
         return Hardware(cell=None, adc=None, node=options.node)
     mismatch = options.kappa_mismatch * 1e-3 if name.startswith("r1") else 0.0
     adc = converter(name, options.step, options.adc_bits)
-    return Hardware(cell=Arm(name, options.sigma * 1e-3, mismatch).build(), adc=adc, node=options.node)
+    cell = Arm(name, options.sigma * 1e-3, mismatch).build()
+    return Hardware(cell=cell, adc=adc, node=options.node, stored_zero=options.zero if cell.bits == 2 else None)
 
 
 def _cost(options: argparse.Namespace) -> int:

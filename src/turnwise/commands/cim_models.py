@@ -26,8 +26,8 @@ def load_deployable(path: str | Path, inputs: int, device: str = "cpu") -> Deplo
     if (path / "card.json").is_file():
         return _eeg(path, inputs, device)
     raise UserError(
-        f"{path}: no model that can be deployed. It is an int8 checkpoint (runs/NAME/vgg8-int8.safetensors) or an EEG "
-        "model's folder (runs/NAME/model)."
+        f"{path}: no model that can be deployed. It is an int8 checkpoint (runs/NAME/vgg8-int8-plain.safetensors) "
+        "or an EEG model's folder (runs/NAME/model)."
     )
 
 
