@@ -117,12 +117,26 @@ def test_crops_are_the_recordings_own_samples():
     np.testing.assert_array_equal(taken[1], recordings[0][10:50])
 
 
-def test_windows_scaled_ahead_are_the_same_batches():
-    eeg = np.random.default_rng(0).normal(0, 9, (7, 12, 3)).astype(np.float32)
-    source = Source(eeg, Scaler(np.array([1.0, 2.0, 3.0]), 2.0), np.arange(7.0)[:, None])
-    rows = np.array([6, 0, 3])
-    for ahead, plain in zip(source.scaled_ahead(piece=2).batch(rows), source.batch(rows), strict=True):
-        torch.testing.assert_close(ahead, plain)
+@pytest.mark.parametrize("average", [1, 4])
+def test_kept_windows_are_the_same_batches_averaged(average):
+    rng = np.random.default_rng(0)
+    scaler, rows = Scaler(np.array([1.0, 2.0, 3.0]), 2.0), np.array([6, 0, 69, 3])
+
+    def averaged(windows):
+        return windows.reshape(len(windows), 3, -1, average).mean(3)
+
+    eeg = rng.normal(0, 9, (70, 12, 3)).astype(np.float32)
+    source = Source(eeg, scaler, np.arange(70.0)[:, None])
+    kept, plain = source.keep(average).batch(rows), source.batch(rows)
+    torch.testing.assert_close(kept[0], averaged(plain[0]))
+    assert torch.equal(kept[1], plain[1])
+
+    crops = Source(Crops([rng.normal(0, 9, (samples, 3)) for samples in (30, 51)], 12, 4), scaler)
+    rows = np.arange(len(crops.eeg))
+    assert len(rows) == 5 + 10
+    torch.testing.assert_close(crops.keep(average).batch(rows)[0], averaged(crops.batch(rows)[0]))
+    with pytest.raises(ValueError, match="averaged by 5"):
+        source.keep(5)
 
 
 def test_an_error_while_reading_reaches_the_training():

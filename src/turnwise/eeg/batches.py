@@ -56,23 +56,41 @@ class Crops:
     """
 
     def __init__(self, recordings: Sequence[np.ndarray], samples: int, stride: int) -> None:
-        # Channels first: a window's copy is then long runs of memory, already as the scaler wants it.
-        self._recordings = [np.ascontiguousarray(recording.T) for recording in recordings]
-        self._places = [
-            (number, start)
-            for number, recording in enumerate(recordings)
-            for start in range(0, len(recording) - samples + 1, stride)
-        ]
-        self._samples = samples
+        self.recordings, self.samples = recordings, samples
+        self.places = np.array(
+            [
+                (number, start)
+                for number, recording in enumerate(recordings)
+                for start in range(0, len(recording) - samples + 1, stride)
+            ]
+        ).reshape(-1, 2)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """(rows, samples, channels), a copy."""
-        places = [self._places[row] for row in rows]
-        pieces = [self._recordings[number][:, start : start + self._samples] for number, start in places]
-        return np.stack(pieces).transpose(0, 2, 1)
+        return np.stack([self.recordings[number][start : start + self.samples] for number, start in self.places[rows]])
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Signals that were scaled (and averaged) once and stay on the device: a batch is cut there, without the host.
+
+    Attributes:
+        signal: (samples, channels).
+        starts: first sample of each window, (windows,).
+        length: samples of a window.
+    """
+
+    signal: Tensor
+    starts: Tensor
+    length: int
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """(rows, channels, length)."""
+        offsets = torch.arange(self.length, device=self.signal.device)
+        return self.signal[self.starts[rows][:, None] + offsets].transpose(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +102,54 @@ class Source:
         scaler: applied to every batch.
         targets: (windows, outputs), as the loss wants them; None for pretraining.
         device: where batches go.
-        ready: all windows as batches want them, (windows, channels, samples), where they were scaled ahead.
+        kept: the windows on the device, after `keep`; None reads and scales them batch by batch.
     """
 
     eeg: np.ndarray | Crops
     scaler: Scaler
     targets: np.ndarray | None = None
     device: str = "cpu"
-    ready: Tensor | None = None
+    kept: Kept | None = None
 
-    def scaled_ahead(self, piece: int = 256) -> "Source":
-        """The same source with every window scaled once, for data that are small and read often."""
-        parts = np.array_split(np.arange(len(self.eeg)), max(1, len(self.eeg) // piece))
-        pieces = [self.scaler(np.asarray(self.eeg[rows])) for rows in parts]
-        return replace(self, ready=torch.from_numpy(np.concatenate(pieces)))
+    def keep(self, average: int = 1) -> "Source":
+        """The same source with everything scaled once and kept on the device.
+
+        Args:
+            average: so many neighbouring samples become their mean, after scaling; divides a window's samples and (of
+                crops) the stride.
+
+        Raises:
+            ValueError: if it does not.
+        """
+        crops = self.eeg if isinstance(self.eeg, Crops) else None
+        samples = crops.samples if crops else self.eeg.shape[1]
+        if crops:
+            pieces, places = crops.recordings, crops.places
+        else:
+            # Windows that do not overlap, one after the other.
+            pieces = [
+                self.eeg[start : start + 64].reshape(-1, self.eeg.shape[2]) for start in range(0, len(self.eeg), 64)
+            ]
+            places = np.stack([np.arange(len(self.eeg)) // 64, np.arange(len(self.eeg)) % 64 * samples], 1)
+        if samples % average or (places[:, 1] % average).any():
+            raise ValueError(f"windows of {samples} samples, or their stride, cannot be averaged by {average}")
+        lengths = np.array([len(piece) // average for piece in pieces])
+        signal = np.empty((lengths.sum(), len(self.scaler.spread)), np.float32)
+        firsts = np.cumsum(lengths) - lengths
+        for piece, first, length in zip(pieces, firsts, lengths, strict=True):
+            whole = self.scaler(np.asarray(piece[None, : length * average]))[0].T
+            signal[first : first + length] = whole.reshape(length, average, -1).mean(1)
+        starts = torch.from_numpy(firsts[places[:, 0]] + places[:, 1] // average).to(self.device)
+        return replace(self, kept=Kept(torch.from_numpy(signal).to(self.device), starts, samples // average))
 
     def batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """Scaled windows (rows, channels, samples) and their targets."""
-        if self.ready is not None:
-            eeg = self.ready[torch.from_numpy(rows)]
+        if self.kept is not None:
+            eeg = self.kept[torch.from_numpy(rows).to(self.device)]
         else:
-            eeg = torch.from_numpy(self.scaler(np.asarray(self.eeg[rows])))
+            eeg = torch.from_numpy(self.scaler(np.asarray(self.eeg[rows]))).to(self.device)
         targets = None if self.targets is None else torch.from_numpy(self.targets[rows].astype(np.float32))
-        return eeg.to(self.device), None if targets is None else targets.to(self.device)
+        return eeg, None if targets is None else targets.to(self.device)
 
 
 def steps_an_epoch(rows: int, batch: int) -> int:
@@ -117,8 +160,13 @@ def steps_an_epoch(rows: int, batch: int) -> int:
 def rows_of_step(rows: np.ndarray, batch: int, seed: int, step: int, shuffle: bool = True) -> np.ndarray:
     """The rows of batch `step`, counted from 0 over all epochs."""
     epoch, index = divmod(step, steps_an_epoch(len(rows), batch))
-    order = np.random.default_rng([seed, epoch]).permutation(rows) if shuffle else rows
+    order = order_of_epoch(rows, seed, epoch) if shuffle else rows
     return order[index * batch : (index + 1) * batch]
+
+
+def order_of_epoch(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """The rows in the order of one epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(rows)
 
 
 def stream(
@@ -129,9 +177,14 @@ def stream(
     stop = threading.Event()
 
     def read() -> None:
+        an_epoch, epoch, order = steps_an_epoch(len(rows), batch), -1, rows
         try:
             for step in range(first, last):
-                item = (step, *source.batch(rows_of_step(rows, batch, seed, step, shuffle)))
+                if shuffle and step // an_epoch != epoch:  # drawn once an epoch: it may have very many rows
+                    epoch = step // an_epoch
+                    order = order_of_epoch(rows, seed, epoch)
+                index = step % an_epoch
+                item = (step, *source.batch(order[index * batch : (index + 1) * batch]))
                 while not stop.is_set():
                     try:
                         ready.put(item, timeout=0.2)

@@ -163,7 +163,7 @@ def fit(
             if settings.clip_norm:
                 nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
             optimizer.step()
-            state["losses"].append(value.item())
+            state["losses"].append(value.detach())  # read at the next evaluation: the device is not waited for
             state["step"] = step + 1
             last = step + 1 == settings.steps
             if (step + 1) % settings.evaluate_every and not last:
@@ -202,7 +202,7 @@ def _note(
         if state["best_error"] is None or error < state["best_error"]:
             state["best_error"], state["best_step"] = error, state["step"]
             kept.keep()
-    losses, state["losses"] = state["losses"], []
+    losses, state["losses"] = torch.stack(state["losses"]).tolist(), []
     epoch = state["step"] / an_epoch
     point = Point(state["step"], epoch, state["seconds"], state["cpu_seconds"], float(np.mean(losses)), error)
     state["curve"].append(asdict(point))

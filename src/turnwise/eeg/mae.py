@@ -34,14 +34,16 @@ def mask_values(eeg: Tensor, ratio: float, generator: torch.Generator | None = N
 
 
 def mask_tokens(
-    batch: int, tokens: int, ratio: float, generator: torch.Generator | None = None
+    batch: int, tokens: int, ratio: float, generator: torch.Generator | None = None, device: torch.device | None = None
 ) -> tuple[Tensor, Tensor]:
     """A random split of each window's tokens: indices that are kept and that are hidden, sorted.
+
+    Drawn on `device`; without a generator that is where they are wanted, so that no step waits for the host.
 
     Returns:
         keep (batch, tokens - hidden) and hidden (batch, int(ratio x tokens)).
     """
-    order = torch.rand(batch, tokens, generator=generator).argsort(1)
+    order = torch.rand(batch, tokens, generator=generator, device=device).argsort(1)
     hidden = int(ratio * tokens)
     return order[:, hidden:].sort(1).values, order[:, :hidden].sort(1).values
 
@@ -144,8 +146,7 @@ class FixedMae(nn.Module):
     def forward(self, eeg: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The loss of one batch: mean squared error over hidden patches, 1 for a prediction of zero (about)."""
         patches = self.encoder.patches(eeg)
-        keep, hidden = mask_tokens(len(eeg), self.encoder.tokens, self.ratio, generator)
-        keep, hidden = keep.to(eeg.device), hidden.to(eeg.device)
+        keep, hidden = mask_tokens(len(eeg), self.encoder.tokens, self.ratio, generator, eeg.device)
         return functional.mse_loss(self.reconstruct(patches, keep, hidden), self.targets(patches, hidden))
 
     def targets(self, patches: Tensor, hidden: Tensor) -> Tensor:

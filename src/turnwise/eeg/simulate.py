@@ -9,8 +9,10 @@ echo of the last jumps, as in the real data.
 Notable: nothing here is fitted to EEGEyeNet; strengths are textbook figures, fixed before any model was trained.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -104,16 +106,36 @@ def simulate_data(
     name: FileName, participants: int = 27, windows: int = 60, seed: int = 0, noise: Noise | None = None
 ) -> GazeData:
     """The same as `GazeData` in memory, float32."""
-    return with_recordings(name, participants, windows, seed, noise)[0]
+    eeg, labels = zip(*simulate(name, participants, windows, seed, noise), strict=True)
+    return GazeData(name, np.concatenate(eeg), np.concatenate(labels))
 
 
-def with_recordings(
-    name: FileName, participants: int = 27, windows: int = 60, seed: int = 0, noise: Noise | None = None
-) -> tuple[GazeData, dict[int, np.ndarray]]:
-    """`simulate_data`, and the whole recording of each participant, (samples, channels), by number."""
-    people = {number: participant(name, number, windows, seed, noise) for number in range(1, participants + 1)}
-    eeg, labels = (np.concatenate([person[part] for person in people.values()]) for part in (1, 2))
-    return GazeData(name, eeg, labels), {number: person[0] for number, person in people.items()}
+def simulate_into(
+    folder: Path, name: FileName, numbers: Sequence[int], windows: int, seed: int, processes: int = 1
+) -> None:
+    """Write participants into FOLDER: NUMBER-signal.npy (the whole recording), NUMBER-eeg.npy and NUMBER-labels.npy.
+
+    Args:
+        folder: exists.
+        name: the task and data set.
+        numbers: which participants; the same number is the same person, whoever else is asked for.
+        windows: the most windows a participant.
+        seed: of everything.
+        processes: how many work at once; the result does not depend on it.
+    """
+    jobs = [(folder, name, number, windows, seed) for number in numbers]
+    if processes <= 1 or len(jobs) == 1:
+        for job in jobs:
+            _write_participant(*job)
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        for done in [pool.submit(_write_participant, *job) for job in jobs]:
+            done.result()
+
+
+def _write_participant(folder: Path, name: FileName, number: int, windows: int, seed: int) -> None:
+    for kind, values in zip(("signal", "eeg", "labels"), participant(name, number, windows, seed), strict=True):
+        np.save(folder / f"{number}-{kind}.npy", values)
 
 
 def simulate_file(

@@ -137,15 +137,20 @@ class EEGViT(nn.Module):
     def patches(self, eeg: Tensor) -> Tensor:
         """(batch, n_chans, n_times) to (batch, tokens, patch_chans, patch_samples); tokens run over time first.
 
+        Windows that were averaged before (`Source.keep`), of n_times / average samples, are taken as they are.
+
         Raises:
             ValueError: if the input has another number of channels or samples.
         """
-        if eeg.ndim != 3 or eeg.shape[1:] != (self.n_chans, self.n_times):
-            raise ValueError(f"input {tuple(eeg.shape)}; the model takes (batch, {self.n_chans}, {self.n_times})")
         groups, spans = self.grid
-        padded = functional.pad(eeg[:, : groups * self.patch_chans], self.padding)
-        if self.average > 1:
-            padded = functional.avg_pool1d(padded, self.average)
+        averaged = self.average > 1 and not any(self.padding) and eeg.shape[-1] == self.n_times // self.average
+        if eeg.ndim != 3 or eeg.shape[1] != self.n_chans or not (averaged or eeg.shape[2] == self.n_times):
+            raise ValueError(f"input {tuple(eeg.shape)}; the model takes (batch, {self.n_chans}, {self.n_times})")
+        padded = eeg[:, : groups * self.patch_chans]
+        if not averaged:
+            padded = functional.pad(padded, self.padding)
+            if self.average > 1:
+                padded = functional.avg_pool1d(padded, self.average)
         split = padded.view(len(eeg), groups, self.patch_chans, spans, self.patch_samples)
         return split.transpose(2, 3).reshape(len(eeg), self.tokens, self.patch_chans, self.patch_samples)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from turnwise.eeg import files, prepare
 from turnwise.eeg.files import FileName, GazeData
-from turnwise.eeg.simulate import with_recordings
+from turnwise.eeg.simulate import simulate_into
 from turnwise.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,23 +50,27 @@ def open_data(config: "Config", folder: Path) -> tuple[GazeData, dict[int, np.nd
 
 
 def _simulated(config: "Config", name: FileName, folder: Path) -> tuple[GazeData, dict[int, np.ndarray]]:
+    """Simulate once; what is returned is mapped from the disk, not loaded."""
+    labelled = range(1, config.participants + 1)
     if not folder.exists():
-        data, recordings = with_recordings(name, config.participants, config.windows, config.seed)
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        np.save(partial / "eeg.npy", data.eeg)
-        np.save(partial / "labels.npy", data.labels)
-        for number, recording in recordings.items():
-            np.save(partial / f"recording-{number}.npy", recording)
+        simulate_into(partial, name, labelled, config.windows, config.seed, config.processes)
+        labels = [np.load(partial / f"{number}-labels.npy") for number in labelled]
+        np.save(partial / "labels.npy", np.concatenate(labels))
+        shape = (sum(map(len, labels)), files.N_TIMES, files.N_CHANS)
+        eeg, at = np.lib.format.open_memmap(partial / "eeg.npy", "w+", np.float32, shape), 0
+        for number, rows in zip(labelled, labels, strict=True):
+            eeg[at : at + len(rows)] = np.load(partial / f"{number}-eeg.npy")
+            (partial / f"{number}-eeg.npy").unlink()
+            at += len(rows)
+        eeg.flush()
         partial.rename(folder)
-    recordings = {
-        number: np.load(folder / f"recording-{number}.npy", mmap_mode="r")
-        for number in range(1, config.participants + 1)
-    }
-    return GazeData(name, np.load(folder / "eeg.npy"), np.load(folder / "labels.npy")), recordings
+    recordings = {number: np.load(folder / f"{number}-signal.npy", mmap_mode="r") for number in labelled}
+    return GazeData(name, np.load(folder / "eeg.npy", mmap_mode="r"), np.load(folder / "labels.npy")), recordings
 
 
 def forget_simulation(folder: Path) -> None:
-    """Remove what a finished run kept of its simulation: a gigabyte that the seed makes again."""
+    """Remove what a finished run kept of its simulation: gigabytes that the seed makes again."""
     shutil.rmtree(folder / "simulated", ignore_errors=True)

@@ -65,6 +65,7 @@ class Config:
         data: an EEGEyeNet npz file, or a folder with one or with the raw recordings; "" simulates.
         task, dataset: which file of a folder, or what is simulated.
         participants, windows: simulated people, and windows of each.
+        processes: how many simulate at once; figures do not depend on it.
         unlabelled: what pretraining sees of the training people. "recordings" cuts windows anywhere in their whole
             recordings, which only the simulator has; "windows" takes the labelled windows, as the paper does, and
             is what `data` gets in any case.
@@ -92,6 +93,7 @@ class Config:
     dataset: Literal["dots", "antisaccade", "processing_speed"] = "dots"
     participants: int = 27
     windows: int = 30
+    processes: int = 2
     unlabelled: Literal["recordings", "windows"] = "recordings"
     model: Model = field(default_factory=Model)
     masking: Masking = field(default_factory=Masking)
@@ -124,6 +126,7 @@ class Config:
                 preset_name="smoke",
                 participants=4,
                 windows=6,
+                processes=1,
                 model=Model(filters=8, width=16, depth=1, heads=2, mlp=32, head=16, patch_chans=43),
                 masking=Masking(decoder_width=16, decoder_heads=2),
                 pretrain=tiny,

@@ -51,6 +51,7 @@ class Study:
         data: labelled windows.
         split: by participant.
         target: the task.
+        source, whole: the labelled windows as EEGViT reads them (averaged already), and in full for other models.
         unlabelled: the training people's windows that pretraining draws from, and `unlabelled_rows` of it.
     """
 
@@ -61,14 +62,16 @@ class Study:
         labels = self.data.targets
         self.target = target_of(self.data.name.task, labels[self.split.train], config.preset_name == "paper")
         scaler = fit_scaler(self.data.eeg, self.split.train, config.clip) if config.clip else no_scaling(files.N_CHANS)
-        self.source = Source(self.data.eeg, scaler, self.target.scaled(labels), config.device)
-        if not config.data:
-            self.source = self.source.scaled_ahead()
-        self.unlabelled, self.unlabelled_rows = self.source, self.split.train
+        self.whole = Source(self.data.eeg, scaler, self.target.scaled(labels), config.device)
+        average = config.model.average
+        # Averaged windows are small enough to be kept; a file of whole ones may be larger than memory.
+        self.source = self.whole.keep(average) if average > 1 or not config.data else self.whole
+        in_full = config.masking.mode == "paper"  # its decoder gives whole windows back
+        self.unlabelled, self.unlabelled_rows = self.whole if in_full else self.source, self.split.train
         if config.unlabelled == "recordings" and recordings:
             training = np.unique(self.data.participants[self.split.train])
             crops = Crops([recordings[number] for number in training], files.N_TIMES, CROP_STRIDE)
-            self.unlabelled = Source(crops, scaler, device=config.device)
+            self.unlabelled = Source(crops, scaler, device=config.device).keep(1 if in_full else average)
             self.unlabelled_rows = np.arange(len(crops))
 
     def facts(self) -> dict[str, Any]:
@@ -153,7 +156,7 @@ class Study:
         mae.eval()
         ours, theirs = [], []
         for rows in _pieces(self.split.validation[:256], 64):
-            eeg = self.source.batch(rows)[0]
+            eeg = (self.whole if isinstance(mae, PaperMae) else self.source).batch(rows)[0]
             if isinstance(mae, PaperMae):
                 mask = mask_values(eeg, mae.ratio, generator)
                 hidden = 1 - mask
@@ -216,28 +219,30 @@ class Study:
         chosen = {"learning_rate": rate, "error_by_rate": by_rate}
         return {"seconds": fitted.seconds, **chosen, **self._scores(model), **fitted.as_dict()}
 
-    def _fit(self, model: nn.Module, settings: FitSettings, name: str, fraction: float = 1.0) -> Fitted:
+    def _fit(
+        self, model: nn.Module, settings: FitSettings, name: str, fraction: float = 1.0, source: Source | None = None
+    ) -> Fitted:
         rows = splits.label_fraction(self.split.train, self.data.participants, fraction, self.config.seed)
-        labels = self.data.targets[self.split.validation]
+        labels, source = self.data.targets[self.split.validation], source or self.source
 
         def error(model: nn.Module) -> float:
-            raw = outputs(model, self.source, self.split.validation)
+            raw = outputs(model, source, self.split.validation)
             return self.target.score(self.target.predictions(raw), labels)[self.target.error]
 
         return fit(
-            model, supervised(self.target.criterion), self.source, rows, settings, self.config.seed,
+            model, supervised(self.target.criterion), source, rows, settings, self.config.seed,
             self.folder / "checkpoints" / name, error,
         )  # fmt: skip
 
-    def _scores(self, model: nn.Module) -> dict[str, Any]:
+    def _scores(self, model: nn.Module, source: Source | None = None) -> dict[str, Any]:
         return {
-            name: self.target.score(self.predict(model, rows), self.data.targets[rows])
+            name: self.target.score(self.predict(model, rows, source), self.data.targets[rows])
             for name, rows in (("validation", self.split.validation), ("test", self.split.test))
         }
 
-    def predict(self, model: nn.Module, rows: np.ndarray) -> np.ndarray:
+    def predict(self, model: nn.Module, rows: np.ndarray, source: Source | None = None) -> np.ndarray:
         """Predictions in the labels' units."""
-        return self.target.predictions(outputs(model, self.source, rows))
+        return self.target.predictions(outputs(model, source or self.source, rows))
 
     def finetuned(self) -> EEGViT:
         """The model that was pretrained and fine-tuned on all labels."""
@@ -259,11 +264,11 @@ class Study:
             clip_norm=0.0,
         )  # fmt: skip
         place = self.folder / "checkpoints" / "paper-mode"
-        fitted = fit(mae, pretraining_loss, self.source, self.split.train, settings, self.config.seed, place)
+        fitted = fit(mae, pretraining_loss, self.whole, self.split.train, settings, self.config.seed, place)
         loss, interpolation = self._held_out_losses(mae)
         labels, split = self.data.targets, self.split
         _, predicted = linear_probe(
-            encoder.eval().features, self.source, labels, split.train, split.validation, split.test
+            encoder.eval().features, self.whole, labels, split.train, split.validation, split.test
         )
         return {
             "seconds": fitted.seconds,
@@ -278,8 +283,8 @@ class Study:
         torch.manual_seed(self.config.seed)
         sizes = {"n_chans": files.N_CHANS, "n_times": files.N_TIMES, "n_outputs": len(self.target.outputs)}
         model = build(name, sizes).to(self.config.device)
-        fitted = self._fit(model, self.config.baseline_fit, f"baseline-{name}")
-        return {"seconds": fitted.seconds, **self._scores(model), **fitted.as_dict()}
+        fitted = self._fit(model, self.config.baseline_fit, f"baseline-{name}", source=self.whole)
+        return {"seconds": fitted.seconds, **self._scores(model, self.whole), **fitted.as_dict()}
 
     # -- real EEG ------------------------------------------------------------------------------------------------------
 
