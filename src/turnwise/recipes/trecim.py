@@ -77,7 +77,7 @@ class Config:
     train_images: int = 45_000
     validation_images: int = 1_000
     test_images: int = 10_000
-    chip_images: int = 2_000
+    chip_images: int = 10_000
     sigma_images: int = 1_000
     temps: tuple[float, ...] = (0.0, 25.0, 55.0, 85.0)
     sigmas: tuple[float, ...] = (0.01, 0.03)
@@ -96,7 +96,6 @@ class Config:
             width=1.0,
             schedule=Schedule(100, weight_decay=5e-4, label_smoothing=0.1, cutout=8),
             fine_tuning=Schedule(2, learning_rate=0.001, weight_decay=5e-4, label_smoothing=0.1),
-            chip_images=10_000,
             sigma_images=2_000,
             batch=250,
             device="cuda",
