@@ -12,7 +12,7 @@ from turnwise.cim.conversion import convert, set_temperature
 from turnwise.cim.deploy import Deployable, deploy, same_argmax, within
 from turnwise.cim.int8 import load_int8, save_int8
 from turnwise.cim.network_cost import report
-from turnwise.cim.networks import vgg8
+from turnwise.cim.networks import fold_batch_norm, vgg8
 from turnwise.cim.quantization import IntegerNetwork, fake_quantize, quant_layers, quantize
 from turnwise.cim.study import Arm, Reading, ideal_hits, pack, run_arm
 from turnwise.cim.training import TrainSettings, train
@@ -111,6 +111,25 @@ def test_int8_file_gives_the_same_integers_back(tmp_path):
     (tmp_path / "other.safetensors").write_bytes(b"no")
     with pytest.raises(UserError, match="int8 checkpoint"):
         load_int8(tmp_path / "other.safetensors")
+
+
+def test_folded_batch_norm_is_the_same_function_and_its_int8_file_keeps_the_biases(tmp_path):
+    torch.manual_seed(0)
+    network = vgg8(1 / 32, batch_norm=True)
+    for module in network:
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            for value in (module.weight, module.bias, module.running_mean, module.running_var):
+                assert value is not None
+                value.data.uniform_(0.5, 1.5)
+    network.eval()
+    x = next(iter(IMAGES.batches(4)))[0]
+    folded = fold_batch_norm(network)
+    assert torch.allclose(folded(x), network(x), rtol=1e-4, atol=1e-5)
+    assert [type(module) for module in folded] == [type(module) for module in vgg8(1 / 32)]
+    q = quantize(folded, sample=x)
+    save_int8(tmp_path / "net.safetensors", q, 1 / 32)
+    again, _ = load_int8(tmp_path / "net.safetensors")
+    assert torch.equal(IntegerNetwork(q)(x), IntegerNetwork(again)(x))
 
 
 def test_layers_left_exact_stay_off_the_array():

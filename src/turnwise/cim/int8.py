@@ -1,6 +1,7 @@
 """The int8 checkpoint: integer weights and scales in one safetensors file, and the hash that names it.
 
-VGG8.safetensors   NAME.weight int8; metadata: architecture, scales, accuracy and training log as JSON
+VGG8.safetensors   NAME.weight int8, NAME.bias float32 where there is one; metadata: architecture, scales, accuracy and
+                   training log as JSON
 """
 
 import hashlib
@@ -36,6 +37,11 @@ def save_int8(path: str | Path, quantized: nn.Module, width: float, notes: dict[
     path.parent.mkdir(parents=True, exist_ok=True)
     layers = quant_layers(quantized)
     tensors = {f"{name}.weight": layer.weight_int().to(torch.int8).cpu().contiguous() for name, layer in layers.items()}
+    tensors |= {
+        f"{name}.bias": layer.bias.detach().float().cpu().contiguous()
+        for name, layer in layers.items()
+        if layer.bias is not None
+    }
     scales = {name: [float(layer.weight_scale), float(layer.input_scale)] for name, layer in layers.items()}
     metadata = {
         "format": _FORMAT,
@@ -70,6 +76,8 @@ def load_int8(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
             layer.weight_scale.fill_(w_scale)
             layer.input_scale.fill_(x_scale)
             layer.weight.data = (tensors[f"{name}.weight"].double() * w_scale).float()
+            if f"{name}.bias" in tensors:
+                layer.bias = nn.Parameter(tensors[f"{name}.bias"])
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(f"{path}: not an int8 checkpoint of turnwise cim ({error}).") from error
     return network.eval(), {**notes, "width": architecture["width"]}

@@ -82,8 +82,9 @@ class QuantLayer(nn.Module):
         x_int, weight = self.input_int(x), self.weight_int()
         if self.kernel is None:
             return self.output(F.linear(x_int, weight))
-        # float64 holds these sums exactly, in any order.
-        return self.output(F.conv2d(x_int, weight, None, self.stride, self.padding, self.dilation))
+        # float64 holds these sums exactly, in any order. Without cuDNN a GPU multiplies matrices, as a processor does.
+        with torch.backends.cudnn.flags(enabled=False):
+            return self.output(F.conv2d(x_int, weight, None, self.stride, self.padding, self.dilation))
 
 
 def fake_quantize(value: Tensor, scale: float, top: int) -> Tensor:

@@ -24,7 +24,7 @@ from turnwise.cim.quantization import IntegerNetwork, keep_above
 
 STEPS = (1.0, 2.0, 3.0)
 """Converter steps that are tried for 2-bit cells, in MAC units."""
-ZEROS = (128, 96, 80, 64)
+ZEROS = (128, 96, 80, 64, 48, 32)
 """What a weight of 0 may be stored as in 2-bit cells; from the middle down."""
 
 

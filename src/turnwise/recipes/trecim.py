@@ -53,6 +53,8 @@ class Config:
         preset_name: which preset these settings started from.
         data: "cifar10", or "synthetic" (gratings, for tests).
         width: of VGG-8; 1 is the paper's.
+        batch_norm: train in floating point with batch norm, which becomes part of 8-bit weights and digital biases
+            before fine-tuning; without it training is 8-bit from the start, in the manner of WAGE.
         schedule: training.
         fine_tuning: of both copies after it.
         train_images, validation_images: how many are used.
@@ -72,6 +74,7 @@ class Config:
     preset_name: str = "laptop"
     data: Literal["cifar10", "synthetic"] = "cifar10"
     width: float = 0.25
+    batch_norm: bool = False
     schedule: Schedule = field(default_factory=Schedule)
     fine_tuning: Schedule = field(default_factory=lambda: Schedule(epochs=1, learning_rate=0.002))
     train_images: int = 45_000
@@ -94,7 +97,8 @@ class Config:
             name="trecim-gpu-s0",
             preset_name="gpu",
             width=1.0,
-            schedule=Schedule(100, weight_decay=5e-4, label_smoothing=0.1, cutout=8),
+            batch_norm=True,
+            schedule=Schedule(60, learning_rate=0.1, weight_decay=5e-4, label_smoothing=0.1, cutout=8),
             fine_tuning=Schedule(2, learning_rate=0.001, weight_decay=5e-4, label_smoothing=0.1),
             sigma_images=2_000,
             batch=250,
@@ -205,15 +209,19 @@ def _networks(config: Config, run: Run) -> "tuple[dict[str, nn.Module], Reading,
 def _train(config: Config, run: Run) -> "tuple[dict[str, nn.Module], Reading]":
     """Train, choose the reading, fine-tune both copies; each goes on from its last checkpoint."""
     from turnwise.cim.converter_training import converter_in_the_loop
-    from turnwise.cim.networks import vgg8
+    from turnwise.cim.networks import fold_batch_norm, vgg8
     from turnwise.cim.quantization import keep_above, quantize
     from turnwise.cim.study import Reading, choose_reading, perfect_2bit
 
     images = _images(config, "train", config.train_images)
     validation = _images(config, "validation", config.validation_images)
     folder = run.folder / "checkpoints"
-    trained = quantize(vgg8(config.width, config.seed)).to(config.device)
+    network = vgg8(config.width, config.seed, config.batch_norm)
+    trained = (network if config.batch_norm else quantize(network)).to(config.device)
     _fit(run, trained, "train", folder, config.schedule, config.seed, images, validation)
+    if config.batch_norm:
+        sample = [x for x, _ in images[:1000].batches(250)]
+        trained = quantize(fold_batch_norm(network), sample=sample)
     exact = _exact(config, trained)
     chosen = next((row for row in run.metrics() if row.get("phase") == "reading"), None)
     if chosen is None:
