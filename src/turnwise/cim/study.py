@@ -106,7 +106,7 @@ class Reading:
 def choose_reading(
     quantized: nn.Module, images: Images, batch: int, exact: Sequence[str]
 ) -> tuple[Reading, dict[str, float]]:
-    """How a trained network reads best from perfect 2-bit cells on validation images: the step first, then the zero.
+    """How a trained network reads best from perfect 2-bit cells on validation images: the zero first, then the step.
 
     Returns:
         The reading, and the accuracy of all that were tried.
@@ -122,8 +122,8 @@ def choose_reading(
                 found[reading] = float(hits(chip, images, batch).mean())
         return max(readings, key=lambda reading: found[reading])
 
-    step = best([Reading(step) for step in STEPS]).step
-    chosen = best([Reading(step, zero) for zero in ZEROS])
+    zero = best([Reading(zero=zero) for zero in ZEROS]).zero
+    chosen = best([Reading(step, zero) for step in STEPS])
     return chosen, {f"step {reading.step:g}, zero {reading.zero}": share for reading, share in found.items()}
 
 
