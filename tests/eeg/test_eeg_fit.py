@@ -193,3 +193,21 @@ def test_targets_are_scaled_and_scaled_back_in_every_task():
     assert sides.score(np.array([[-2.0], [0.5]]), np.array([[0.0], [0.0]]))["accuracy"] == 0.5
     angles = torch.tensor([3.1]), torch.tensor([-3.1])
     assert squared_angle(*angles).item() == pytest.approx((2 * np.pi - 6.2) ** 2, rel=1e-4)
+
+
+def test_amplitudes_that_are_kept_stand_in_the_channels_own_proportions():
+    eeg = np.random.default_rng(0).normal(0, 1, (9, 50, 3)) * np.array([2.0, 4.0, 12.0])
+    plain, kept = (Scaler(np.array([2.0, 4.0, 12.0]), 100.0, keep)(eeg) for keep in (False, True))
+    assert kept[:, 2].std() / kept[:, 0].std() == pytest.approx(eeg[..., 2].std() / eeg[..., 0].std())
+    assert (kept**2).mean() == pytest.approx((plain**2).mean(), rel=0.2)
+    assert np.abs(Scaler(np.ones(3), 2.0, True)(eeg)).max() == 2.0  # cut before it is weighed
+
+
+def test_dropped_channels_are_silent_whole_and_made_up_for_on_average():
+    torch.manual_seed(0)
+    seen = []
+    loss = supervised(lambda outputs, targets: seen.append(outputs) or outputs.sum(), drop_channels=0.25)
+    loss(nn.Identity(), torch.ones(64, 40, 5), torch.zeros(1))
+    assert seen[0].unique().tolist() == [0.0, pytest.approx(4 / 3)]
+    assert torch.equal(seen[0], seen[0][..., :1].expand(-1, -1, 5))
+    assert seen[0].mean().item() == pytest.approx(1.0, abs=0.05)

@@ -104,12 +104,14 @@ def test_settings_survive_json(preset):
     assert from_json(Config, json.loads(json.dumps(to_json("eeg_mae", config)))) == config
 
 
-def test_every_start_gets_the_learning_rate_that_validation_people_choose(here):
-    config = replace(Config.preset("smoke"), rates=(1e-9, 1e-2), fractions=(1.0,))
+def test_every_start_is_trained_in_the_way_that_validation_people_choose(here):
+    config = replace(Config.preset("smoke"), rates=(1e-9, 1e-2), drops=(0.0, 0.3), fractions=(1.0,))
     result = eeg_study.Study(config, here / "run").finetune("scratch", 1.0)
-    assert set(result["error_by_rate"]) == {"1e-09", "0.01"}
-    assert result["best_error"] == min(result["error_by_rate"].values())
-    assert result["error_by_rate"][f"{result['learning_rate']:g}"] == result["best_error"]
+    ways = result["error_by_way"]
+    assert set(ways) == {"1e-09", "0.01", "1e-09-drop0.3", "0.01-drop0.3"}
+    assert result["best_error"] == min(ways.values())
+    dropped = f"-drop{result['drop_channels']:g}" if result["drop_channels"] else ""
+    assert ways[f"{result['learning_rate']:g}{dropped}"] == result["best_error"]
 
 
 def test_pretraining_draws_from_the_training_people_s_recordings_alone(here):
@@ -146,7 +148,7 @@ def _stages(scratch, mae, low):
 
     scores = {"euclidean_mm": 100.0, "rmse_mm": 80.0}
     return {
-        "data": {"unlabelled_windows": 9000, "train_windows": 1000},
+        "data": {"unlabelled_windows": 9000, "train_windows": 1000, "participants": 27, "device": "abacus"},
         "linear": {"naive": scores, "ridge": scores},
         "probe": {"scratch": scores, "mae": scores},
         "pretrain": {"seconds": 60.0},
@@ -166,6 +168,7 @@ def test_claims_are_means_over_seeds_and_a_claim_that_fails_is_recorded_as_faili
     assert claims["time_to_match_ratio"].value == 0.75
     assert claims["time_to_match_ratio"].holds is False
     assert "1 seed(s) never reached it" in claims["time_to_match_ratio"].note
+    assert "abacus" in claims["time_to_match_ratio"].note
     assert claims["error_at_half_time_ratio"].value == pytest.approx((69 / 70 + 94 / 70) / 2)
     assert claims["low_label_error_reduction_pct"].value == pytest.approx((20 - 10) / 2)
     assert claims["low_label_error_reduction_pct"].ci95 == pytest.approx((-10, 20))

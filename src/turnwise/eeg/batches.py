@@ -21,24 +21,40 @@ class Scaler:
     Attributes:
         spread: microvolts per unit, (channels,).
         clip: largest magnitude afterwards; 0 cuts nothing.
+        keep_amplitudes: then give the channels their strengths back, relative to each other (`gain`): near the eyes
+            amplitudes are large, and a squared error that follows them asks first for what the eyes do.
     """
 
     spread: np.ndarray
     clip: float = 6.0
+    keep_amplitudes: bool = False
+
+    @property
+    def gain(self) -> np.ndarray:
+        """Factor of each channel after cutting, root mean square 1, (channels,)."""
+        if not self.keep_amplitudes:
+            return np.ones(len(self.spread))
+        return self.spread / np.sqrt((self.spread**2).mean())
 
     def __call__(self, eeg: np.ndarray) -> np.ndarray:
         """(windows, samples, channels) microvolts to (windows, channels, samples), float32, contiguous."""
         scaled = np.ascontiguousarray(eeg.transpose(0, 2, 1), np.float32)
         scaled /= self.spread[None, :, None].astype(np.float32)
-        return np.clip(scaled, -self.clip, self.clip, out=scaled) if self.clip else scaled
+        if self.clip:
+            np.clip(scaled, -self.clip, self.clip, out=scaled)
+        if self.keep_amplitudes:
+            scaled *= self.gain[None, :, None].astype(np.float32)
+        return scaled
 
 
-def fit_scaler(eeg: np.ndarray, rows: np.ndarray, clip: float = 6.0, most: int = 512) -> Scaler:
+def fit_scaler(
+    eeg: np.ndarray, rows: np.ndarray, clip: float = 6.0, keep_amplitudes: bool = False, most: int = 512
+) -> Scaler:
     """Robust spread of each channel over (at most so many of) these windows: 1.4826 x median absolute value."""
     chosen = rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
     spread = 1.4826 * np.median(np.abs(eeg[chosen, ::5]), axis=(0, 1))
     # A flat channel (the reference) has no spread of its own.
-    return Scaler(np.maximum(spread, 0.1 * np.median(spread) + 1e-6), clip)
+    return Scaler(np.maximum(spread, 0.1 * np.median(spread) + 1e-6), clip, keep_amplitudes)
 
 
 def no_scaling(channels: int) -> Scaler:
@@ -159,32 +175,37 @@ def steps_an_epoch(rows: int, batch: int) -> int:
 
 def rows_of_step(rows: np.ndarray, batch: int, seed: int, step: int, shuffle: bool = True) -> np.ndarray:
     """The rows of batch `step`, counted from 0 over all epochs."""
-    epoch, index = divmod(step, steps_an_epoch(len(rows), batch))
-    order = order_of_epoch(rows, seed, epoch) if shuffle else rows
-    return order[index * batch : (index + 1) * batch]
+    return next(_orders(rows, batch, seed, step, step + 1, shuffle))
 
 
-def order_of_epoch(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """The rows in the order of one epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(rows)
+def _orders(
+    rows: np.ndarray, batch: int, seed: int, first: int, last: int, shuffle: bool
+) -> Generator[np.ndarray, None, None]:
+    """The rows of steps first..last-1; an epoch's order is drawn once, for there may be very many rows."""
+    an_epoch, drawn, order = steps_an_epoch(len(rows), batch), -1, rows
+    for step in range(first, last):
+        epoch, index = divmod(step, an_epoch)
+        if shuffle and epoch != drawn:
+            drawn, order = epoch, np.random.default_rng([seed, epoch]).permutation(rows)
+        yield order[index * batch : (index + 1) * batch]
 
 
 def stream(
     source: Source, rows: np.ndarray, batch: int, seed: int, first: int, last: int, shuffle: bool = True
 ) -> Generator[tuple[int, Tensor, Tensor | None], None, None]:
-    """(step, windows, targets) for steps first..last-1, each read one ahead by a thread."""
+    """(step, windows, targets) for steps first..last-1, read one ahead by a thread where they are not kept."""
+    orders = _orders(rows, batch, seed, first, last, shuffle)
+    if source.kept is not None:
+        for step, chosen in zip(range(first, last), orders, strict=True):
+            yield (step, *source.batch(chosen))
+        return
     ready: queue.Queue = queue.Queue(maxsize=2)
     stop = threading.Event()
 
     def read() -> None:
-        an_epoch, epoch, order = steps_an_epoch(len(rows), batch), -1, rows
         try:
-            for step in range(first, last):
-                if shuffle and step // an_epoch != epoch:  # drawn once an epoch: it may have very many rows
-                    epoch = step // an_epoch
-                    order = order_of_epoch(rows, seed, epoch)
-                index = step % an_epoch
-                item = (step, *source.batch(order[index * batch : (index + 1) * batch]))
+            for step, chosen in zip(range(first, last), orders, strict=True):
+                item = (step, *source.batch(chosen))
                 while not stop.is_set():
                     try:
                         ready.put(item, timeout=0.2)

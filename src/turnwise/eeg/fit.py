@@ -141,7 +141,7 @@ def fit(
         The curve; the model holds the best or the last weights, as the settings say.
     """
     torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
+    optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True)
     kept = _Kept(model)
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "best_step": 0, "best_error": None}
     state |= {"curve": [], "losses": [], "done": False}
@@ -256,18 +256,27 @@ def pretraining_loss(model: nn.Module, eeg: Tensor, _: Tensor | None) -> Tensor:
     return model(eeg)
 
 
-def supervised(criterion: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """The loss of a model whose outputs are compared with targets, such as `functional.mse_loss`."""
+def supervised(criterion: Callable[[Tensor, Tensor], Tensor], drop_channels: float = 0.0) -> Loss:
+    """The loss of a model whose outputs are compared with targets, such as `functional.mse_loss`.
+
+    Args:
+        criterion: of (outputs, targets).
+        drop_channels: share of each window's channels that are silent in training, anew in every batch; the others are
+            amplified to make up for it, as in dropout.
+    """
 
     def loss(model: nn.Module, eeg: Tensor, targets: Tensor | None) -> Tensor:
         assert targets is not None
+        if drop_channels:
+            stays = torch.rand(*eeg.shape[:2], 1, device=eeg.device) >= drop_channels
+            eeg = eeg * stays / (1 - drop_channels)
         return criterion(model(eeg), targets)
 
     return loss
 
 
 @torch.no_grad()
-def outputs(function: Callable[[Tensor], Tensor], source: Source, rows: np.ndarray, batch: int = 128) -> np.ndarray:
+def outputs(function: Callable[[Tensor], Tensor], source: Source, rows: np.ndarray, batch: int = 512) -> np.ndarray:
     """`function` of all these windows, (rows, …), float64. Put the model into evaluation mode first."""
     pieces = [
         function(source.batch(rows[start : start + batch])[0]).double().cpu().numpy()

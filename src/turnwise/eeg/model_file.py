@@ -29,7 +29,7 @@ class Card:
         rate: samples a second.
         samples: in a window.
         band_hz: of the filter that its training data went through.
-        spread, clip: the scaler (see `batches.Scaler`).
+        spread, clip, keep_amplitudes: the scaler (see `batches.Scaler`).
         outputs: what each output is, such as "x_px".
         target_mean, target_spread: outputs x spread + mean are in the units of `outputs`.
         note: what it was trained on.
@@ -47,12 +47,13 @@ class Card:
     target_mean: tuple[float, ...]
     target_spread: tuple[float, ...]
     note: str = ""
+    keep_amplitudes: bool = False
     version: int = field(default=1)
 
     @property
     def scaler(self) -> Scaler:
         """The scaler of its inputs."""
-        return Scaler(np.array(self.spread), self.clip)
+        return Scaler(np.array(self.spread), self.clip, self.keep_amplitudes)
 
     def predictions(self, raw: np.ndarray) -> np.ndarray:
         """The model's outputs in the units of `outputs`, (windows, outputs)."""

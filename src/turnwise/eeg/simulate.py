@@ -9,7 +9,7 @@ echo of the last jumps, as in the real data.
 Notable: nothing here is fitted to EEGEyeNet; strengths are textbook figures, fixed before any model was trained.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -111,9 +111,15 @@ def simulate_data(
 
 
 def simulate_into(
-    folder: Path, name: FileName, numbers: Sequence[int], windows: int, seed: int, processes: int = 1
+    folder: Path,
+    name: FileName,
+    numbers: Sequence[int],
+    windows: int,
+    seed: int,
+    whole: Collection[int] = (),
+    processes: int = 1,
 ) -> None:
-    """Write participants into FOLDER: NUMBER-signal.npy (the whole recording), NUMBER-eeg.npy and NUMBER-labels.npy.
+    """Write participants into FOLDER: NUMBER-eeg.npy, NUMBER-labels.npy and, of some, NUMBER-signal.npy.
 
     Args:
         folder: exists.
@@ -121,9 +127,10 @@ def simulate_into(
         numbers: which participants; the same number is the same person, whoever else is asked for.
         windows: the most windows a participant.
         seed: of everything.
+        whole: whose whole recordings, (samples, channels), are wanted.
         processes: how many work at once; the result does not depend on it.
     """
-    jobs = [(folder, name, number, windows, seed) for number in numbers]
+    jobs = [(folder, name, number, windows, seed, number in whole) for number in numbers]
     if processes <= 1 or len(jobs) == 1:
         for job in jobs:
             _write_participant(*job)
@@ -133,9 +140,12 @@ def simulate_into(
             done.result()
 
 
-def _write_participant(folder: Path, name: FileName, number: int, windows: int, seed: int) -> None:
-    for kind, values in zip(("signal", "eeg", "labels"), participant(name, number, windows, seed), strict=True):
-        np.save(folder / f"{number}-{kind}.npy", values)
+def _write_participant(folder: Path, name: FileName, number: int, windows: int, seed: int, whole: bool) -> None:
+    signal, eeg, labels = participant(name, number, windows, seed)
+    np.save(folder / f"{number}-eeg.npy", eeg)
+    np.save(folder / f"{number}-labels.npy", labels)
+    if whole:
+        np.save(folder / f"{number}-signal.npy", signal)
 
 
 def simulate_file(
@@ -160,44 +170,61 @@ def record(
     noise = noise or Noise()
     anatomy = make_anatomy(electrodes_m, rng)
     track = gaze.SCRIPTS[dataset](rng, steps)
-    signal = eye_potentials(track, anatomy)
-    signal += _background(len(signal), anatomy, noise, rng)
-    signal += _lambda_waves(track, anatomy, rng)
-    signal += _spoilers(len(signal), anatomy, noise, rng)
+    samples = len(track.gaze_px)
+    # Sources are gathered first and reach the channels in one product: an hour of EEG is a gigabyte, and every further
+    # array of that size costs more than the arithmetic.
+    sources = [_eyes(track, anatomy), _background(samples, anatomy, noise, rng), _lambda_waves(track, anatomy, rng)]
+    signal = _electrodes(samples, anatomy, noise, rng)
+    sources += [_muscles(samples, anatomy, noise, rng), _mains(samples, anatomy, noise, rng)]
+    courses, fields = (np.concatenate(parts, 1) for parts in zip(*sources, strict=True))
+    for start in range(0, samples, _PIECE):
+        signal[start : start + _PIECE] += courses[start : start + _PIECE] @ fields.T
     signal = band_pass(signal, *BAND_HZ, SAMPLING_RATE)
     return Recording(_bad_channels(signal, anatomy, noise, rng), track, anatomy)
 
 
+_PIECE = 8192
+"""Samples that are worked on at a time."""
+
+Sources = tuple[np.ndarray, np.ndarray]
+"""Courses (samples, sources) and their fields at the channels (channels, sources)."""
+
+
 def eye_potentials(track: Track, anatomy: Anatomy) -> np.ndarray:
     """Corneo-retinal potential, lids and spike potentials, microvolts, (samples, channels), unfiltered."""
+    courses, fields = _eyes(track, anatomy)
+    return courses @ fields.T
+
+
+def _eyes(track: Track, anatomy: Anatomy) -> Sources:
     azimuth, elevation = np.radians(gaze.degrees(track.gaze_px)).T
     sight = np.stack([np.sin(azimuth) * np.cos(elevation), np.cos(azimuth) * np.cos(elevation), np.sin(elevation)], 1)
-    signal = (sight - [0.0, 1.0, 0.0]) @ anatomy.eyes.T
     # The upper lid follows the eye downwards more than upwards: a vertical signal that is not linear in gaze.
     follow = np.where(elevation < 0, 1.2, 0.5) * elevation
-    signal += np.outer(track.lid - follow, anatomy.lids)
-    spikes = np.zeros(len(signal))
+    spikes = np.zeros(len(sight))
     pulse = np.diff(np.exp(-(np.linspace(-2.5, 2.5, 13) ** 2)))
     for start, _, amplitude in track.saccades:
         begin = int(start) - 3
         if begin >= 0 and begin + len(pulse) < len(spikes):
             spikes[begin : begin + len(pulse)] += pulse * np.sqrt(amplitude)
-    return signal + np.outer(spikes, anatomy.spike)
+    courses = np.column_stack([sight - [0.0, 1.0, 0.0], track.lid - follow, spikes])
+    return courses, np.column_stack([anatomy.eyes, anatomy.lids, anatomy.spike])
 
 
-def _background(samples: int, anatomy: Anatomy, noise: Noise, rng: np.random.Generator) -> np.ndarray:
+def _background(samples: int, anatomy: Anatomy, noise: Noise, rng: np.random.Generator) -> Sources:
     slopes = rng.uniform(0.8, 1.4, anatomy.brain.shape[1])
     brain = np.stack([_coloured(samples, rng, lambda f, s=slope: f ** (-s / 2)) for slope in slopes], 1)
     peak = rng.uniform(9, 11)
     alpha = np.stack(
         [_coloured(samples, rng, lambda f: np.exp(-((f - peak) ** 2) / 0.8)) for _ in range(anatomy.alpha.shape[1])], 1
     )
-    bursts = np.exp(0.8 * _coloured(samples, rng, lambda f: np.exp(-f / 0.3)))[:, None]
-    signal = _scaled(brain @ anatomy.brain.T, noise.background)
-    return signal + _scaled(alpha * bursts @ anatomy.alpha.T, noise.alpha / 3)
+    alpha *= np.exp(0.8 * _coloured(samples, rng, lambda f: np.exp(-f / 0.3)))[:, None]
+    scales = [noise.background / _rms(brain, anatomy.brain), noise.alpha / 3 / _rms(alpha, anatomy.alpha)]
+    fields = np.concatenate([anatomy.brain * scales[0], anatomy.alpha * scales[1]], 1)
+    return np.concatenate([brain, alpha], 1), fields
 
 
-def _lambda_waves(track: Track, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
+def _lambda_waves(track: Track, anatomy: Anatomy, rng: np.random.Generator) -> Sources:
     samples = len(track.gaze_px)
     wave = np.zeros(samples)
     time = np.arange(150) / SAMPLING_RATE
@@ -206,15 +233,24 @@ def _lambda_waves(track: Track, anatomy: Anatomy, rng: np.random.Generator) -> n
         begin = int(end)
         length = min(150, samples - begin)
         wave[begin : begin + length] += shape[:length] * min(1.0, amplitude / 8) * rng.normal(6, 1.5)
-    return np.outer(wave, anatomy.lambda_wave)
+    return wave[:, None], anatomy.lambda_wave[:, None]
 
 
-def _spoilers(samples: int, anatomy: Anatomy, noise: Noise, rng: np.random.Generator) -> np.ndarray:
-    """Sensor noise, drifts, popping electrodes, muscles and mains."""
+def _electrodes(samples: int, anatomy: Anatomy, noise: Noise, rng: np.random.Generator) -> np.ndarray:
+    """What each channel adds on its own: sensor noise, drifts, pops; (samples, channels)."""
     channels = len(anatomy.positions)
-    signal = rng.normal(0, noise.sensor, (samples, channels))
+    signal = np.empty((samples, channels))
+    pieces = [slice(start, min(start + _PIECE, samples)) for start in range(0, samples, _PIECE)]
+    for piece in pieces:
+        signal[piece] = rng.normal(0, noise.sensor, (piece.stop - piece.start, channels))
     skin = np.exp(rng.normal(0, 0.5, channels))
-    signal += np.cumsum(rng.normal(0, noise.drift / np.sqrt(SAMPLING_RATE), (samples, channels)), 0) * skin
+    at = np.zeros(channels)
+    for piece in pieces:
+        walk = rng.normal(0, noise.drift / np.sqrt(SAMPLING_RATE), (piece.stop - piece.start, channels))
+        walk[0] += at
+        np.cumsum(walk, 0, out=walk)
+        at = walk[-1].copy()
+        signal[piece] += walk * skin
 
     minutes = samples / SAMPLING_RATE / 60
     for _ in range(rng.poisson(noise.pops * minutes * channels)):
@@ -222,16 +258,24 @@ def _spoilers(samples: int, anatomy: Anatomy, noise: Noise, rng: np.random.Gener
         length = min(samples - start, int(SAMPLING_RATE * 3))
         decay = np.exp(-np.arange(length) / SAMPLING_RATE / rng.uniform(0.1, 0.8))
         signal[start : start + length, channel] += rng.choice([-1, 1]) * rng.lognormal(4.2, 0.7) * decay
+    return signal
 
+
+def _muscles(samples: int, anatomy: Anatomy, noise: Noise, rng: np.random.Generator) -> Sources:
     rim = np.flatnonzero(anatomy.positions[:, 2] < np.quantile(anatomy.positions[:, 2], 0.35))
+    courses, fields = [], []
     for centre in rng.choice(rim, 6, replace=False):
         distance = np.linalg.norm(anatomy.positions - anatomy.positions[centre], axis=1)
         activity = _coloured(samples, rng, lambda f: (f > 15) * np.exp(-f / 120))
-        bursts = np.exp(0.9 * _coloured(samples, rng, lambda f: np.exp(-f / 0.5)))
-        signal += np.outer(activity * bursts, noise.muscle * np.exp(-((distance / 0.03) ** 2)))
+        courses.append(activity * np.exp(0.9 * _coloured(samples, rng, lambda f: np.exp(-f / 0.5))))
+        fields.append(noise.muscle * np.exp(-((distance / 0.03) ** 2)))
+    return np.stack(courses, 1), np.stack(fields, 1)
 
+
+def _mains(samples: int, anatomy: Anatomy, noise: Noise, rng: np.random.Generator) -> Sources:
     phase = 2 * np.pi * (50 * np.arange(samples) / SAMPLING_RATE + rng.uniform())
-    return signal + np.outer(np.sin(phase), noise.mains * 2**0.5 * (1 + 0.3 * rng.normal(size=channels)))
+    strength = noise.mains * 2**0.5 * (1 + 0.3 * rng.normal(size=len(anatomy.positions)))
+    return np.sin(phase)[:, None], strength[:, None]
 
 
 def _bad_channels(signal: np.ndarray, anatomy: Anatomy, noise: Noise, rng: np.random.Generator) -> np.ndarray:
@@ -272,13 +316,18 @@ def band_pass(signal: np.ndarray, low_hz: float, high_hz: float, rate_hz: float)
 
     pad = min(len(signal) - 1, int(4 * rate_hz / max(low_hz, 0.1)))
     after = min(len(signal) - 1, _fast_length(len(signal) + 2 * pad) - len(signal) - pad)
-    padded = np.pad(signal, ((pad, after), (0, 0)), mode="reflect", reflect_type="odd")
-    frequency = np.fft.rfftfreq(len(padded), 1 / rate_hz)
+    length = len(signal) + pad + after
+    frequency = np.fft.rfftfreq(length, 1 / rate_hz)
     gain = 1 / (1 + (frequency / high_hz) ** 8)
     if low_hz > 0:
         gain *= 1 - 1 / (1 + (frequency / low_hz) ** 4)
-    made = irfft(np.asarray(rfft(padded, axis=0)) * gain[:, None], len(padded), axis=0)
-    return np.asarray(made)[pad : pad + len(signal)]
+    result = np.empty(signal.shape)
+    for first in range(0, signal.shape[1], 4):  # a few channels at a time, each a run of memory
+        some = np.ascontiguousarray(signal[:, first : first + 4].T)
+        padded = np.pad(some, ((0, 0), (pad, after)), mode="reflect", reflect_type="odd")
+        made = np.asarray(irfft(np.asarray(rfft(padded)) * gain, length))
+        result[:, first : first + 4] = made[:, pad : pad + len(signal)].T
+    return result
 
 
 def _fast_length(samples: int) -> int:
@@ -300,5 +349,7 @@ def _coloured(samples: int, rng: np.random.Generator, spectrum: Callable[[np.nda
     return made / made.std()
 
 
-def _scaled(signal: np.ndarray, rms: float) -> np.ndarray:
-    return signal * (rms / np.sqrt((signal**2).mean()))
+def _rms(courses: np.ndarray, fields: np.ndarray) -> float:
+    """Root mean square over samples and channels of what the sources give together."""
+    power = ((courses.T @ courses) * (fields.T @ fields)).sum()
+    return float(np.sqrt(power / len(courses) / len(fields)))

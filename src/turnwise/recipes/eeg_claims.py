@@ -25,11 +25,12 @@ ONE_PERSON = "One participant (EEGMMIDB S001): nothing follows for other people.
 
 def record_claims(config: "Config") -> Path:
     """Combine the finished runs with these settings, all seeds, and write the claims."""
-    reports = sorted(finished_runs("eeg_mae", config), key=lambda row: row["config"]["seed"])
+    reports = sorted(finished_runs("eeg_mae", config, ignore=("processes",)), key=lambda row: row["config"]["seed"])
     seeds = tuple(row["config"]["seed"] for row in reports)
     claims = study_claims([row["stages"] for row in reports], seeds)
     claims += transfer_claims([row["stages"] for row in reports], seeds)
-    runs = (f"turnwise run eeg_mae --preset laptop --seed {s} --name eeg_mae-laptop-s{s}" for s in seeds)
+    device = "" if config.device == "cpu" else f" --device {config.device}"
+    runs = (f"turnwise run eeg_mae --preset laptop --seed {s} --name eeg_mae-laptop-s{s}{device}" for s in seeds)
     return record("eeg_mae", claims, "; ".join(runs))
 
 
@@ -64,16 +65,15 @@ def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> li
     never = sum(not match_ratio(row)[1] for row in stages)
     wall = np.mean([match_ratio(row, "seconds")[0] for row in stages])
     unlabelled, labelled = (int(np.mean([row["data"][f"{kind}_windows"] for row in stages])) for kind in KINDS)
-    half = (
-        "Equal model, updates, batches and schedule; each start with the best of the same learning rates; validation "
-        f"people. Simulated EEG, 27 people. Pretraining drew from {unlabelled} windows (cut anywhere from the training "
-        f"people's recordings), fine-tuning from {labelled}"
-        + (
-            f". Only {len(stages)} of the {SEEDS_WANTED} seeds that were asked for"
-            if len(stages) < SEEDS_WANTED
-            else ""
-        )
+    facts = stages[0]["data"]
+    setup = (
+        "Equal model, updates, batches and schedule; each start in the best of the same ways (learning rate, share of "
+        f"dropped channels), by validation people. Simulated EEG, {facts['participants']} people. Pretraining drew "
+        f"from {unlabelled} windows (cut anywhere from the training people's recordings), fine-tuning from {labelled}. "
+        f"Trained on: {facts['device']}."
     )
+    if len(stages) < SEEDS_WANTED:
+        setup += f" Only {len(stages)} of the {SEEDS_WANTED} seeds that were asked for."
     claims = [
         claim(
             "time_to_match_ratio",
@@ -82,7 +82,7 @@ def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> li
             lambda row: match_ratio(row)[0],
             "<= 0.334",
             "1/3 of the training time",
-            f"{half}. By wall clock: {wall:.2f}. Pretraining itself costs {cost:.0f} s more, fine-tuning {fine:.0f} s."
+            f"{setup} By wall clock: {wall:.2f}. Pretraining itself costs {cost:.0f} s more, fine-tuning {fine:.0f} s."
             + (f" {never} seed(s) never reached it: a lower bound stands for them." if never else ""),
         ),
         claim(
@@ -92,7 +92,7 @@ def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> li
             lambda row: compare(*curves(row))["half_time_ratio"] or float("nan"),
             "< 1",
             "better at half of the time",
-            half,
+            setup,
         ),
         claim(
             "curve_area_ratio",
@@ -103,6 +103,7 @@ def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> li
             "pretrain_seconds",
             "Seconds of pretraining, wall clock (other work on the machine included)",
             lambda row: row["pretrain"]["seconds"],
+            note=f"Trained on: {facts['device']}.",
         ),
     ]
     key = "euclidean_mm"
@@ -116,8 +117,8 @@ def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> li
                 f"Reduction of the mean Euclidean error on new people by pretraining, {percent} % of the labels",
                 lambda row, p=percent: 100 * (1 - row[f"mae-{p}"]["test"][key] / row[f"scratch-{p}"]["test"][key]),
                 ">= 15" if percent == "10" else "",
-                note="Weights and learning rate of both are selected on the validation people. The baseline is the "
-                "error of the model from scratch, mm.",
+                note="Weights, learning rate and dropped channels of both are selected on the validation people. The "
+                "baseline is the error of the model from scratch, mm.",
                 baseline=round(scratch_mm, 1),
             )
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from turnwise.eeg import files, prepare
+from turnwise.eeg import files, prepare, splits
 from turnwise.eeg.files import FileName, GazeData
 from turnwise.eeg.simulate import simulate_into
 from turnwise.errors import UserError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def open_data(config: "Config", folder: Path) -> tuple[GazeData, dict[int, np.ndarray]]:
-    """The labelled windows; and of a simulation each participant's whole recording, (samples, channels), by number.
+    """The labelled windows; of a simulation, each training person's whole recording, (samples, channels), by number.
 
     Args:
         config: names a file, a folder with one or with raw recordings, or (no data) a simulation.
@@ -51,12 +51,13 @@ def open_data(config: "Config", folder: Path) -> tuple[GazeData, dict[int, np.nd
 
 def _simulated(config: "Config", name: FileName, folder: Path) -> tuple[GazeData, dict[int, np.ndarray]]:
     """Simulate once; what is returned is mapped from the disk, not loaded."""
-    labelled = range(1, config.participants + 1)
+    labelled = np.arange(1, config.participants + 1)
+    training = labelled[splits.by_participant(labelled).train].tolist()
     if not folder.exists():
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        simulate_into(partial, name, labelled, config.windows, config.seed, config.processes)
+        simulate_into(partial, name, labelled.tolist(), config.windows, config.seed, training, config.processes)
         labels = [np.load(partial / f"{number}-labels.npy") for number in labelled]
         np.save(partial / "labels.npy", np.concatenate(labels))
         shape = (sum(map(len, labels)), files.N_TIMES, files.N_CHANS)
@@ -67,7 +68,7 @@ def _simulated(config: "Config", name: FileName, folder: Path) -> tuple[GazeData
             at += len(rows)
         eeg.flush()
         partial.rename(folder)
-    recordings = {number: np.load(folder / f"{number}-signal.npy", mmap_mode="r") for number in labelled}
+    recordings = {number: np.load(folder / f"{number}-signal.npy", mmap_mode="r") for number in training}
     return GazeData(name, np.load(folder / "eeg.npy", mmap_mode="r"), np.load(folder / "labels.npy")), recordings
 
 

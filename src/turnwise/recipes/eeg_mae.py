@@ -71,9 +71,11 @@ class Config:
             is what `data` gets in any case.
         model, masking: sizes and ways.
         clip: cut scaled amplitudes at this many spreads; 0 feeds raw microvolts, as released.
+        keep_amplitudes: channels keep their strengths relative to each other (`eeg.batches.Scaler`).
         pretrain, finetune: schedules.
         rates: learning rates that each start is fine-tuned with, the validation people choosing; none takes that of
             `finetune` alone.
+        drops: shares of the channels that are dropped in fine-tuning, tried with every rate in the same way.
         fractions: shares of the training labels.
         image_weights: a folder with an image ViT of the model's sizes (Hugging Face layout): adds the 2 x 2 of
             initialisation and MAE. "" leaves that out.
@@ -92,20 +94,24 @@ class Config:
     task: Literal["Position", "LR", "Direction"] = "Position"
     dataset: Literal["dots", "antisaccade", "processing_speed"] = "dots"
     participants: int = 27
-    windows: int = 30
+    windows: int = 200
     processes: int = 2
     unlabelled: Literal["recordings", "windows"] = "recordings"
     model: Model = field(default_factory=Model)
     masking: Masking = field(default_factory=Masking)
     clip: float = 6.0
+    keep_amplitudes: bool = True
     pretrain: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=450, learning_rate=2e-3, warmup=60, evaluate_every=100)
+        default_factory=lambda: FitSettings(
+            steps=12_000, batch=256, learning_rate=2e-3, warmup=200, evaluate_every=1000
+        )
     )
     finetune: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=144, batch=32, learning_rate=1e-3, warmup=8, evaluate_every=8)
+        default_factory=lambda: FitSettings(steps=600, learning_rate=1e-3, warmup=10, evaluate_every=10)
     )
-    rates: tuple[float, ...] = (1.5e-4, 6e-4)
-    fractions: tuple[float, ...] = (0.1, 1.0)
+    rates: tuple[float, ...] = (1e-4, 4e-4, 1.5e-3)
+    drops: tuple[float, ...] = (0.0, 0.3)
+    fractions: tuple[float, ...] = (0.1, 0.3, 1.0)
     image_weights: str = ""
     baselines: tuple[str, ...] = ()
     baseline_fit: FitSettings = field(
@@ -132,6 +138,7 @@ class Config:
                 pretrain=tiny,
                 finetune=tiny,
                 rates=(1e-3,),
+                drops=(0.0,),
                 fractions=(0.5, 1.0),
                 baselines=("PyramidalCNN",),
                 baseline_fit=tiny,
@@ -153,6 +160,7 @@ class Config:
                 ),
                 masking=Masking("paper", decoder_width=512, decoder_depth=2, decoder_heads=8),
                 clip=0.0,
+                keep_amplitudes=False,
                 pretrain=FitSettings(
                     steps=30 * PAPER_EPOCH, learning_rate=1e-4, weight_decay=0.0, warmup=0, schedule="stairs",
                     stair_epochs=10, evaluate_every=PAPER_EPOCH, clip_norm=0.0, keep_best=False, shuffle=False,
@@ -162,6 +170,7 @@ class Config:
                     stair_epochs=6, evaluate_every=PAPER_EPOCH, clip_norm=0.0, keep_best=False, shuffle=False,
                 ),
                 rates=(),
+                drops=(0.0,),
                 fractions=(1.0,),
                 baselines=("CNN", "PyramidalCNN", "EEGNet", "InceptionTime", "Xception"),
                 baseline_fit=FitSettings(

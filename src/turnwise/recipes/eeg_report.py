@@ -80,10 +80,14 @@ def _comparison(study: Study, done: dict[str, Any]) -> str:
         f"validation people. The pretrained model {reached}.",
         "" if half is None else f"At half of that time its error is {half:.2f} of it.",
         f"Pretraining took {figures['pretrain_seconds']:.0f} s, fine-tuning {figures['finetune_seconds']:.0f} s.",
-        f"Learning rates, chosen by validation: {done['scratch-100']['learning_rate']:g} from scratch, "
-        f"{done['mae-100']['learning_rate']:g} pretrained.",
+        f"Learning rates and dropped channels, chosen by validation: {_way(done['scratch-100'])} from scratch, "
+        f"{_way(done['mae-100'])} pretrained.",
     ]
     return f"<p>{html.escape(' '.join(sentences))}</p>"
+
+
+def _way(row: dict[str, Any]) -> str:
+    return f"{row['learning_rate']:g} and {100 * row['drop_channels']:g} %"
 
 
 def _error_table(study: Study, done: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ any of them can be the first after a restart.
 
 import json
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,9 @@ class Study:
         self.split = splits.by_participant(self.data.participants)
         labels = self.data.targets
         self.target = target_of(self.data.name.task, labels[self.split.train], config.preset_name == "paper")
-        scaler = fit_scaler(self.data.eeg, self.split.train, config.clip) if config.clip else no_scaling(files.N_CHANS)
+        scaler = no_scaling(files.N_CHANS)
+        if config.clip:
+            scaler = fit_scaler(self.data.eeg, self.split.train, config.clip, config.keep_amplitudes)
         self.whole = Source(self.data.eeg, scaler, self.target.scaled(labels), config.device)
         average = config.model.average
         # Averaged windows are small enough to be kept; a file of whole ones may be larger than memory.
@@ -69,15 +72,15 @@ class Study:
         in_full = config.masking.mode == "paper"  # its decoder gives whole windows back
         self.unlabelled, self.unlabelled_rows = self.whole if in_full else self.source, self.split.train
         if config.unlabelled == "recordings" and recordings:
-            training = np.unique(self.data.participants[self.split.train])
-            crops = Crops([recordings[number] for number in training], files.N_TIMES, CROP_STRIDE)
+            crops = Crops(list(recordings.values()), files.N_TIMES, CROP_STRIDE)
             self.unlabelled = Source(crops, scaler, device=config.device).keep(1 if in_full else average)
             self.unlabelled_rows = np.arange(len(crops))
 
     def facts(self) -> dict[str, Any]:
         """What the data are."""
-        people = self.data.participants
+        people, device = self.data.participants, torch.device(self.config.device)
         return {
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
             "file": str(self.data.name),
             "simulated": not self.config.data,
             "windows": len(people),
@@ -200,27 +203,36 @@ class Study:
     def finetune(self, start: str, fraction: float) -> dict[str, Any]:
         """Train on a share of the labels from one start; the error is that of the test people.
 
-        Every start is trained with each of the learning rates, and the validation people choose: a start that wants
-        another rate than its rival is not held back by it.
+        Every start is trained in each of the ways (learning rate, dropped channels), and the validation people choose:
+        a start that wants another way than its rival is not held back by it.
         """
         name, settings = f"{start}-{100 * fraction:g}", self.config.finetune
-        best: tuple[Fitted, nn.Module, float] | None = None
-        by_rate = {}
-        for rate in self.config.rates or (settings.learning_rate,):
+        best: tuple[Fitted, nn.Module, tuple[float, float]] | None = None
+        by_way = {}
+        for rate, drop in product(self.config.rates or (settings.learning_rate,), self.config.drops):
+            way = f"{rate:g}" + (f"-drop{drop:g}" if drop else "")
             model = self.start(start).to(self.config.device)
-            fitted = self._fit(model, replace(settings, learning_rate=rate), f"{name}-{rate:g}", fraction)
-            by_rate[f"{rate:g}"] = fitted.best_error
+            fitted = self._fit(
+                model, replace(settings, learning_rate=rate), f"{name}-{way}", fraction, drop_channels=drop
+            )
+            by_way[way] = fitted.best_error
             if best is None or (fitted.best_error or 0.0) < (best[0].best_error or 0.0):
-                best = fitted, model, rate
+                best = fitted, model, (rate, drop)
         assert best is not None
-        fitted, model, rate = best
+        fitted, model, (rate, drop) = best
         if start == "mae" and fraction == 1.0:
             _save_weights(self.folder / "encoder" / "finetuned.safetensors", model)
-        chosen = {"learning_rate": rate, "error_by_rate": by_rate}
+        chosen = {"learning_rate": rate, "drop_channels": drop, "error_by_way": by_way}
         return {"seconds": fitted.seconds, **chosen, **self._scores(model), **fitted.as_dict()}
 
     def _fit(
-        self, model: nn.Module, settings: FitSettings, name: str, fraction: float = 1.0, source: Source | None = None
+        self,
+        model: nn.Module,
+        settings: FitSettings,
+        name: str,
+        fraction: float = 1.0,
+        source: Source | None = None,
+        drop_channels: float = 0.0,
     ) -> Fitted:
         rows = splits.label_fraction(self.split.train, self.data.participants, fraction, self.config.seed)
         labels, source = self.data.targets[self.split.validation], source or self.source
@@ -230,7 +242,7 @@ class Study:
             return self.target.score(self.target.predictions(raw), labels)[self.target.error]
 
         return fit(
-            model, supervised(self.target.criterion), source, rows, settings, self.config.seed,
+            model, supervised(self.target.criterion, drop_channels), source, rows, settings, self.config.seed,
             self.folder / "checkpoints" / name, error,
         )  # fmt: skip
 
@@ -351,6 +363,7 @@ class Study:
             tuple(self.target.mean.tolist()),
             tuple(self.target.spread.tolist()),
             note=json.dumps(self.facts()),
+            keep_amplitudes=self.source.scaler.keep_amplitudes,
         )
         return save_model(folder, self.finetuned(), card)
 
