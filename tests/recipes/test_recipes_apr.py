@@ -12,6 +12,7 @@ from turnwise.engine.threads import Engine
 from turnwise.engine.tree import Limits, Request
 from turnwise.envs.countdown import compact
 from turnwise.envs.countdown.problem import Problem, check
+from turnwise.envs.countdown.search import Node
 from turnwise.errors import UserError
 from turnwise.recipes import apr, apr_claims, apr_data, apr_eval, apr_rl, apr_rollout
 from turnwise.recipes.apr_threads import CompactThreads, Place
@@ -52,7 +53,8 @@ def test_examples_are_the_searches_and_joins_are_not_learned():
         budgets += vocabulary.words(example.prompt_ids)[0] == "calls"
         if words[-2] != "none" and "won" in words and "#0" in vocabulary.words(example.prompt_ids):
             problem, _ = compact.read_prompt(vocabulary.words(example.prompt_ids))
-            path = compact.claimed(words[:-1])
+            whole = [*vocabulary.words(example.prompt_ids), *words[:-1]]
+            path = compact.claimed(whole, Node((), problem.numbers))
             assert path is not None
             assert check(problem.target, problem.numbers, path)[0]
     assert parents > 20

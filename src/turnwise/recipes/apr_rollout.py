@@ -13,6 +13,7 @@ from turnwise.engine.threads import Engine
 from turnwise.engine.tree import Cancel, Limits, Request, Stats, Status, Thread, Tree
 from turnwise.envs.countdown import compact
 from turnwise.envs.countdown.problem import Problem
+from turnwise.envs.countdown.search import Node
 from turnwise.recipes.apr_threads import CompactThreads, Join, Place
 from turnwise.trace.types import ORACLE, Action, Call, Observation, Outcome, StopReason, Task, Trace, Turn, Verdict
 from turnwise.trace.types import Thread as TraceThread
@@ -163,8 +164,7 @@ def _why_not(attempt: Attempt) -> str:
         return root.reason
     if not attempt.claim:
         return "no solution is claimed"
-    path = compact.claimed(attempt.claim.replace("=", " = ").split()) or attempt.claim.split()
-    return root.state.check(path)[1]
+    return root.state.check(attempt.claim.split())[1]
 
 
 def _turns(thread: Thread, protocol: CompactThreads) -> list[Turn]:
@@ -185,7 +185,8 @@ def _turns(thread: Thread, protocol: CompactThreads) -> list[Turn]:
                     Observation(text=lines(vocabulary.words(before))),
                     Action(
                         lines(words),
-                        _call(words) or (_UNFINISHED.get(thread.status or Status.FAILED) if last else None),
+                        _call(words, vocabulary.words(before), thread.state.start)
+                        or (_UNFINISHED.get(thread.status or Status.FAILED) if last else None),
                         thread.reason if last and thread.status is Status.FAILED else "",
                         tuple(before),
                         tuple(ids),
@@ -204,13 +205,13 @@ _UNFINISHED = {Status.CANCELLED: Call("cancelled"), Status.WINDOW: Call("window 
 """What a stretch that was cut came to."""
 
 
-def _call(words: Sequence[str]) -> Call | None:
-    """What a stretch came to: a spawn, an answer, or neither."""
+def _call(words: Sequence[str], before: Sequence[str], start: Node) -> Call | None:
+    """What a stretch after these words of its thread came to: a spawn, an answer, or neither."""
     if words[-1] == "run":
         at = len(words) - 1 - list(reversed(words)).index("spawn") if "spawn" in words else len(words) - 1
         return Call("spawn", {"nodes": list(words[at + 1 : -1])})
     ended = list(words[:-1]) if words[-1] == "<eos>" else list(words)
-    path = compact.claimed(ended)
+    path = compact.claimed([*before, *ended], start) if "won" in ended else None
     if path is not None:
         return Call("answer", {"text": ", ".join(map(str, path))})
     return Call("answer", {"text": "none"}) if ended and ended[-1] == "none" else None
@@ -225,12 +226,13 @@ def _stop(thread: Thread, words: Sequence[str], last: bool) -> StopReason:
 
 
 def lines(words: Sequence[str]) -> str:
-    """Words as lines a person can read: one a node, a move, a spawn, a join."""
-    text = ""
+    """Words as lines a person can read: one an operation, a move, a spawn, a join."""
+    text, head = "", ""
     for at, word in enumerate(words):
-        starts = word in ("@", "enter", "exit", "spawn", "join", "won", "none")
-        after_verdict = at > 0 and words[at - 1] in ("yes", "no", "end", "run", "exit")
-        names = word[0] == "#" and at + 1 < len(words) and compact.is_number(words[at + 1])
-        node = names and at > 0 and words[at - 1] not in ("@", "enter", "join")
-        text += ("\n" if at and (starts or after_verdict or node) else " " if at else "") + word
+        starts = word in ("@", "enter", "exit", "spawn", "join", "won", "none") and words[max(0, at - 2)] != "goal"
+        operation = at + 1 < len(words) and compact.is_number(word) and words[at + 1] in compact.SIGNS
+        after = at > 0 and words[at - 1] in ("yes", "no", "end", "run", "exit")
+        new = at > 0 and (starts or after or (operation and head not in ("won", "join")))
+        head = word if new or not at else head
+        text += ("\n" if new else " " if at else "") + word
     return text

@@ -87,7 +87,7 @@ class CompactThreads:
         if thread.status is not Status.ENDED:
             return None
         ids = thread.ids[:-1] if thread.ids[-1] == self.vocabulary.eos else thread.ids
-        return compact.claimed(self.vocabulary.words(ids))
+        return compact.claimed(self.vocabulary.words(ids), thread.state.start)
 
     def claims(self, thread: Thread) -> bool:
         return self.path(thread) is not None

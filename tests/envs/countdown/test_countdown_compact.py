@@ -33,9 +33,11 @@ def test_both_grammars_read_back_to_the_same_tree(seed, four, rewrite):
 
 def test_a_search_in_words():
     root = Node((), (3, 8, 1))
-    text = "@ #0 30 : 3 8 1 | #1 8 - 3 = 5 | 1 5 #2 3 + 8 = 11 | 1 11 enter #2 30 : 1 11 | 1 + 11 = 12 30 no exit none"
+    text = (
+        "goal 30 @ #0 : 3 8 1 | 8 - 3 = 5 #1 : 1 5 3 + 8 = 11 #2 : 1 11 enter #2 : 1 11 | 1 + 11 = 12 30 no exit none"
+    )
     words = text.split()
-    call = compact.WordCall(tuple(words[:8]), tuple(words[8:]), (True,) * (len(words) - 8))
+    call = compact.WordCall(tuple(words[:9]), tuple(words[9:]), (True,) * (len(words) - 9))
     search = compact.read_serial(call)
     assert search.start == root
     assert [type(event).__name__ for event in search.events] == ["Moving", "Explored", "Explored", "SubSearch"]
@@ -59,7 +61,7 @@ def test_a_node_takes_about_nine_words_and_a_tenth_of_the_verbatim_text():
     assert words * 12 < characters
 
 
-TEXT = "@ #0 30 : 3 8 1 | #1 8 - 3 = 5 | 1 5 #2 3 + 8 = 11 | 1 11"
+TEXT = "goal 30 @ #0 : 3 8 1 | 8 - 3 = 5 #1 : 1 5 3 + 8 = 11 #2 : 1 11"
 SPAWNING = TEXT.split()
 
 
@@ -82,10 +84,10 @@ def test_a_later_spawn_reads_past_an_earlier_join():
         ("spawn run", "names no node"),
         ("spawn #7 run", "never generated"),
         ("spawn 3 run", "does not name a node"),
-        ("spawn #0 run", "never generated"),
+        ("spawn #0 run", "its own start"),
         ("spawn #1", "does not end in a spawn"),
         ("run", "does not end in a spawn"),
-        ("#3 1 + 8 9 | spawn #3 run", "expected ="),
+        ("1 + 8 9 #3 : spawn #3 run", "expected ="),
     ],
 )
 def test_a_malformed_spawn_is_refused(tail, says):
@@ -109,11 +111,21 @@ def test_damaged_words_read_to_another_tree_or_are_refused_never_crash(seed, dat
     assert compact.serial_call(again).words == damaged.words
 
 
-def test_claims_are_what_stands_after_won():
-    text = "#1 3 = won 8 - 3 = 5 5 * 6 = 30"
-    assert [str(operation) for operation in compact.claimed(text.split()) or []] == ["8-3=5", "5*6=30"]
-    for text in ("none", "won", "won 8 - 3 5", "won 8 - 3 = 5 yes", "won none"):
-        assert compact.claimed(text.split()) is None
+def test_claims_are_a_node_and_what_led_on_from_it():
+    start = Node((), (3, 8, 1))
+    for text, path in (("won #1 5 * 6 = 30", ["8-3=5", "5*6=30"]), ("won #0 8 - 3 = 5", ["8-3=5"])):
+        operations = compact.claimed([*SPAWNING, *text.split()], start)
+        assert [str(operation) for operation in operations or []] == path
+    for text in (
+        "none",
+        "won",
+        "won #1",
+        "won 8 - 3 = 5",
+        "won #1 8 - 3 5",
+        "won #7 5 * 6 = 30",
+        "won #1 1 + 5 = 6 no",
+    ):
+        assert compact.claimed([*SPAWNING, *text.split()], start) is None
 
 
 @pytest.mark.parametrize("digits", [False, True])

@@ -2,18 +2,22 @@
 
 The verbatim grammar spends some sixty tokens on a node, most of them on words that never change. Here a node is
 
-    #3 8 - 3 = 5 | 1 5          an inner node: its name, the operation, the numbers that are left
+    goal 30 @ #0 : 3 8 1 |      a thread's prompt: the target, and where it starts
+    8 - 3 = 5 #1 : 1 5          an inner node: the operation, its name, the numbers that are left
     5 * 1 = 5 30 no             a leaf: the operation, the target beside the result, the verdict
-    @ #3 30 : 1 5 |             the search moves to a node (the first one is the thread's prompt)
-    enter #3 30 : 1 5 | … exit  SoS+: a depth-first search below a node
+    @ #1 : 1 5 |                the search moves to a node
+    enter #1 : 1 5 | … exit     SoS+: a depth-first search below a node
     spawn #3 #1 run             APR: a thread for each of these nodes; the parent's call ends here
     join #1 5 * 6 = 30 end      written by the engine: which threads claim a solution, and how they got there
-    won 8 - 3 = 5 5 * 6 = 30    a thread's end after success: the clean path from its own start
+    won #1 5 * 6 = 30           a thread's end after success: a node, and what led from it to the target
     none                        its end without
 
-Notable: nodes are named by the order in which their thread generated them, and every thread's start is #0, so a child
-thread needs nothing of its parent. Threads without a solution are not listed in a join. `calls 9` or `tokens 3` before
-the prompt conditions on a budget. Reading checks every word: what is not in the grammar is a `ParseError`.
+Notable: whatever has to be looked up stands after the words by which it was said before (`#1 : 1 5`), and the closing
+path names its node instead of repeating how it was reached. A model of three layers finds such things within its first
+million tokens; it did not when the operation stood between name and numbers. Nodes are named by the order in which
+their thread generated them, and every thread's start is #0, so a child thread needs nothing of its parent. Threads
+without a solution are not listed in a join. `calls 9` or `tokens 3` before the prompt conditions on a budget. Reading
+checks every word: what is not in the grammar is a `ParseError`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +28,7 @@ from turnwise.envs.countdown.search import Event, Explored, Moving, Node, Search
 from turnwise.errors import ParseError
 
 SIGNS = ("+", "-", "*", "/")
-MARKS = ("=", "|", ":", "@", "enter", "exit", "spawn", "run", "join", "end", "won", "none", "yes", "no")
+MARKS = ("=", "|", ":", "goal", "@", "enter", "exit", "spawn", "run", "join", "end", "won", "none", "yes", "no")
 BUDGETS = ("calls", "tokens")
 
 
@@ -52,11 +56,15 @@ def operation_words(operation: Operation) -> list[str]:
 
 def prompt_words(target: int, numbers: Sequence[int], budget: Sequence[str] = ()) -> list[str]:
     """All that a thread is given: an optional budget and its start."""
-    return [*budget, *_state("@", 0, target, numbers)]
+    return [*budget, "goal", str(target), *_state("@", 0, numbers)]
 
 
-def _state(mark: str, name: int, target: int, numbers: Sequence[int]) -> list[str]:
-    return [mark, f"#{name}", str(target), ":", *map(str, numbers), "|"]
+def _state(mark: str, name: int, numbers: Sequence[int]) -> list[str]:
+    return [mark, *_named(name, numbers), "|"]
+
+
+def _named(name: int, numbers: Sequence[int]) -> list[str]:
+    return [f"#{name}", ":", *map(str, numbers)]
 
 
 class _Writer:
@@ -67,15 +75,15 @@ class _Writer:
         self.names: dict[tuple[int, ...], int] = {search.start.path: 0}
 
     def events(self, events: Sequence[Event], skip_first: bool) -> list[str]:
-        target, words = self.search.problem.target, []
+        words: list[str] = []
         for index, event in enumerate(events):
             if isinstance(event, Moving):
                 if index or not skip_first:
-                    words += _state("@", self.names[event.node.path], target, event.node.numbers)
+                    words += _state("@", self.names[event.node.path], event.node.numbers)
             elif isinstance(event, Explored):
                 words += self.explored(event)
             elif isinstance(event, SubSearch):
-                words += _state("enter", self.names[event.node.path], target, event.node.numbers)
+                words += _state("enter", self.names[event.node.path], event.node.numbers)
                 words += self.events(event.events, skip_first=True)
                 words += [] if event.solved else ["exit"]
         return words
@@ -84,13 +92,18 @@ class _Writer:
         operation = operation_words(event.node.operations[-1])
         if event.solved is None:
             name = self.names[event.node.path] = len(self.names)
-            return [f"#{name}", *operation, "|", *map(str, event.node.numbers)]
+            return [*operation, *_named(name, event.node.numbers)]
         return [*operation, str(self.search.problem.target), "yes" if event.solved else "no"]
 
     def ending(self) -> list[str]:
-        if self.search.solution is None:
+        """`won`, the last node on the way that this thread has named, and what led on from it."""
+        solution = self.search.solution
+        if solution is None:
             return ["none"]
-        return ["won", *path_words(self.search.solution.operations[len(self.search.start.operations) :])]
+        on_the_way = [path for path in self.names if path == solution.path[: len(path)]]
+        last = max(on_the_way, key=len)
+        done = len(self.search.start.operations) + len(last) - len(self.search.start.path)
+        return ["won", f"#{self.names[last]}", *path_words(solution.operations[done:])]
 
 
 def path_words(operations: Sequence[Operation]) -> list[str]:
@@ -222,9 +235,10 @@ def read_prompt(words: Sequence[str]) -> tuple[Problem, int]:
     if reader.peek() in BUDGETS:
         reader.take()
         reader.number()
+    reader.take("goal")
+    target = reader.number()
     reader.take("@")
     reader.take("#0")
-    target = reader.number()
     reader.take(":")
     numbers = []
     while reader.peek() != "|":
@@ -262,8 +276,8 @@ class _Tree:
                 raise ParseError("the thread says none after a solution")
         else:
             self.reader.take("won")
-            operations = tuple(self.reader.operations())
-            if found is None or found.operations != (*self.start.operations, *operations):
+            operations = (*self.node(self.reader.name()).operations, *self.reader.operations())
+            if found is None or found.operations != operations:
                 raise ParseError("the closing path is not that of the solution")
         if self.reader.peek():
             raise ParseError(f"word {self.reader.at + 1}: {self.reader.peek()!r} stands after the end")
@@ -295,8 +309,8 @@ class _Tree:
     def state(self, mark: str) -> Node:
         self.reader.take(mark)
         node = self.node(self.reader.name())
-        target, _ = self.reader.number(), self.reader.take(":")
-        if target != self.problem.target or self.reader.numbers(len(node.numbers)) != node.numbers:
+        self.reader.take(":")
+        if self.reader.numbers(len(node.numbers)) != node.numbers:
             raise ParseError(f"word {self.reader.at}: the state is not that of the node")
         self.reader.take("|")
         return node
@@ -307,9 +321,6 @@ class _Tree:
         return self.nodes[name]
 
     def explored(self, node: Node, place: int) -> Explored:
-        inner = self.reader.peek().startswith("#")
-        if inner and self.reader.name() != len(self.nodes):
-            raise ParseError(f"word {self.reader.at}: the next node is #{len(self.nodes)}")
         operation = self.reader.operation()
         left_over = list(node.numbers)
         for operand in (operation.left, operation.right):
@@ -318,8 +329,10 @@ class _Tree:
             left_over.remove(operand)
         numbers = (*left_over, operation.result)
         child = node.child(place, operation, numbers)
-        if inner:
-            self.reader.take("|")
+        if self.reader.peek().startswith("#"):
+            if self.reader.name() != len(self.nodes):
+                raise ParseError(f"word {self.reader.at}: the next node is #{len(self.nodes)}")
+            self.reader.take(":")
             # Of two equal numbers either may have been used, so the order is the text's.
             numbers = self.reader.numbers(len(numbers))
             if sorted(numbers) != sorted(child.numbers):
@@ -417,6 +430,8 @@ def asked_nodes(words: Sequence[str], start: Node, target: int) -> list[tuple[in
     asked: list[tuple[int, Node]] = []
     while reader.peek() != "run":
         name = reader.name()
+        if name == 0:
+            raise ParseError("a thread cannot spawn its own start again")
         if all(name != other for other, _ in asked):
             asked.append((name, _generated(words[:at], name, start)))
     if not asked:
@@ -425,42 +440,60 @@ def asked_nodes(words: Sequence[str], start: Node, target: int) -> list[tuple[in
 
 
 def _generated(words: Sequence[str], name: int, start: Node) -> Node:
-    """The node whose line `#name a - b = c | n …` stands in these words, by way of the nodes that it came from."""
-    state, operations, places = start.numbers, start.operations, {0: (start.numbers, start.operations, start.path)}
-    here, reader = 0, _Reader(words)
-    count: dict[int, int] = {}
+    """The node whose line `a - b = c #name : n …` stands in these words, by way of the nodes that it came from."""
+    places, here, reader = {0: start}, start, _Reader(words)
+    count: dict[tuple[int, ...], int] = {}
     while reader.at < len(words):
-        word = reader.take()
+        word = reader.peek()
+        if is_number(word):
+            operation = reader.operation()
+            if not reader.peek().startswith("#"):  # a leaf: the target and a verdict
+                reader.number()
+                reader.take()
+                continue
+            named = reader.name()
+            reader.take(":")
+            place = count[here.path] = count.get(here.path, -1) + 1
+            places[named] = here.child(place, operation, reader.numbers(len(here.numbers) - 1))
+            continue
+        reader.take()
         if word == "join":  # other threads' paths, which name nodes of this thread but generate none
             while reader.take() != "end":
                 pass
+        elif word in ("goal", *BUDGETS):
+            reader.number()
         elif word in ("@", "enter"):
-            here = reader.name()
-            if here not in places:
-                raise ParseError(f"node #{here} was never generated")
-            state, operations, _ = places[here]
-        elif word[0] == "#" and is_number(word[1:]) and is_number(reader.peek()):
-            operation = reader.operation()
-            reader.take("|")
-            numbers = reader.numbers(len(state) - 1)
-            path = (*places[here][2], count.get(here, 0))
-            places[int(word[1:])] = (numbers, (*operations, operation), path)
-            count[here] = count.get(here, 0) + 1
-    if name not in places or name == 0:
+            at = reader.name()
+            if at not in places:
+                raise ParseError(f"node #{at} was never generated")
+            here = places[at]
+            while reader.take() != "|":
+                pass
+    if name not in places:
         raise ParseError(f"node #{name} was never generated")
-    numbers, operations, path = places[name]
-    return Node(path, numbers, operations)
+    return places[name]
 
 
-def claimed(words: Sequence[str]) -> list[Operation] | None:
-    """The path after the last `won`, or None where none is claimed or it does not read as operations."""
+def claimed(words: Sequence[str], start: Node) -> list[Operation] | None:
+    """The whole path from a thread's start to what its last `won` claims.
+
+    Args:
+        words: the thread, prompt included.
+        start: where it started.
+
+    Returns:
+        Operations; None where nothing is claimed, or what is claimed does not read as a path.
+    """
     at = next((i for i, word in enumerate(reversed(words)) if word == "won"), None)
     if at is None:
         return None
     reader = _Reader(words)
     reader.at = len(words) - at
     try:
+        node = _generated(words[: reader.at - 1], reader.name(), start)
         operations = reader.operations()
     except ParseError:
         return None
-    return operations if operations and not reader.peek() else None
+    if not operations or reader.peek():
+        return None
+    return [*node.operations[len(start.operations) :], *operations]
