@@ -6,7 +6,16 @@ import pytest
 from turnwise.eeg import files, gaze
 from turnwise.eeg.anatomy import EYES_M, lead_field, make_anatomy, montage
 from turnwise.eeg.files import FileName
-from turnwise.eeg.simulate import Noise, band_pass, eye_potentials, record, remove_eyes, simulate
+from turnwise.eeg.simulate import (
+    Noise,
+    band_pass,
+    eye_potentials,
+    participant,
+    record,
+    remove_eyes,
+    simulate,
+    simulate_into,
+)
 
 QUIET = Noise(0, 0, 0, 0, 0, 0, 0, 0)
 POSITION = FileName("Position", "dots")
@@ -107,3 +116,13 @@ def test_the_band_pass_keeps_the_band_and_the_phase():
 
 def test_eyes_lie_inside_the_head():
     assert (np.linalg.norm(EYES_M, axis=1) < 0.094).all()
+
+
+def test_people_that_processes_write_are_the_people_that_one_process_makes(tmp_path):
+    name = POSITION
+    simulate_into(tmp_path, name, [1, 4], 2, seed=5, whole=[4], processes=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "1-eeg.npy", "1-labels.npy", "4-eeg.npy", "4-labels.npy", "4-signal.npy",
+    ]  # fmt: skip
+    for kind, wanted in zip(("signal", "eeg", "labels"), participant(name, 4, 2, seed=5), strict=True):
+        np.testing.assert_array_equal(np.load(tmp_path / f"4-{kind}.npy"), wanted)

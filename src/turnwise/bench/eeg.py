@@ -19,7 +19,7 @@ from turnwise.evaluate.claims import Claim, record
 _SMALL = {"filters": 32, "width": 64, "depth": 4, "heads": 4, "mlp": 128, "head": 64, "place_prior": True}
 SIZES = {
     "small": ({**_SMALL, "kernel": 63}, (32, 1, 4), 32),
-    "laptop": ({**_SMALL, "filters": 8, "patch_chans": 129, "kernel": 50, "average": 5}, (64, 1, 4), 64),
+    "laptop": ({**_SMALL, "filters": 8, "patch_chans": 129, "kernel": 50, "average": 5}, (64, 1, 4), 256),
     "base": ({}, (512, 2, 8), 4),
 }
 
@@ -119,5 +119,8 @@ def busy_share(size: str, steps: int, threads: int, device: str) -> float:
     torch.manual_seed(0)
     mae = FixedMae(EEGViT(**arguments), 0.5, width=width, depth=depth, heads=heads).to(device)
     settings = FitSettings(steps=steps, batch=batch, evaluate_every=steps)
-    fitted = fit(mae, pretraining_loss, Source(eeg, fit_scaler(eeg, rows), device=device), rows, settings, 0)
+    source = Source(eeg, fit_scaler(eeg, rows), device=device)
+    if arguments.get("average", 1) > 1:
+        source = source.keep(arguments["average"])  # as the recipe does
+    fitted = fit(mae, pretraining_loss, source, rows, settings, 0)
     return fitted.curve[-1].cpu_seconds / fitted.seconds / threads

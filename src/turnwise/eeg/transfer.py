@@ -58,7 +58,9 @@ class TransferSettings:
     kernel: int = 16
     patch_chans: int = 0
     ratio: float = 0.5
-    pretrain: FitSettings = field(default_factory=lambda: FitSettings(steps=120, learning_rate=2e-3, evaluate_every=40))
+    pretrain: FitSettings = field(
+        default_factory=lambda: FitSettings(steps=1500, learning_rate=2e-3, warmup=100, evaluate_every=250)
+    )
     cue: FitSettings = field(
         default_factory=lambda: FitSettings(steps=40, batch=32, learning_rate=1e-3, warmup=5, evaluate_every=40)
     )
@@ -67,7 +69,7 @@ class TransferSettings:
     )
     label_fraction: float = 0.1
     jitter_s: float = 0.1
-    people: int = 2
+    people: int = 6
     dots: int = 60
 
 
@@ -199,7 +201,7 @@ def _pretrain(
 ) -> float:
     rows = np.arange(len(eeg))
     mae = FixedMae(encoder, settings.ratio, width=settings.width, depth=1, heads=settings.heads).to(device)
-    source = Source(eeg, fit_scaler(eeg, rows), device=device)
+    source = Source(eeg, fit_scaler(eeg, rows, keep_amplitudes=True), device=device).keep()
     return fit(mae, pretraining_loss, source, rows, settings.pretrain, seed, folder).seconds
 
 
@@ -232,7 +234,7 @@ def _cue(
             labels.append(np.array([label for _, label in run.marks])[kept])
     eeg, targets = np.concatenate(pieces).astype(np.float32), np.concatenate(labels)[:, None].astype(np.float64)
     rows = np.arange(len(eeg))
-    source = Source(eeg, fit_scaler(eeg, rows), targets, device)
+    source = Source(eeg, fit_scaler(eeg, rows, keep_amplitudes=True), targets, device)
     model = encoder.to(device)
     fit(model, supervised(functional.binary_cross_entropy_with_logits), source, rows, settings.cue, seed, folder)
     test, kept = windows(held.signal, [onset for onset, _ in held.marks], samples)
@@ -254,7 +256,7 @@ def _proxy(
     eeg, wanted = np.concatenate(pieces), np.concatenate(targets)[:, None]
     mean, spread = wanted.mean(), wanted.std()
     rows = np.arange(len(eeg))
-    source = Source(eeg, fit_scaler(eeg, rows), (wanted - mean) / spread, device)
+    source = Source(eeg, fit_scaler(eeg, rows, keep_amplitudes=True), (wanted - mean) / spread, device)
     model = encoder.to(device)
     fit(model, supervised(functional.mse_loss), source, rows, settings.proxy, seed, folder)
     test, starts = _cut(held.signal, settings)
