@@ -107,6 +107,19 @@ def test_the_prompt_holds_one_previous_action_and_the_goal(policy):
         policy.encode_prompt(Context(Task("t", "x", "device"), Observation()))
 
 
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+def test_a_demonstrated_action_is_read_as_the_same_action_of_its_own(policy, call):
+    """Else a policy meets tokens in its prompts, once it acts, that no prompt of its training held."""
+    demonstrated = Turn(Observation(), Action(aitw.render_aitw(call), call))
+    own = nearest(call, policy.grid)
+    acted = Turn(Observation(), Action(aitw.render_aitw(own), own))
+    prompts = [policy.encode_prompt(context(picture(), turns=(turn,)))[0] for turn in (demonstrated, acted)]
+    assert prompts[0] == prompts[1]
+    if call.name == "tap":
+        cell = policy.encode_response(aitw.render_aitw(call))[1]
+        assert cell in prompts[0]
+
+
 def test_what_it_sampled_scores_the_same_alone_and_in_a_batch(policy):
     shots = [picture(("red", 10 * k, 20 * k)) for k in range(4)]
     contexts = [context(shot, "Tap the red square" if k else TEXTS[2], seed=k) for k, shot in enumerate(shots)]

@@ -35,19 +35,24 @@ _EOS = 1
 _KEYS = ("PRESS_BACK", "PRESS_HOME", "PRESS_ENTER", "STATUS_TASK_COMPLETE", "STATUS_TASK_IMPOSSIBLE")
 
 
-def previous_decision(turns: Sequence[Turn]) -> str:
-    """The decision of the last turn as the prompt says it: "" before the first, or where nothing was done."""
+def previous_decision(turns: Sequence[Turn], grid: tuple[int, int] | None = None) -> str:
+    """The decision of the last turn as the prompt says it: "" before the first, or where nothing was done.
+
+    With a grid it is the nearest action that the policy can write. Demonstrated points would else be spelled in digits
+    in the prompts of training, and the policy's own points be single tokens that it never read there.
+    """
     if not turns or turns[-1].action.call is None:
         return ""
+    call = turns[-1].action.call
     try:
-        return aitw.render_decision(turns[-1].action.call)
+        return aitw.render_decision(call if grid is None else nearest(call, grid))
     except ValueError:  # an action of another grammar, from an imported log
         return ""
 
 
-def prompt_text(context: Context) -> str:
+def prompt_text(context: Context, grid: tuple[int, int] | None = None) -> str:
     """What the agent reads: one previous action and the goal, in DigiRL's form (Auto-UI itself was trained with 8)."""
-    return f"Previous Actions: {previous_decision(context.turns)} Goal: {context.task.instruction}</s>"
+    return f"Previous Actions: {previous_decision(context.turns, grid)} Goal: {context.task.instruction}</s>"
 
 
 def cell_point(cell: int, grid: tuple[int, int]) -> tuple[float, float]:
@@ -197,7 +202,8 @@ class ScreenPolicy:
         """
         if not context.observation.images:
             raise UserError(f"task {context.task.id}: a screen policy needs a screenshot, and there is none.")
-        ids = self.tokenizer(prompt_text(context), add_special_tokens=False, split_special_tokens=True).input_ids
+        text = prompt_text(context, self.grid)
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         frame = self.frames(context.observation.images[-1])
         return (*self._placeholders, *ids), {"pixel_values": frame[None]}
 
@@ -241,7 +247,12 @@ def new_screen_policy(
 
 
 def load_screen_policy(
-    folder: str | Path, *, sampling: Sampling | None = None, frames: Frames | None = None, version: str | None = None
+    folder: str | Path,
+    *,
+    sampling: Sampling | None = None,
+    frames: Frames | None = None,
+    version: str | None = None,
+    device: str = "cpu",
 ) -> ScreenPolicy:
     """The screen policy of a model folder or checkpoint.
 
@@ -257,4 +268,5 @@ def load_screen_policy(
     model = load_model(folder)
     if not isinstance(model, ScreenLlamaForCausalLM):
         raise UserError(f"{folder}: a model of type {model.config.model_type!r} is no screen policy.")
+    model.to(device)  # type: ignore[arg-type]
     return ScreenPolicy(model, load_tokenizer(folder)[0], sampling=sampling, frames=frames, version=label)

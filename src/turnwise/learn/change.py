@@ -191,13 +191,14 @@ def fit_change(reader: ActionReader, data: Changes, tokenizer: Any, config: FitC
         raise UserError("the log has no executed action whose effect could be learned.")
     texts = encode_texts(tokenizer, [deed.text for deed in data.deeds])
     kinds = torch.tensor([deed.kind for deed in data.deeds])
-
     spots = places(data.deeds)
+    device = reader.answer.weight.device
 
     def loss_of(rows: Tensor) -> Tensor:
         pixels = torch.stack([with_cursor(data.frames[i], data.deeds[i].point) for i in rows.tolist()])
-        logits = reader.logit(reader(pixels, kinds[rows], texts[rows], spots[rows]))
-        return F.binary_cross_entropy_with_logits(logits, data.labels[rows])
+        inputs = (pixels, kinds[rows], texts[rows], spots[rows])
+        logits = reader.logit(reader(*(part.to(device) for part in inputs)))
+        return F.binary_cross_entropy_with_logits(logits, data.labels[rows].to(device))
 
     reader.requires_grad_(True)
     losses = fit(reader, loss_of, len(data.deeds), config)
@@ -219,7 +220,9 @@ def change_scores(reader: ActionReader, data: Changes, tokenizer: Any, batch_siz
 def _read(reader: ActionReader, frames: Sequence[Tensor], deeds: Sequence[Deed], tokenizer: Any) -> Tensor:
     pixels = torch.stack([with_cursor(frame, deed.point) for frame, deed in zip(frames, deeds, strict=True)])
     kinds = torch.tensor([deed.kind for deed in deeds])
-    return reader(pixels, kinds, encode_texts(tokenizer, [deed.text for deed in deeds]), places(deeds))
+    texts = encode_texts(tokenizer, [deed.text for deed in deeds])
+    device = reader.answer.weight.device
+    return reader(*(part.to(device) for part in (pixels, kinds, texts, places(deeds))))
 
 
 class ActionFeatures:
@@ -247,7 +250,7 @@ class ActionFeatures:
             part = missing[start : start + self.batch_size]
             with torch.inference_mode():
                 frames = [self.frames(images[i]) for i in part]
-                made.append(_read(self.reader, frames, [deeds[i] for i in part], self.tokenizer).clone())
+                made.append(_read(self.reader, frames, [deeds[i] for i in part], self.tokenizer).cpu().clone())
         for i in missing:
             self._rows[keys[i]] = len(self._rows)
         self._table = torch.cat([self._table, *made])

@@ -79,11 +79,13 @@ def pretrain(
         raise UserError("there are no screens to train image features on.")
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     order = np.random.default_rng(seed)
+    device = next(model.parameters()).device
     losses = []
     model.requires_grad_(True)
     model.train()
     for _ in range(updates):
-        batch = torch.stack([frames[i] for i in order.integers(0, len(frames), size=min(batch_size, len(frames)))])
+        rows = order.integers(0, len(frames), size=min(batch_size, len(frames)))
+        batch = torch.stack([frames[i] for i in rows]).to(device)
         loss = (model.reconstruct(model(batch)) - looks(batch)).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -105,13 +107,14 @@ class Features:
         self._known: dict[str, Tensor] = {}
 
     def __call__(self, images: Sequence[ImageRef]) -> Tensor:
-        """Vectors of these screens, (N, D)."""
+        """Vectors of these screens, (N, D), on the CPU."""
+        device = next(self.model.parameters()).device
         missing = list({image.digest: image for image in images if image.digest not in self._known}.values())
         for start in range(0, len(missing), self.batch_size):
             part = missing[start : start + self.batch_size]
             with torch.inference_mode():
-                vectors = self.model(torch.stack([self.frames(image) for image in part]))
-            for image, vector in zip(part, vectors.clone(), strict=True):
+                vectors = self.model(torch.stack([self.frames(image) for image in part]).to(device))
+            for image, vector in zip(part, vectors.cpu().clone(), strict=True):
                 self._known[image.digest] = vector
         if not images:
             return torch.zeros(0, self.model.size)

@@ -137,7 +137,8 @@ def digiq_claims(rewards: Mapping[int, Rewards]) -> list[Claim]:
 
 def record_digirl(config: Any) -> None:
     """Combine the finished runs of these settings, all seeds, into `results/digirl.json`."""
-    _record("digirl", config, lambda rewards: digirl_claims(rewards, config.iterations, config.drift.iterations))
+    _record("digirl", config, lambda rewards: digirl_claims(rewards, config.iterations, config.drift.iterations),
+            ignore=("first",))  # fmt: skip
 
 
 def record_digiq(config: Any) -> None:
@@ -146,13 +147,15 @@ def record_digiq(config: Any) -> None:
 
 
 def _record(recipe: str, config: Any, claims: Any, ignore: Sequence[str] = ()) -> None:
-    reports = [row for row in finished_runs(recipe, config, ignore=ignore) if row.get("rewards")]
+    """`config.json` and `report.json` of the runs are all that is read; the device may differ."""
+    reports = [row for row in finished_runs(recipe, config, ignore=("device", *ignore)) if row.get("rewards")]
     rewards = {row["config"]["seed"]: row["rewards"] for row in reports}
     if not rewards:
         return
     commands = []
     for row in reports:
-        made, source = row["config"], row["config"].get("source")
+        made = row["config"]
         start = f"turnwise run {recipe} --preset laptop --seed {made['seed']} --name {made['name']}"
-        commands.append(f"{start} --from {source}" if source else start)
+        options = {"first": made.get("first"), "from": made.get("source")}
+        commands.append(start + "".join(f" --{name} {value}" for name, value in options.items() if value))
     console.print(f"recorded {record(recipe, claims(rewards), '; '.join(commands))}")

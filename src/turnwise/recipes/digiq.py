@@ -91,6 +91,7 @@ class Config:
         arms: which are run.
         offline_rollouts: episodes of the first policy, without a source.
         test_tasks: held-out tasks; 0 leaves the evaluation out (a log of a phone that is not at hand).
+        device: of the policy and the image encoders, such as "cpu" or "cuda"; the phones' browser is on the CPU.
     """
 
     name: str = "digiq-laptop-s0"
@@ -111,6 +112,7 @@ class Config:
     )  # fmt: skip
     offline_rollouts: int = 400
     test_tasks: int = 96
+    device: str = "cpu"
 
     @classmethod
     def preset(cls, name: str) -> "Config":
@@ -159,7 +161,7 @@ def main(config: Config) -> Path:
     if most > config.extraction.candidates:
         raise UserError(f"best-of-{most} needs extraction.candidates of at least {most}.")
     with Run(Path("runs") / config.name, to_json("digiq", config)) as run:
-        asyncio.run(_main(config, run))
+        asyncio.run(phones.in_one_browser(_main(config, run)))
     if config.preset_name == "laptop":
         from turnwise.recipes.device_claims import record_digiq
 
@@ -199,9 +201,8 @@ async def _data(config: Config, run: Run) -> tuple[list[Any], Any, list[Any]]:
     seed = turn_seed(config.seed + 1, 0)
     phones.check_splits(config.phone, test, config.policy.demonstrations, [config.seed])
     phones.check_splits(config.phone, test, config.offline_rollouts, [seed])
-    behaviour = await phones.warm_start(run, config.phone, config.policy, config.seed)
-    features = phones.image_features(run, behaviour, config.features, ["demonstrations"], config.seed)
-    evaluator = phones.make_evaluator(run, config.phone, behaviour, features, config.seed)
+    behaviour = await phones.warm_start(run, config.phone, config.policy, config.seed, config.device)
+    evaluator = phones.make_evaluator(run, config.phone, behaviour, config.features, config.seed)
     tasks = config.phone.tasks("train", config.offline_rollouts, seed)
     traces = await phones.play(run, config.phone, behaviour, tasks, "offline", 0, seed, evaluator)
     phones.report_agreement(run, "offline", traces)
@@ -238,7 +239,7 @@ def _from_run(config: Config, run: Run) -> tuple[list[Any], Any]:
     first = checkpoint.latest(path.parent / "checkpoints" / "first")
     makers = {one.trace.policy for one in log}
     if first is not None and makers == {"first"}:
-        return log, load_screen_policy(first, sampling=sampling, frames=frames, version="first")
+        return log, load_screen_policy(first, sampling=sampling, frames=frames, version="first", device=config.device)
     console.print(f"{config.source}: its policy is not at hand; π_β is cloned from the log's actions")
     log = [replace(one, trace=_without_ids(one.trace)) for one in log]
     return log, _clone(config, run, [one.trace for one in log], frames, sampling)
@@ -261,7 +262,7 @@ def _clone(config: Config, run: Run, traces: Sequence[Trace], frames: Any, sampl
     folder, made = phones.checkpoints_of(run, "clone"), config.policy
     done = checkpoint.latest(folder)
     if done is not None:
-        return load_screen_policy(done, sampling=sampling, frames=frames, version="clone")
+        return load_screen_policy(done, sampling=sampling, frames=frames, version="clone", device=config.device)
     policy = new_screen_policy(
         phones.training_texts(traces),
         sampling=sampling,
@@ -273,6 +274,7 @@ def _clone(config: Config, run: Run, traces: Sequence[Trace], frames: Any, sampl
         vision_layers=made.vision_layers,
     )
     policy.version = "clone"
+    policy.model.to(config.device)  # type: ignore[arg-type]
     phones.train_policy(
         "cloning the log's policy",
         policy,

@@ -119,6 +119,7 @@ class Bench:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             reader = ActionReader(self.features.model, len(self.tokenizer)).eval().requires_grad_(False)
+        reader.to(self.behaviour.model.device)
         if tuned:
             stage = self.config.representation
             path, notes = self.run.folder / "cache" / "reader.safetensors", {"stage": repr(stage)}
@@ -205,8 +206,6 @@ class Bench:
 
 
 def _image_vectors(config: "Config", run: Run, log: Sequence[Any], behaviour: Any) -> Any:
-    """Frozen image vectors: those of the run's own demonstrations, or trained on the log of another run."""
-    if not config.source:
-        return phones.image_features(run, behaviour, config.features, ["demonstrations"], config.seed)
+    """Frozen image vectors, trained on the screens of the log without its actions and rewards."""
     images = {image.digest: image for one in log for image in one.screens}
     return phones.image_features(run, behaviour, config.features, list(images.values()), config.seed)

@@ -76,6 +76,8 @@ class Config:
         preset_name: which preset these settings started from.
         phone: tasks, weather, evaluator.
         policy: the first policy.
+        first: a run whose first policy this one starts from, as all runs of the paper start from one checkpoint; ""
+            makes demonstrations and trains one.
         features: frozen image vectors of the critics.
         credit: advantages, filter, curriculum.
         arms: which of `ARMS` are run, one after the other on the same offline data.
@@ -85,6 +87,7 @@ class Config:
         online: updates of each iteration.
         test_tasks: held-out tasks.
         drift: see there.
+        device: of the policy and the image encoders, such as "cpu" or "cuda"; the phones' browser is on the CPU.
     """
 
     name: str = "digirl-laptop-s0"
@@ -92,6 +95,7 @@ class Config:
     preset_name: str = "laptop"
     phone: PhoneConfig = field(default_factory=PhoneConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    first: str = ""
     features: FeatureConfig = field(default_factory=FeatureConfig)
     credit: CreditConfig = field(default_factory=CreditConfig)
     arms: tuple[str, ...] = ("fbc", "digirl")
@@ -102,6 +106,7 @@ class Config:
     online: LearnConfig = field(default_factory=lambda: LearnConfig(80, 60, 40))
     test_tasks: int = 96
     drift: DriftConfig = field(default_factory=DriftConfig)
+    device: str = "cpu"
 
     @classmethod
     def preset(cls, name: str) -> "Config":
@@ -160,7 +165,7 @@ def main(config: Config) -> Path:
     if unknown:
         raise UserError(f"unknown arms {', '.join(unknown)}. Arms: {', '.join(ARMS)}.")
     with Run(Path("runs") / config.name, to_json("digirl", config)) as run:
-        asyncio.run(_main(config, run))
+        asyncio.run(phones.in_one_browser(_main(config, run)))
     if config.preset_name == "laptop":
         from turnwise.recipes.device_claims import record_digirl
 
@@ -179,13 +184,13 @@ async def _main(config: Config, run: Run) -> None:
     for seed, count in zip(seeds, counts, strict=True):
         phones.check_splits(config.phone, test, count, [seed])
 
-    first = await phones.warm_start(run, config.phone, config.policy, config.seed)
+    first = await phones.warm_start(run, config.phone, config.policy, config.seed, config.device, config.first)
     await phones.play(run, config.phone, first, test, "eval-sft")
-    features = phones.image_features(run, first, config.features, ["demonstrations"], config.seed)
-    evaluator = phones.make_evaluator(run, config.phone, first, features, config.seed)
+    evaluator = phones.make_evaluator(run, config.phone, first, config.features, config.seed)
     tasks = config.phone.tasks("train", config.offline_rollouts, _task_seed(config, 0))
     log = await phones.play(run, config.phone, first, tasks, "offline", 0, _task_seed(config, 0), evaluator)
     phones.report_agreement(run, "offline", log)
+    features = phones.image_features(run, first, config.features, ["demonstrations", "offline"], config.seed)
 
     for arm in config.arms:
         learner = Learner(config, run, arm, first, features)

@@ -5,17 +5,21 @@ in the run's store, models as checkpoints) and is not done again when the run go
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from turnwise.agents.base import Policy
 from turnwise.engine.sampling import turn_seed
+from turnwise.envs.browser.faults import Limits as BrowserLimits
+from turnwise.envs.browser.pool import BrowserPool
 from turnwise.envs.device import DeviceEnvironment, OracleEvaluator, StepEvaluator
 from turnwise.envs.device.phone import CALM, ROUGH, ChromiumPhone, LocalPhones
 from turnwise.envs.device.phone.demonstrator import Demonstrator
-from turnwise.envs.device.phone.tasks import DRIFT_DAYS, STALE_DAYS, generate
+from turnwise.envs.device.phone.driver import SIZE
+from turnwise.envs.device.phone.tasks import DEMONSTRATION_DAYS, DRIFT_DAYS, generate
 from turnwise.errors import UserError
 from turnwise.evaluate.summary import summarize
 from turnwise.recipes.metrics import log_summary
@@ -23,15 +27,28 @@ from turnwise.recipes.progress import console, episode_bar, progress_bar
 from turnwise.rollout.collect import Episode, Limits, evaluation_episodes
 from turnwise.rollout.stored import collect_into
 from turnwise.tasks.splits import check_overlap
-from turnwise.trace.run import Run
+from turnwise.trace.run import Run, find_run
 from turnwise.trace.types import ImageRef, Outcome, Task, Trace
 
 if TYPE_CHECKING:
     from turnwise.agents.screen_policy import ScreenPolicy
-    from turnwise.learn.screen_features import Features
 
 HORIZONS = {"general": 10, "webshop": 20}
 """The paper's horizons, in executed actions."""
+
+
+_browser: ContextVar[BrowserPool | None] = ContextVar("browser of the run", default=None)
+
+
+async def in_one_browser(recipe: Coroutine[Any, Any, None]) -> None:
+    """Run a recipe with one Chromium for all its phases, started by the first that needs it."""
+    pool = BrowserPool(SIZE, BrowserLimits())
+    token = _browser.set(pool)
+    try:
+        await recipe
+    finally:
+        _browser.reset(token)
+        await pool.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +87,8 @@ class PhoneConfig:
         """Phones in real Chromium; enter before use. Demonstrations need `script`: boxes beside the pixels."""
         chance = CALM if calm else ROUGH.scaled(self.weather)
         boxes = ChromiumPhone.boxes if script else None
-        return DeviceEnvironment(LocalPhones(chance), self.phones, evaluator, script=boxes)  # type: ignore[arg-type]
+        local = LocalPhones(chance, pool=_browser.get())
+        return DeviceEnvironment(local, self.phones, evaluator, script=boxes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +173,16 @@ async def play(
 
 
 async def demonstrate(run: Run, phone: PhoneConfig, count: int, rough: float, seed: int) -> list[Trace]:
-    """Scripted demonstrations with the layouts of old days: what a policy is first trained on.
+    """Scripted demonstrations on days of their own: what a policy is first trained on.
 
-    The first episodes are on a calm phone, the last `rough` share on one with pop-ups and the like.
+    The script knows its way. The first episodes are on a calm phone, the last `rough` share in today's weather.
     """
-    tasks = generate(phone.kind, "train", count, seed, days=STALE_DAYS)
-    script = Demonstrator(tasks, seed=seed)
+    tasks = generate(phone.kind, "train", count, seed, days=DEMONSTRATION_DAYS)
     episodes = [
         Episode(f"demonstrations-{index:05d}", task, turn_seed(seed, index), "demonstrations")
         for index, task in enumerate(tasks)
     ]
+    script = Demonstrator(tasks, "all", jitter=0.05, seed=seed)
     limits, calm = Limits(horizon=HORIZONS[phone.kind]), round((1 - rough) * count)
     traces = []
     with episode_bar("demonstrations", len(episodes)) as on_trace:
@@ -187,8 +205,16 @@ def drift_tasks(phone: PhoneConfig, count: int, seed: int, first: int, last: int
     return generate(phone.kind, split, count, seed, days=days)
 
 
-async def warm_start(run: Run, phone: PhoneConfig, config: PolicyConfig, seed: int) -> "ScreenPolicy":
-    """The first policy: supervised training on the demonstrations; kept as checkpoint `first/step-0`."""
+async def warm_start(
+    run: Run, phone: PhoneConfig, config: PolicyConfig, seed: int, device: str = "cpu", source: str = ""
+) -> "ScreenPolicy":
+    """The first policy: supervised training on the demonstrations; kept as checkpoint `first/step-0`.
+
+    Everything that is made from it (copies, image features, action readers) works on its device.
+
+    Raises:
+        UserError: if `source`, a run whose first policy is to be taken, has none.
+    """
     from turnwise.agents.frames import Frames
     from turnwise.agents.screen_policy import load_screen_policy, new_screen_policy
     from turnwise.engine.sampling import Sampling
@@ -197,10 +223,12 @@ async def warm_start(run: Run, phone: PhoneConfig, config: PolicyConfig, seed: i
 
     sampling = Sampling(temperature=config.temperature, max_new_tokens=24)
     frames = Frames(run.store.image)
-    folder = run.folder / "checkpoints" / "first"
+    folder = (find_run(source).parent if source else run.folder) / "checkpoints" / "first"
     done = checkpoint.latest(folder)
+    if source and done is None:
+        raise UserError(f"{source}: has no first policy (checkpoints/first).")
     if done is not None:
-        return load_screen_policy(done, sampling=sampling, frames=frames, version="first")
+        return load_screen_policy(done, sampling=sampling, frames=frames, version="first", device=device)
     traces = await demonstrate(run, phone, config.demonstrations, config.rough, seed)
     traces = [trace for trace in traces if trace.turns and trace.outcome is not Outcome.INFRA_ERROR]
     if not traces:
@@ -216,6 +244,7 @@ async def warm_start(run: Run, phone: PhoneConfig, config: PolicyConfig, seed: i
         vision_layers=config.vision_layers,
     )
     policy.version = "first"
+    policy.model.to(device)  # type: ignore[arg-type]
     examples = examples_from_traces(traces, policy)
     loss = await asyncio.to_thread(
         train_policy,
@@ -282,7 +311,12 @@ def train_policy(
 
 
 def image_features(
-    run: Run, policy: "ScreenPolicy", config: FeatureConfig, screens: Sequence[str] | Sequence[ImageRef], seed: int
+    run: Run,
+    policy: "ScreenPolicy",
+    config: FeatureConfig,
+    screens: Sequence[str] | Sequence[ImageRef],
+    seed: int,
+    name: str = "encoder",
 ) -> Any:
     """The frozen image vectors of this run: the encoder is trained once on these screens, and kept.
 
@@ -292,6 +326,7 @@ def image_features(
         config: see there.
         screens: phases of the run, or the images themselves.
         seed: of the encoder.
+        name: of its file in `cache/`.
 
     Returns:
         `learn.screen_features.Features`, its cache filled from disk where there is one.
@@ -305,7 +340,8 @@ def image_features(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ScreenAutoencoder(config.size, image=size)
-    path = run.folder / "cache" / "encoder.safetensors"
+    model.to(policy.model.device)
+    path = run.folder / "cache" / f"{name}.safetensors"
     notes = {"size": str(config.size), "updates": str(config.updates), "seed": str(seed)}
     found = load_tensors(path, notes)
     if found is None:
@@ -327,8 +363,8 @@ def image_features(
     return features
 
 
-def make_evaluator(run: Run, phone: PhoneConfig, policy: "ScreenPolicy", features: "Features", seed: int) -> Any:
-    """The evaluator that rewards training, as the configuration says."""
+def make_evaluator(run: Run, phone: PhoneConfig, policy: "ScreenPolicy", config: FeatureConfig, seed: int) -> Any:
+    """The evaluator that rewards training, as the configuration says; a learned one knows demonstrations alone."""
     from turnwise.judges.screen import NoisyOracle, ScreenJudge
     from turnwise.learn.replay import read
     from turnwise.learn.values import FitConfig, SuccessModel
@@ -337,6 +373,7 @@ def make_evaluator(run: Run, phone: PhoneConfig, policy: "ScreenPolicy", feature
         return OracleEvaluator()
     if phone.evaluator == "noisy":
         return NoisyOracle(phone.false_positive, phone.false_negative, seed)
+    features = image_features(run, policy, config, ["demonstrations"], seed, "judge")
     model = SuccessModel(policy.tokenizer, features, seed)
     model.fit(read(run.store, ["demonstrations"]), FitConfig(updates=600, seed=seed))
     return ScreenJudge(model)

@@ -10,6 +10,7 @@ from turnwise.envs.device.phone.goals import judge
 from turnwise.envs.device.phone.handset import Handset, View
 from turnwise.envs.device.phone.layout import TRAITS, layout, version
 from turnwise.envs.device.phone.tasks import (
+    DEMONSTRATION_DAYS,
     DRIFT_DAYS,
     GENERAL,
     STALE_DAYS,
@@ -49,7 +50,7 @@ def test_a_tested_shop_looks_as_in_no_training_day():
     assert HELD_OUT_SITE not in {task.provenance["site"] for task in train}
     assert 20 < sum(task.provenance["held_out_site"] for task in test) < 90
     for site in SITES:
-        seen = [layout(site, day) for day in (*STALE_DAYS, *TRAIN_DAYS)]
+        seen = [layout(site, day) for day in (*STALE_DAYS, *TRAIN_DAYS, *DEMONSTRATION_DAYS)]
         days = {task.params["day"] for task in test if task.provenance["site"] == site}
         assert days
         assert all(layout(site, day) not in seen for day in days)

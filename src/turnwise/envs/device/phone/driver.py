@@ -42,6 +42,7 @@ class LocalPhones:
         quality: of the JPEG pictures, 1 to 100.
         limits: time limits.
         chromium: the browser; found by `find_chromium` by default.
+        pool: a browser that others use as well; it is started if need be and left running.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class LocalPhones:
         quality: int = 70,
         limits: Limits | None = None,
         chromium: ChromiumInstall | None = None,
+        pool: BrowserPool | None = None,
     ) -> None:
         self.chance = chance
         self.quality = quality
-        self.pool = BrowserPool(SIZE, limits or Limits(), chromium)
+        self.pool = pool or BrowserPool(SIZE, limits or Limits(), chromium)
+        self._shared = pool is not None
         self.server = PhoneServer()
 
     async def start(self) -> None:
@@ -67,15 +70,19 @@ class LocalPhones:
         try:
             await self.server.start()
         except BaseException:
-            await self.pool.stop()
+            await self._leave()
             raise
 
     async def stop(self) -> None:
-        """Close the browser and the port."""
+        """Close the port, and the browser unless it is shared."""
         try:
-            await self.pool.stop()
+            await self._leave()
         finally:
             await self.server.stop()
+
+    async def _leave(self) -> None:
+        if not self._shared:
+            await self.pool.stop()
 
     async def borrow(self) -> "ChromiumPhone":
         """A phone; there are as many as are wanted."""

@@ -29,11 +29,13 @@ Kind = Literal["general", "webshop"]
 Plan = list[list[list[str]]]
 
 STALE_DAYS = range(3)
-"""The days that demonstrations were made for."""
+"""The days that the demonstrator's habits come from."""
+DEMONSTRATION_DAYS = range(140, 420, 4)
+"""Days far from all others, with many layouts: demonstrations of them teach looking, not places known by heart."""
 TRAIN_DAYS = range(30, 50)
 TEST_DAYS = range(50, 80)
 DRIFT_DAYS = range(80, 140)
-"""Days beyond both, for experiments under drift."""
+"""Days after both, for experiments under drift."""
 
 WORLDS = {"train": range(400), "test": range(400, 500)}
 HELD_OUT_SITE_SHARE = 0.25
@@ -259,14 +261,14 @@ def webshop_draft(site: str, query: str, level: int) -> Draft:
 
 @lru_cache(maxsize=256)
 def days_of(site: str | None, split: str | None) -> tuple[int, ...]:
-    """The days of a split; for a test at a shop, those on which the shop looks as on no day of training."""
+    """The days of a split; for a test at a shop, those on which it looks as on no day of training or demonstrations."""
     if split is None:
         return (*TRAIN_DAYS, *TEST_DAYS)
     if split == "train":
         return tuple(TRAIN_DAYS)
     if site is None:
         return tuple(TEST_DAYS)
-    trained = [layout(site, day) for day in (*STALE_DAYS, *TRAIN_DAYS)]
+    trained = [layout(site, day) for day in (*STALE_DAYS, *TRAIN_DAYS, *DEMONSTRATION_DAYS)]
     return tuple(day for day in TEST_DAYS if layout(site, day) not in trained)
 
 
@@ -288,7 +290,7 @@ def generate(
         count: how many; WebShop-like tasks come as evenly as possible from the three levels.
         seed: the same seed draws the same tasks.
         overlapping: both sides draw from everything (the authors' way) instead of disjointly.
-        days: instead of the split's own (`STALE_DAYS` for demonstrations, `DRIFT_DAYS` for drift).
+        days: instead of the split's own (`DEMONSTRATION_DAYS`, `DRIFT_DAYS` for drift).
         sites: shops, instead of the split's own.
 
     Raises:
