@@ -1,22 +1,26 @@
 """Make the policy that `turnwise demo` starts from: noisy demonstrations in real Chromium, then supervised training.
 
-Run: .venv/bin/python scripts/make_warm_start.py [--epochs 6]. On two quiet cores it takes about half an hour. A
+Run: .venv/bin/python scripts/make_warm_start.py [--epochs 5]. On two quiet cores it takes three quarters of an hour. A
 stopped run goes on collecting where it stopped. The result replaces `src/turnwise/recipes/assets/web_small`.
 
-The demonstrations are on training worlds only; about two thirds of them succeed, and failures are learned like the
-rest.
+The demonstrations are on training worlds only; six in ten succeed, and failures are learned like the rest. Stray clicks
+are left out of what is imitated, but stay in the histories: so the policy sees pages that it did not mean to open.
 """
 
 import argparse
 import asyncio
+import random
 import shutil
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from turnwise.agents.load import new_small_policy
 from turnwise.agents.render import compact, compact_response
-from turnwise.learn.examples import context_at, examples_from_traces
-from turnwise.learn.rename import Renamer
+from turnwise.envs.browser.sites.demonstrator import STRAY
+from turnwise.learn.examples import Example, context_at, examples_from_traces
+from turnwise.learn.rename import Renamer, entity_words, kept_words, save_kept_words
 from turnwise.learn.sft import OptimConfig, evaluate_loss, make_optimizer, train
 from turnwise.recipes import web
 from turnwise.recipes.filtered_bc import SHIPPED
@@ -25,40 +29,72 @@ from turnwise.recipes.web import WebConfig
 from turnwise.trace.run import Run
 from turnwise.trace.types import Trace
 
-PORTIONS = ((900, 11), (800, 12))
-"""How many demonstrations, and the seed that they are drawn with."""
+HORIZON = 20
 
-NOISE, WANDER, HORIZON = 0.25, 0.05, 20
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Demonstrations drawn with one seed: how many, and how noisy (see `sites.demonstrator`)."""
+
+    seed: int
+    count: int
+    noise: float
+    wander: float
+
+
+PORTIONS = (
+    Portion(11, 900, 0.25, 0.05),
+    Portion(12, 800, 0.25, 0.05),
+    *[Portion(seed, 450, 0.5, 0.02) for seed in (21, 22, 23, 24)],
+)
 OPTIM = OptimConfig(learning_rate=1.5e-3, batch_size=8, epochs=1, warmup_updates=100, schedule="constant")
 
 
-def collect(count: int, seed: int) -> list[Trace]:
+def collect(portion: Portion) -> list[Trace]:
     """The demonstrations of one portion, from the store as far as they are there."""
     config = WebConfig(horizon=HORIZON)
 
     async def play(run: Run) -> list[Trace]:
         async with config.environment() as environment:
-            return await web.demonstrate(run, environment, config, count, NOISE, WANDER, seed)
+            return await web.demonstrate(
+                run, environment, config, portion.count, portion.noise, portion.wander, portion.seed
+            )
 
-    with Run(Path(f"runs/warm_start-{seed}"), {"recipe": "warm_start", "seed": seed}) as run:
+    with Run(Path(f"runs/warm_start-{portion.seed}"), {"recipe": "warm_start", "seed": portion.seed}) as run:
         return asyncio.run(play(run))
+
+
+def meant(traces: Sequence[Trace], policy: Any) -> list[Example]:
+    """All turns as examples but the stray clicks."""
+    examples = examples_from_traces(traces, policy)
+    turns = [turn for trace in traces for turn in trace.turns]
+    return [
+        example
+        for example, turn in zip(examples, turns, strict=True)
+        if not turn.action.text.startswith(f"Thought: {STRAY}")
+    ]
 
 
 def main() -> None:
     """Collect, train, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=6)
-    epochs = parser.parse_args().epochs
-    traces = [trace for portion in PORTIONS for trace in collect(*portion)]
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    epochs = options.epochs
+    traces = [trace for portion in PORTIONS for trace in collect(portion)]
     texts = []
     for trace in traces:
         for index, turn in enumerate(trace.turns):
             texts += [compact(context_at(trace, index)), compact_response(turn.action.text)]
     policy = new_small_policy(texts, layers=2)
+    policy.model.to(options.device)
+    random.Random(0).shuffle(traces)
     cut = int(0.96 * len(traces))
-    examples, held_out = (examples_from_traces(part, policy) for part in (traces[:cut], traces[cut:]))
+    examples, held_out = meant(traces[:cut], policy), meant(traces[cut:], policy)
     optimizer = make_optimizer(policy.model, OPTIM)
-    renamer = Renamer(policy.tokenizer)  # new names in every pass: copy them, never remember them
+    kept = kept_words(examples, policy.tokenizer, entity_words(traces))
+    renamer = Renamer(policy.tokenizer, kept)  # new names in every pass: copy them, never remember them
     for epoch in range(epochs):
         share = epoch / epochs
         rate = OPTIM.learning_rate * (1 if share < 0.6 else 0.3 if share < 0.85 else 0.1)
@@ -69,6 +105,7 @@ def main() -> None:
     shutil.rmtree(SHIPPED, ignore_errors=True)
     policy.model.save_pretrained(SHIPPED)
     policy.tokenizer.save_pretrained(SHIPPED)
+    save_kept_words(SHIPPED, kept)
     console.print(f"saved {SHIPPED}")
 
 

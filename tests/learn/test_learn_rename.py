@@ -8,11 +8,12 @@ import pytest
 
 from turnwise.agents.tokenizer import train_tokenizer
 from turnwise.learn.examples import Example
-from turnwise.learn.rename import Renamer
+from turnwise.learn.rename import Renamer, kept_words
 
 SYLLABLES = ("Am", "ber", "va", "quar", "moor", "this", "wick", "oak", "fern", "sla", "fall", "ter")
 WORDS = ["".join(parts) for parts in itertools.product(SYLLABLES, repeat=3)]
 NAMES = WORDS[5::27]  # 64 that the tokenizer has not seen
+KEPT = ("open", "button", "cart", "goal", "Thought")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def texts(tokenizer, example: Example) -> str:
 
 
 def test_names_change_alike_everywhere_and_the_rest_stays(tokenizer, examples):
-    rename = Renamer(tokenizer)
+    rename = Renamer(tokenizer, KEPT)
     renames = 0
     for seed, example in enumerate(examples):
         renamed = rename(example, seed)
@@ -55,7 +56,7 @@ def test_names_change_alike_everywhere_and_the_rest_stays(tokenizer, examples):
 
 def test_new_words_have_any_number_of_pieces_and_are_one_to_one(tokenizer, examples):
     """However long a name was, it can become one of 1 to 6 pieces; different words stay different."""
-    rename = Renamer(tokenizer)
+    rename = Renamer(tokenizer, KEPT)
     changes = Counter()
     for seed in range(300):
         changes[len(rename(examples[0], seed).token_ids) - len(examples[0].token_ids)] += 1
@@ -68,7 +69,7 @@ def test_new_words_have_any_number_of_pieces_and_are_one_to_one(tokenizer, examp
 
 
 def test_a_new_words_pieces_take_the_mask_of_the_old_word(tokenizer, examples):
-    rename = Renamer(tokenizer)
+    rename = Renamer(tokenizer, KEPT)
     example = examples[0]
     start = next(place for place, index in enumerate(example.token_ids) if index in set(example.prompt_ids[5:9]))
     hidden = replace(example, mask=tuple(place < start for place in range(len(example.mask))))
@@ -78,20 +79,45 @@ def test_a_new_words_pieces_take_the_mask_of_the_old_word(tokenizer, examples):
         assert renamed.token_ids[:start] == example.token_ids[:start]
 
 
+def test_words_of_the_interface_and_of_the_policys_own_thoughts_are_kept(tokenizer, examples):
+    def encode(text: str) -> tuple[int, ...]:
+        return tuple(tokenizer(text, add_special_tokens=False).input_ids)
+
+    made = []
+    for index, name in enumerate(NAMES):
+        response = encode(f"open {name}")
+        made.append(Example(encode(f"button {name} [{index}]\n"), response, (True,) * len(response)))
+    kept = kept_words(made, tokenizer, names=(), common=0.05)
+    assert {"button", "open"} <= set(kept)
+    assert not set(kept) & set(NAMES)
+    assert "button" not in kept_words(made, tokenizer, names={"button"}, common=0.05)
+    renamed = Renamer(tokenizer, kept)(made[0], 3)
+    assert texts(tokenizer, renamed).startswith("button ")
+    assert NAMES[0] not in texts(tokenizer, renamed)
+    assert tokenizer.decode(renamed.token_ids).startswith("open ")
+
+
+def test_a_response_word_that_the_prompt_does_not_say_stays(tokenizer, examples):
+    """It is the policy's own word and cannot be copied: exchanged, nobody could predict it."""
+    other = tuple(tokenizer(f" {NAMES[9]}", add_special_tokens=False).input_ids)
+    example = replace(examples[0], token_ids=other, mask=(True,) * len(other))
+    assert Renamer(tokenizer, KEPT)(example, 1).token_ids == other
+
+
 def test_words_cut_off_at_the_end_stay(tokenizer, examples):
-    rename = Renamer(tokenizer)
-    name = next((start, stop) for start, stop in rename._words(examples[0].token_ids) if stop - start > 1)
+    rename = Renamer(tokenizer, KEPT)
+    name = next((start, stop) for start, stop in rename.words(examples[0].token_ids) if stop - start > 1)
     cut = examples[0].token_ids[: name[1] - 1]
     example = replace(examples[0], token_ids=cut, mask=(True,) * len(cut))
     assert rename(example, 1).token_ids[-(name[1] - 1 - name[0]) :] == cut[name[0] :]
 
 
 def test_the_seed_decides_and_the_share_is_kept(tokenizer, examples):
-    rename = Renamer(tokenizer, share=0.5)
+    rename = Renamer(tokenizer, KEPT, share=0.5)
     assert rename(examples[0], 5) == rename(examples[0], 5)
     changed = Counter(rename(examples[0], seed) != examples[0] for seed in range(400))
     assert 150 < changed[True] < 250
-    assert Renamer(tokenizer, share=0.0)(examples[0], 3) is examples[0]
+    assert Renamer(tokenizer, KEPT, share=0.0)(examples[0], 3) is examples[0]
 
 
 def test_training_with_a_transform_is_a_function_of_the_seed(examples):

@@ -1,26 +1,31 @@
 """Examples under new names: what makes a small model copy names instead of remembering them.
 
 A few thousand demonstrations hold the same few hundred names again and again, and a model learns those names rather
-than to copy whatever name the page shows. So, in each use of an example, its rare words are exchanged for words that
-never were, the same exchange in prompt and response: "open Ambervale" becomes "open Quartzmoorel" wherever it is said,
-and everything that relates goal, page and response stays as it was. Rare is what the tokenizer cuts into pieces:
-`agents.tokenizer` makes single tokens of common words (the interface: "Add to cart") and of hardly any others. Numbers,
-marks and punctuation stay.
+than to copy whatever name the page shows. So, in each use of an example, its names are exchanged for words that never
+were, the same exchange in prompt and response: "open Ambervale" becomes "open Quartzmoorel" wherever it is said, and
+everything that relates goal, page and response stays as it was. What is no name must stay: `kept_words` finds the
+words of the interface ("Subscribe", "cheapest") and of the policy's own thoughts. Numbers, marks and punctuation stay.
 
-A new word has a random number of pieces, whatever the old one had: a model that only ever sees names of two pieces
-stops after two. All pieces get their turn, those that no training text holds among them, so that their embeddings are
+All names on a page are exchanged, the ones that nobody asked for included: else the strange one is the answer. A new
+word has a random number of pieces, whatever the old one had: a model that only ever sees names of two pieces stops
+after two. All pieces get their turn, those that no training text holds among them, so that their embeddings are
 trained as well. Some new words begin like another one of the same example, because look-alikes on one page are what a
 copying model mixes up.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from turnwise.agents.tokenizer import word_part
 from turnwise.learn.examples import Example
+from turnwise.trace.types import Trace
 
 Word = tuple[int, ...]
 
@@ -31,19 +36,67 @@ ALIKE = 0.15
 FIRST, MIDDLE, LAST = (True, False), (False, False), (False, True)
 
 
-class Renamer:
-    """Exchanges rare words; give it to `learn.sft.train` as `transform`."""
+KEPT_FILE = "kept_words.json"
+"""Where a policy's folder has the words that are no names."""
 
-    def __init__(self, tokenizer: Any, share: float = 1.0) -> None:
+
+def entity_words(traces: Iterable[Trace]) -> set[str]:
+    """The words of all entities that the tasks of these traces name (`Task.provenance["entities"]`)."""
+    entities = (name for trace in traces for name in trace.task.provenance.get("entities", ()))
+    return {word for name in entities for word in re.findall(r"[^\W\d_]+", name)}
+
+
+def kept_words(examples: Sequence[Example], tokenizer: Any, names: Collection[str], common: float = 0.0015) -> list[str]:
+    """The words that are no names: in many examples, or said in a response without standing in its prompt.
+
+    Args:
+        examples: a few thousand, so that a word of the interface is in many of them.
+        tokenizer: `agents.tokenizer`'s.
+        names: words that are names however many examples they are in, such as `entity_words`.
+        common: the share of the examples from which on a word is none.
+    """
+    finder = Renamer(tokenizer, ())
+    held_by: Counter[Word] = Counter()
+    own: Counter[Word] = Counter()
+    for example in examples:
+        prompt, response = (
+            {ids[start:stop] for start, stop in finder.words(ids)} for ids in (example.prompt_ids, example.token_ids)
+        )
+        held_by.update(prompt | response)
+        own.update(response - prompt)
+    least = max(2.0, common * len(examples))
+    found = [word for word, count in held_by.items() if count >= least or own[word] > count / 2]
+    texts = {tokenizer.decode(word).strip() for word in found}
+    return sorted(text for text in texts if text.isalpha() and text not in names)
+
+
+def save_kept_words(folder: Path, words: Sequence[str]) -> None:
+    """Beside a policy's tokenizer, so that what it learns later can be renamed as well."""
+    (folder / KEPT_FILE).write_text(json.dumps(list(words), ensure_ascii=False), encoding="utf-8")
+
+
+def load_kept_words(folder: Path) -> list[str] | None:
+    """What `save_kept_words` wrote; None where there is none."""
+    path = folder / KEPT_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+class Renamer:
+    """Exchanges names; give it to `learn.sft.train` as `transform`."""
+
+    def __init__(self, tokenizer: Any, kept: Collection[str], share: float = 1.0) -> None:
         """Sort the tokenizer's pieces.
 
         Args:
             tokenizer: `agents.tokenizer`'s.
+            kept: words that are no names. Words of a single piece are none either.
             share: of the examples that are renamed each time they are used; the others stay as they are.
         """
         self.share = share
         pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         self._parts = [word_part(piece) for piece in pieces]
+        encoded = tokenizer([f" {word}" for word in kept], add_special_tokens=False).input_ids if kept else []
+        self._kept = {tuple(ids) for ids in encoded}
         self._pools = {
             kind: [i for i, part in enumerate(self._parts) if part == kind] for kind in (FIRST, MIDDLE, LAST)
         }
@@ -56,11 +109,15 @@ class Renamer:
         if not self._can or generator.random() >= self.share:
             return example
         exchange: dict[Word, Word] = {}
-        prompt, _ = self._renamed(example.prompt_ids, (True,) * len(example.prompt_ids), exchange, generator)
-        response, mask = self._renamed(example.token_ids, example.mask, exchange, generator)
+        for start, stop in self.words(example.prompt_ids):
+            word = example.prompt_ids[start:stop]
+            if len(word) > 1 and word not in self._kept and word not in exchange:
+                exchange[word] = self._invent(list(exchange.values()), generator)
+        prompt, _ = self._renamed(example.prompt_ids, (True,) * len(example.prompt_ids), exchange)
+        response, mask = self._renamed(example.token_ids, example.mask, exchange)
         return replace(example, prompt_ids=prompt, token_ids=response, mask=mask)
 
-    def _words(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    def words(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Where words begin and end in token ids; a word that is cut off at either end is none."""
         start = None
         for place, index in enumerate(ids):
@@ -74,19 +131,15 @@ class Renamer:
                 yield start, place + 1
                 start = None
 
-    def _renamed(
-        self, ids: Word, mask: tuple[bool, ...], exchange: dict[Word, Word], generator: np.random.Generator
-    ) -> tuple[Word, tuple[bool, ...]]:
-        """Ids with their rare words exchanged, and their mask; new words are added to `exchange`."""
+    def _renamed(self, ids: Word, mask: tuple[bool, ...], exchange: dict[Word, Word]) -> tuple[Word, tuple[bool, ...]]:
+        """Ids with their names exchanged, and their mask; what the prompt does not say stays."""
         new_ids: list[int] = []
         new_mask: list[bool] = []
         done = 0
-        for start, stop in self._words(ids):
+        for start, stop in self.words(ids):
             word = ids[start:stop]
-            if len(word) == 1:
-                continue
             if word not in exchange:
-                exchange[word] = self._invent(list(exchange.values()), generator)
+                continue
             new_ids += [*ids[done:start], *exchange[word]]
             new_mask += [*mask[done:start], *[mask[start]] * len(exchange[word])]
             done = stop

@@ -72,7 +72,7 @@ class Config:
         preset_name: which preset these settings started from.
         tier: the game.
         size: the model.
-        device: where it runs, such as "cpu" or "cuda".
+        device: where it runs, such as "cpu" or "cuda"; "auto" is a GPU if there is one, so that a run can move.
         join: "append" reuses all keys; "rewrite" is the paper's.
         warmup, supervised: stages; the second once for SoS+ and once for APR.
         conditioned: share of examples that are told their budget.
@@ -93,10 +93,10 @@ class Config:
     preset_name: str = "laptop"
     tier: Tier = field(default_factory=Tier)
     size: Size = field(default_factory=Size)
-    device: str = "cpu"
+    device: str = "auto"
     join: Join = "append"
-    warmup: Training = field(default_factory=lambda: Training(2_000_000, 32, 3e-3))
-    supervised: Training = field(default_factory=lambda: Training(4_000_000))
+    warmup: Training = field(default_factory=lambda: Training(1_000_000, 32, 3e-3))
+    supervised: Training = field(default_factory=lambda: Training(8_000_000))
     conditioned: float = 0.5
     losers: int = 2
     rl: RL = field(default_factory=RL)
@@ -107,7 +107,7 @@ class Config:
     fans: tuple[int, ...] = (2, 4, 6, 8, 10, 12)
     test_problems: int = 600
     samples: int = 4
-    rows: int = 64
+    rows: int = 128
     pictures: int = 40
 
     @classmethod
@@ -252,7 +252,8 @@ def new_model(config: Config) -> Any:
         model: Any = LlamaForCausalLM(made)
     if size.number_features:
         number_features(model, config.tier.vocabulary())
-    return model.eval().to(config.device)
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.eval().to(found if config.device == "auto" else config.device)
 
 
 PERIODS = (2, 3, 5, 7, 10, 20, 50, 100)

@@ -82,7 +82,7 @@ class Config:
         keep: the most successful trajectories an update uses, the newest first.
         update: training in each iteration; a fixed number of updates, so that both methods make as many.
         rename: learn everything under new names, demonstrations and the policy's own successes alike (`learn.rename`);
-            for policies with a small model's tokenizer.
+            for policies whose folder says which words are no names, and for those from scratch.
         temperature: of sampling, in training and evaluation alike.
         test_tasks: held-out tasks for the evaluation before and after.
         greedy: also evaluate both ends at temperature 0.
@@ -98,10 +98,10 @@ class Config:
     demonstrations: Demonstrations = field(default_factory=Demonstrations)
     sft: Training = field(default_factory=Training)
     method: Literal["filtered_bc", "sft"] = "filtered_bc"
-    iterations: int = 5
-    rollouts: int = 112
+    iterations: int = 6
+    rollouts: int = 128
     keep: int = 1024
-    update: Training = field(default_factory=lambda: Training(1.5e-4, updates=120))
+    update: Training = field(default_factory=lambda: Training(3e-4, updates=200))
     rename: bool = True
     temperature: float = 1.0
     test_tasks: int = 116
@@ -165,7 +165,6 @@ def main(config: Config) -> Path:
 
 async def _main(config: Config, run: Run) -> None:
     from turnwise.learn import checkpoint
-    from turnwise.learn.rename import Renamer
     from turnwise.learn.sft import make_optimizer
 
     started = time.time()
@@ -186,7 +185,7 @@ async def _main(config: Config, run: Run) -> None:
             )
         policy = _starting_policy(config, demonstrations)
         # New names in every use: they are to be copied, not remembered.
-        transform = Renamer(policy.tokenizer) if config.rename else None
+        transform = _renamer(config, policy, demonstrations) if config.rename else None
         optimizer = make_optimizer(policy.model, _optim(config.update, config.seed))
         done = checkpoint.latest(run.folder / "checkpoints")
         if done is None:
@@ -256,6 +255,19 @@ def _starting_policy(config: Config, demonstrations: Sequence[Trace]) -> Any:
         width=config.model.width,
         layers=config.model.layers,
     )
+
+
+def _renamer(config: Config, policy: Any, demonstrations: Sequence[Trace]) -> Any:
+    """For a policy that knows which words are no names, or has demonstrations to tell."""
+    from turnwise.learn.rename import Renamer, entity_words, kept_words, load_kept_words
+
+    folder = SHIPPED if config.policy == "shipped" else Path(config.policy)
+    kept = None if config.policy == "scratch" else load_kept_words(folder)
+    if kept is None and config.policy != "scratch":
+        return None
+    if kept is None:
+        kept = kept_words(_examples(demonstrations, policy), policy.tokenizer, entity_words(demonstrations))
+    return Renamer(policy.tokenizer, kept)
 
 
 def _optim(training: Training, seed: int) -> Any:

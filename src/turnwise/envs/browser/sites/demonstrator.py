@@ -16,6 +16,9 @@ from turnwise.envs.browser.sites.plan import Stage
 from turnwise.errors import UserError
 from turnwise.trace.types import Action, Call, Task
 
+STRAY = "try "
+"""How the thought of a stray click begins; no other does."""
+
 
 def mistakes(stage: Stage) -> list[str]:
     """What can go wrong in a stage, as kinds of `Slips`; the frequent ones stand twice."""
@@ -85,4 +88,4 @@ class Demonstrator:
 def _stray(rng: random.Random, elements: Sequence) -> Move:
     """A click on anything."""
     element = rng.choice(elements)
-    return Move(f"try {element['text'] or element['aria']}".strip(), Call("click", {"mark": element["mark"]}))
+    return Move(f"{STRAY}{element['text'] or element['aria']}".strip(), Call("click", {"mark": element["mark"]}))
