@@ -109,7 +109,7 @@ class Config:
     finetune: FitSettings = field(
         default_factory=lambda: FitSettings(steps=600, learning_rate=1e-3, warmup=10, evaluate_every=10)
     )
-    rates: tuple[float, ...] = (1e-4, 4e-4, 1.5e-3)
+    rates: tuple[float, ...] = (2e-4, 1e-3)
     drops: tuple[float, ...] = (0.0, 0.3)
     fractions: tuple[float, ...] = (0.1, 0.3, 1.0)
     image_weights: str = ""
