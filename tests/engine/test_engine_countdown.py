@@ -8,7 +8,7 @@ from scripted_lm import ScriptedLM, follow
 
 from turnwise.engine.threads import Engine
 from turnwise.engine.tree import Cancel, Limits, Request, Status
-from turnwise.envs.countdown import compact, grammar
+from turnwise.envs.countdown import compact, compact_read, grammar
 from turnwise.envs.countdown.problem import Problem, generate
 from turnwise.envs.countdown.search import solve_parallel
 from turnwise.envs.countdown.vocabulary import Vocabulary
@@ -64,7 +64,7 @@ def test_the_engine_makes_the_solvers_tree_in_words(join, four, rows):
             for thread in tree.threads
             for call in thread.calls
         ]
-        assert compact.read_parallel(made) == search
+        assert compact_read.read_parallel(made) == search
         assert protocol.claims(tree.root) == protocol.verifies(tree.root) == (search.solution is not None)
         for call in made:  # the model chose everything but the joins
             joined = [at for at, word in enumerate(call.words) if word == "join"]

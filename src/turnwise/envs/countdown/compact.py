@@ -13,14 +13,14 @@ The verbatim grammar spends some sixty tokens on a node, most of them on words t
     none                        its end without
 
 Notable: whatever has to be looked up stands after the words by which it was said before (`#1 : 1 5`), and the closing
-path names its node instead of repeating how it was reached. A model of three layers finds such things within its first
-million tokens; it did not when the operation stood between name and numbers. Nodes are named by the order in which
-their thread generated them, and every thread's start is #0, so a child thread needs nothing of its parent. Threads
-without a solution are not listed in a join. `calls 9` or `tokens 3` before the prompt conditions on a budget. Reading
-checks every word: what is not in the grammar is a `ParseError`.
+path names its node instead of repeating how it was reached: with the operation between name and numbers, a small model
+took more than twice as long to learn which numbers a node has. Nodes are named by the order in which their thread
+generated them, and every thread's start is #0, so a child thread needs nothing of its parent. Threads without a
+solution are not listed in a join. `calls 9` or `tokens 3` before the prompt conditions on a budget.
+`compact_read` is the way back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from turnwise.envs.countdown.problem import Operation, Problem
@@ -150,7 +150,7 @@ def parallel_calls(search: Search, budget: Sequence[str] = (), rewrite: bool = F
             continue
         names = [writer.names[child.start.path] for child in event.children]
         asked = spawn_words(names)
-        join = join_words(_winners(event, names))
+        join = join_words(winners(event, names))
         children = [serial_call(child) for child in event.children]
         if rewrite:
             calls.append(WordCall(tuple(prompt), (*words, *asked), (*chosen, *(True for _ in asked))))
@@ -164,7 +164,8 @@ def parallel_calls(search: Search, budget: Sequence[str] = (), rewrite: bool = F
     return calls
 
 
-def _winners(spawn: Spawn, names: Sequence[int]) -> list[tuple[int, list[str]]]:
+def winners(spawn: Spawn, names: Sequence[int]) -> list[tuple[int, list[str]]]:
+    """What `join_words` is told of a spawn whose children's nodes have these names."""
     return [
         (name, path_words(child.solution.operations[len(child.start.operations) :]))
         for name, child in zip(names, spawn.children, strict=True)
@@ -175,7 +176,7 @@ def _winners(spawn: Spawn, names: Sequence[int]) -> list[tuple[int, list[str]]]:
 # -- reading
 
 
-class _Reader:
+class Reader:
     """A cursor over words that knows the grammar."""
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -231,7 +232,7 @@ def read_prompt(words: Sequence[str]) -> tuple[Problem, int]:
     Raises:
         ParseError: if they do not begin with a prompt.
     """
-    reader = _Reader(words)
+    reader = Reader(words)
     if reader.peek() in BUDGETS:
         reader.take()
         reader.number()
@@ -247,162 +248,6 @@ def read_prompt(words: Sequence[str]) -> tuple[Problem, int]:
     if not numbers:
         raise ParseError("the prompt has no numbers")
     return Problem(target, tuple(numbers)), reader.at
-
-
-class _Tree:
-    """Reads one thread into events."""
-
-    def __init__(
-        self, words: Sequence[str], children: Iterator[WordCall], origin: tuple[Problem, Node] | None = None
-    ) -> None:
-        given, size = read_prompt(words)
-        self.reader = _Reader(words)
-        self.reader.at = size
-        self.problem, self.start = origin or (given, Node((), given.numbers))
-        if (self.start.numbers, self.problem.target) != (given.numbers, given.target):
-            raise ParseError(f"the prompt has {given.target}:{given.numbers}, which is not the state of its node")
-        self.nodes = [self.start]
-        self.level = 0
-        self.children = children
-        self.leaf: Node | None = None
-        self.joined: Node | None = None
-
-    def read(self) -> Search:
-        events: list[Event] = [Moving(self.start), *self.events(self.start)]
-        found = self.leaf or self.joined
-        if self.reader.peek() == "none":
-            self.reader.take()
-            if found is not None:
-                raise ParseError("the thread says none after a solution")
-        else:
-            self.reader.take("won")
-            operations = (*self.node(self.reader.name()).operations, *self.reader.operations())
-            if found is None or found.operations != operations:
-                raise ParseError("the closing path is not that of the solution")
-        if self.reader.peek():
-            raise ParseError(f"word {self.reader.at + 1}: {self.reader.peek()!r} stands after the end")
-        return Search(self.problem, self.start, tuple(events), found)
-
-    def events(self, node: Node) -> list[Event]:
-        events: list[Event] = []
-        place, reader = 0, self.reader
-        while self.leaf is None and self.joined is None and reader.peek() not in ("none", "won", "exit", ""):
-            word = reader.peek()
-            if word == "@":
-                node, place = self.state("@"), 0
-                events.append(Moving(node))
-            elif word == "enter":
-                below = self.state("enter")
-                self.level += 1
-                inner = (Moving(below), *self.events(below))
-                if self.leaf is None:
-                    reader.take("exit")
-                events.append(SubSearch(self.level, below, inner, self.leaf is not None))
-                self.level -= 1
-            elif word == "spawn":
-                events.append(self.spawn())
-            else:
-                events.append(self.explored(node, place))
-                place += 1
-        return events
-
-    def state(self, mark: str) -> Node:
-        self.reader.take(mark)
-        node = self.node(self.reader.name())
-        self.reader.take(":")
-        if self.reader.numbers(len(node.numbers)) != node.numbers:
-            raise ParseError(f"word {self.reader.at}: the state is not that of the node")
-        self.reader.take("|")
-        return node
-
-    def node(self, name: int) -> Node:
-        if name >= len(self.nodes):
-            raise ParseError(f"word {self.reader.at}: node #{name} was never generated")
-        return self.nodes[name]
-
-    def explored(self, node: Node, place: int) -> Explored:
-        operation = self.reader.operation()
-        left_over = list(node.numbers)
-        for operand in (operation.left, operation.right):
-            if operand not in left_over:
-                raise ParseError(f"word {self.reader.at}: {operand} is not among the numbers of the node")
-            left_over.remove(operand)
-        numbers = (*left_over, operation.result)
-        child = node.child(place, operation, numbers)
-        if self.reader.peek().startswith("#"):
-            if self.reader.name() != len(self.nodes):
-                raise ParseError(f"word {self.reader.at}: the next node is #{len(self.nodes)}")
-            self.reader.take(":")
-            # Of two equal numbers either may have been used, so the order is the text's.
-            numbers = self.reader.numbers(len(numbers))
-            if sorted(numbers) != sorted(child.numbers):
-                raise ParseError(f"word {self.reader.at}: these are not the numbers that are left")
-            child = node.child(place, operation, numbers)
-            self.nodes.append(child)
-            return Explored(child, None)
-        if len(numbers) != 1:
-            raise ParseError(f"word {self.reader.at}: a leaf with several numbers left")
-        target, verdict = self.reader.number(), self.reader.take()
-        solved = numbers[0] == self.problem.target
-        if target != self.problem.target or verdict != ("yes" if solved else "no"):
-            raise ParseError(f"word {self.reader.at}: a wrong verdict")
-        self.leaf = child if solved else None
-        return Explored(child, solved)
-
-    def spawn(self) -> Spawn:
-        reader = self.reader
-        reader.take("spawn")
-        names = []
-        while reader.peek() != "run":
-            names.append(reader.name())
-        reader.take("run")
-        if not names:
-            raise ParseError("the spawn names no node")
-        threads = []
-        for name in names:
-            call = next(self.children, None)
-            if call is None:
-                raise ParseError(f"the thread of node #{name} is missing")
-            origin = (self.problem, self.node(name))
-            threads.append(_Tree([*call.prompt, *call.words], iter(()), origin).read())
-        spawn = Spawn(tuple(threads))
-        for word in join_words(_winners(spawn, names)):
-            reader.take(word)
-        self.joined = next((thread.solution for thread in threads if thread.solution is not None), None)
-        return spawn
-
-
-def read_serial(call: WordCall, origin: tuple[Problem, Node] | None = None) -> Search:
-    """A serial thread as the tree that it was written from.
-
-    Args:
-        call: its words.
-        origin: the whole problem and the node that a child thread started from; without, it started from the root.
-
-    Raises:
-        ParseError: at the first word that is not in the grammar, or says what the search cannot have done.
-    """
-    return _Tree([*call.prompt, *call.words], iter(()), origin).read()
-
-
-def read_parallel(calls: Sequence[WordCall]) -> Search:
-    """All calls of an APR search (`parallel_calls`, either join) as the tree that they were written from.
-
-    Raises:
-        ParseError: as `read_serial`.
-    """
-    parents = [call for call in calls if call.node == ()]
-    if not parents:
-        raise ParseError("there is no parent call")
-    words = [*parents[0].prompt, *parents[0].words]
-    before = list(words)
-    for call in parents[1:]:  # the rewriting join: put the spawn block back before the join
-        kept = len(before) - 1 - next((i for i, word in enumerate(reversed(before)) if word == "spawn"), 0)
-        if list(call.prompt[:kept]) != before[:kept]:
-            raise ParseError("a parent's call does not go on from the one before")
-        words += [*call.prompt[kept:], *call.words]
-        before = [*call.prompt, *call.words]
-    return _Tree(words, (call for call in calls if call.node != ())).read()
 
 
 # -- what the engine asks of a thread that a model wrote
@@ -425,7 +270,7 @@ def asked_nodes(words: Sequence[str], start: Node, target: int) -> list[tuple[in
     at = len(words) - 1 - next((i for i, word in enumerate(reversed(words)) if word == "spawn"), len(words))
     if at < 0 or not words or words[-1] != "run":
         raise ParseError("the thread does not end in a spawn")
-    reader = _Reader(words)
+    reader = Reader(words)
     reader.at = at + 1
     asked: list[tuple[int, Node]] = []
     while reader.peek() != "run":
@@ -441,7 +286,7 @@ def asked_nodes(words: Sequence[str], start: Node, target: int) -> list[tuple[in
 
 def _generated(words: Sequence[str], name: int, start: Node) -> Node:
     """The node whose line `a - b = c #name : n …` stands in these words, by way of the nodes that it came from."""
-    places, here, reader = {0: start}, start, _Reader(words)
+    places, here, reader = {0: start}, start, Reader(words)
     count: dict[tuple[int, ...], int] = {}
     while reader.at < len(words):
         word = reader.peek()
@@ -487,7 +332,7 @@ def claimed(words: Sequence[str], start: Node) -> list[Operation] | None:
     at = next((i for i, word in enumerate(reversed(words)) if word == "won"), None)
     if at is None:
         return None
-    reader = _Reader(words)
+    reader = Reader(words)
     reader.at = len(words) - at
     try:
         node = _generated(words[: reader.at - 1], reader.name(), start)
