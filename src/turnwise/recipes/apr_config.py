@@ -1,0 +1,145 @@
+"""APR's settings: sizes, stages, the game, what is measured; the presets."""
+
+from dataclasses import dataclass, field
+
+from turnwise.recipes.apr_data import Tier
+from turnwise.recipes.apr_rl import RL
+from turnwise.recipes.apr_threads import Join
+from turnwise.recipes.config import unknown_preset
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A Llama-style decoder from scratch: about 0.6 M parameters with these.
+
+    Attributes:
+        width, layers, heads: of the trunk.
+        context: longest thread.
+        number_features: embeddings of numbers start with sines and cosines of their value, see `number_features`.
+    """
+
+    width: int = 128
+    layers: int = 3
+    heads: int = 4
+    context: int = 1024
+    number_features: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One supervised stage: so many tokens of fresh examples, each seen once."""
+
+    tokens: int
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """APR on Countdown.
+
+    Attributes:
+        name: the run's folder is `runs/NAME`.
+        seed: of weights, examples and samples; the test problems are the same for all seeds.
+        preset_name: which preset these settings started from.
+        tier: the game.
+        size: the model.
+        device: where it runs, such as "cpu" or "cuda"; "auto" is a GPU if there is one, so that a run can move.
+        join: "append" reuses all keys; "rewrite" is the paper's.
+        warmup, supervised: stages; the second once for SoS+ and once for APR.
+        conditioned: share of examples that are told their budget.
+        losers: children without a solution that are learned a parent, at most.
+        rl: GRPO.
+        arms: which models get it: "apr", "apr-parent" (credit to parents alone), "apr-enforced" (fixed fan), "sos".
+        window: at which GRPO samples and the claims are made: where a whole serial trace does not fit.
+        windows: of the curves.
+        fixed: children where they are fixed, at `window`.
+        fans: numbers of children on the curve of total tokens.
+        test_problems, samples: of the evaluation; serial methods get `samples` attempts, for pass@n and cons@n.
+        rows: threads decoded at once.
+        pictures: attempts stored as traces, of each end of GRPO.
+    """
+
+    name: str = "apr"
+    seed: int = 0
+    preset_name: str = "laptop"
+    tier: Tier = field(default_factory=Tier)
+    size: Size = field(default_factory=Size)
+    device: str = "auto"
+    join: Join = "append"
+    warmup: Training = field(default_factory=lambda: Training(1_000_000, 32, 3e-3))
+    supervised: Training = field(default_factory=lambda: Training(8_000_000))
+    conditioned: float = 0.5
+    losers: int = 2
+    rl: RL = field(default_factory=RL)
+    arms: tuple[str, ...] = ("apr", "sos", "apr-parent")
+    window: int = 128
+    windows: tuple[int, ...] = (64, 96, 128, 160, 192, 256, 384)
+    fixed: int = 8
+    fans: tuple[int, ...] = (2, 4, 6, 8, 10, 12)
+    test_problems: int = 600
+    samples: int = 4
+    rows: int = 128
+    pictures: int = 40
+
+    @classmethod
+    def preset(cls, name: str) -> "Config":
+        """smoke: tests. laptop: the recorded results. gpu: four numbers up to 99, 10 M parameters. paper: 228 M."""
+        presets = {
+            "smoke": cls(
+                name="apr-smoke",
+                preset_name="smoke",
+                size=Size(32, 1, 2, 512),
+                warmup=Training(4_000, 16),
+                supervised=Training(8_000, 16),
+                rl=RL(steps=1, problems=2, group=3),
+                windows=(128, 256),
+                fans=(4,),
+                test_problems=8,
+                samples=2,
+                pictures=4,
+            ),
+            "laptop": cls(name="apr-laptop-s0"),
+            "gpu": cls(
+                name="apr-gpu-s0",
+                preset_name="gpu",
+                tier=FOUR,
+                size=Size(384, 6, 6, 4096),
+                device="cuda",
+                warmup=Training(10_000_000, 256, 1e-3),
+                supervised=Training(100_000_000, 256, 1e-3),
+                rl=RL(steps=150, problems=64, group=5, learning_rate=5e-5),
+                arms=("apr", "sos", "apr-parent", "apr-enforced"),
+                window=512,
+                windows=(256, 512, 1024, 2048, 4096),
+                fixed=10,
+                fans=(2, 4, 6, 8, 10, 12, 15),
+                test_problems=1000,
+                rows=512,
+            ),
+            "paper": cls(
+                name="apr-paper",
+                preset_name="paper",
+                tier=FOUR,
+                size=Size(1024, 18, 16, 4096, number_features=False),
+                device="cuda",
+                join="rewrite",
+                warmup=Training(1, 256, 5e-5),
+                supervised=Training(200_000_000, 256, 5e-5),
+                rl=RL(steps=150, problems=64, group=5, learning_rate=1e-5),
+                arms=("apr", "sos", "apr-parent", "apr-enforced"),
+                window=1024,
+                windows=(512, 1024, 2048, 4096),
+                fixed=10,
+                fans=(2, 4, 6, 8, 10),
+                test_problems=1000,
+                rows=256,
+            ),
+        }
+        if name not in presets:
+            raise unknown_preset(name, presets)
+        return presets[name]
+
+
+FOUR = Tier(4, 99, (10, 100), None, beam=15, shuffle=True, digits=True, names=512, unseen=(13, 29, 47, 61, 83))
+"""The paper's game: four numbers of 1 to 99. Numbers are spelled; held-out targets are ours."""
