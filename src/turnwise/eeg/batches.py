@@ -137,16 +137,13 @@ class Source:
         Raises:
             ValueError: if it does not.
         """
-        crops = self.eeg if isinstance(self.eeg, Crops) else None
-        samples = crops.samples if crops else self.eeg.shape[1]
-        if crops:
-            pieces, places = crops.recordings, crops.places
+        if isinstance(self.eeg, Crops):
+            pieces, places, samples = self.eeg.recordings, self.eeg.places, self.eeg.samples
         else:
             # Windows that do not overlap, one after the other.
-            pieces = [
-                self.eeg[start : start + 64].reshape(-1, self.eeg.shape[2]) for start in range(0, len(self.eeg), 64)
-            ]
-            places = np.stack([np.arange(len(self.eeg)) // 64, np.arange(len(self.eeg)) % 64 * samples], 1)
+            windows, samples, channels = self.eeg.shape
+            pieces = [self.eeg[start : start + 64].reshape(-1, channels) for start in range(0, windows, 64)]
+            places = np.stack([np.arange(windows) // 64, np.arange(windows) % 64 * samples], 1)
         if samples % average or (places[:, 1] % average).any():
             raise ValueError(f"windows of {samples} samples, or their stride, cannot be averaged by {average}")
         lengths = np.array([len(piece) // average for piece in pieces])
