@@ -120,6 +120,13 @@ def test_a_demonstrated_action_is_read_as_the_same_action_of_its_own(policy, cal
         assert cell in prompts[0]
 
 
+def test_a_very_long_typed_text_leaves_room_for_the_goal_and_an_action(policy):
+    typed = Turn(Observation(), Action("", Call("type", {"text": "0.9079 zq" * 200})))
+    ids, _ = policy.encode_prompt(context(picture(), turns=(typed,)))
+    assert len(ids) + policy.sampling.max_new_tokens <= policy.model.config.max_position_embeddings
+    assert policy.tokenizer.decode(ids).endswith("Goal: Tap the red square</s>")
+
+
 def test_what_it_sampled_scores_the_same_alone_and_in_a_batch(policy):
     shots = [picture(("red", 10 * k, 20 * k)) for k in range(4)]
     contexts = [context(shot, "Tap the red square" if k else TEXTS[2], seed=k) for k, shot in enumerate(shots)]

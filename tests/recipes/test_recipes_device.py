@@ -47,7 +47,7 @@ def test_digirl_resumes_and_plays_nothing_twice(runs):
     report = json.loads((folder / "runs/digirl-smoke/report.json").read_text())
     assert report["status"] == "done"
     names = {row["name"] for row in report["summary"]}
-    assert {"SFT", "digirl offline", "digirl off-to-on", "drift: frozen", "drift: continual"} <= names
+    assert {"SFT", "digirl off-to-on", "drift: frozen", "drift: continual"} <= names
     with Store(folder / "runs/digirl-smoke/run.db", read_only=True) as store:
         rows = store.summaries()
         for trace in store.traces(phase="offline"):

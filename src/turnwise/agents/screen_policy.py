@@ -147,6 +147,7 @@ class ScreenPolicy:
         self.lock = threading.Lock()
         self.grid = model.config.grid
         self._placeholders = (model.config.image_token_id,) * model.image_tokens
+        self._room = model.config.max_position_embeddings - model.image_tokens - 2 * self.sampling.max_new_tokens
 
     # -- the protocol
 
@@ -204,6 +205,7 @@ class ScreenPolicy:
             raise UserError(f"task {context.task.id}: a screen policy needs a screenshot, and there is none.")
         text = prompt_text(context, self.grid)
         ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        ids = ids[-self._room :]  # the goal is last; only a long text just typed is ever cut
         frame = self.frames(context.observation.images[-1])
         return (*self._placeholders, *ids), {"pixel_values": frame[None]}
 

@@ -65,11 +65,11 @@ class Extraction:
     """
 
     candidates: int = 16
-    states: int = 1500
+    states: int = 800
     temperature: float = 1.2
     margin: float = 0.0
     awr_temperature: float = 0.05
-    updates: int = 250
+    updates: int = 300
     batch_size: int = 32
     learning_rate: float = 3e-4
 
@@ -108,7 +108,7 @@ class Config:
     extraction: Extraction = field(default_factory=Extraction)
     credit: CreditConfig = field(default_factory=CreditConfig)
     arms: tuple[str, ...] = (
-        "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "reinforce", "best-of-1", "best-of-4", "best-of-8",
+        "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "best-of-4",
     )  # fmt: skip
     offline_rollouts: int = 400
     test_tasks: int = 96
@@ -218,7 +218,6 @@ def _from_run(config: Config, run: Run) -> tuple[list[Any], Any]:
     from turnwise.agents.frames import Frames
     from turnwise.agents.screen_policy import load_screen_policy
     from turnwise.engine.sampling import Sampling
-    from turnwise.learn import checkpoint
     from turnwise.learn.replay import played
 
     path = find_run(config.source)
@@ -236,7 +235,7 @@ def _from_run(config: Config, run: Run) -> tuple[list[Any], Any]:
         raise UserError(f"{config.source}: has no device episodes to learn from (turns with screenshots).")
     frames = Frames(store.image)
     sampling = Sampling(temperature=config.policy.temperature, max_new_tokens=24)
-    first = checkpoint.latest(path.parent / "checkpoints" / "first")
+    first = phones.first_policy_of(path.parent)
     makers = {one.trace.policy for one in log}
     if first is not None and makers == {"first"}:
         return log, load_screen_policy(first, sampling=sampling, frames=frames, version="first", device=config.device)

@@ -33,7 +33,6 @@ from turnwise.recipes.config import to_json, unknown_preset
 from turnwise.recipes.phone import FeatureConfig, PhoneConfig, PolicyConfig
 from turnwise.recipes.progress import console
 from turnwise.trace.run import Run
-from turnwise.trace.types import Task
 
 ARMS = ("fbc", "digirl", "digirl-released", "digirl-awr", "digirl-no-step", "digirl-squared-error")
 """What can be compared. The last four change one thing of `digirl` each."""
@@ -49,7 +48,7 @@ class LearnConfig:
         learning_rate: of the actor (Adam).
     """
 
-    actor: int = 150
+    actor: int = 300
     step_critic: int = 200
     instruction_critic: int = 100
     batch_size: int = 32
@@ -61,7 +60,7 @@ class DriftConfig:
     """The drift experiment: `iterations` of `rollouts` episodes while the days go by; then both are tested on the days
     that follow. 0 iterations leave it out."""
 
-    iterations: int = 3
+    iterations: int = 2
     rollouts: int = 48
     days_each: int = 12
 
@@ -97,13 +96,13 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     first: str = ""
     features: FeatureConfig = field(default_factory=FeatureConfig)
-    credit: CreditConfig = field(default_factory=CreditConfig)
+    credit: CreditConfig = field(default_factory=lambda: CreditConfig(fraction=0.25))
     arms: tuple[str, ...] = ("fbc", "digirl")
-    offline_rollouts: int = 240
+    offline_rollouts: int = 320
     offline: LearnConfig = field(default_factory=LearnConfig)
     iterations: int = 4
-    rollouts: int = 48
-    online: LearnConfig = field(default_factory=lambda: LearnConfig(80, 60, 40))
+    rollouts: int = 64
+    online: LearnConfig = field(default_factory=lambda: LearnConfig(100, 60, 40))
     test_tasks: int = 96
     drift: DriftConfig = field(default_factory=DriftConfig)
     device: str = "cpu"
@@ -133,11 +132,12 @@ class Config:
                 name="digirl-general-s0",
                 preset_name="general",
                 phone=PhoneConfig(kind="general"),
-                credit=CreditConfig(threshold=0.1),
+                credit=CreditConfig(threshold=0.1, fraction=0.25),
             ),
             "paper": cls(
                 name="digirl-paper",
                 preset_name="paper",
+                credit=CreditConfig(),
                 offline_rollouts=1296,
                 offline=LearnConfig(600, 100, 100, 128, 1e-4),
                 iterations=400,
@@ -194,7 +194,8 @@ async def _main(config: Config, run: Run) -> None:
 
     for arm in config.arms:
         learner = Learner(config, run, arm, first, features)
-        await learner.offline(test)
+        if learner.done < 0:
+            await asyncio.to_thread(learner.update, 0)
         for iteration in range(1, config.iterations + 1):
             seed = _task_seed(config, iteration)
             if learner.done < iteration:
@@ -255,14 +256,6 @@ class Learner:
         if saved is not None:
             self.done = int(checkpoint.load(saved, self.policy.model, self.optimizer)["iteration"])
             self.policy.model.eval()
-
-    async def offline(self, test: Sequence[Task]) -> None:
-        """Learn from the first policy's episodes, unless that is done; then evaluate."""
-        if self.done < 0:
-            await asyncio.to_thread(self.update, 0)
-        if self.done == 0:
-            self.policy.version = f"{self.arm}-0"
-            await phones.play(self.run, self.config.phone, self.policy, test, f"eval-{self.arm}", 0)
 
     def update(self, iteration: int) -> None:
         """One stage of learning on everything logged so far, and a checkpoint."""
@@ -372,7 +365,7 @@ def _report(config: Config, run: Run, seconds: float) -> None:
 
     ends = [("SFT", "eval-sft", 0)]
     for arm in config.arms:
-        ends += [(f"{arm} offline", f"eval-{arm}", 0), (f"{arm} off-to-on", f"eval-{arm}", config.iterations)]
+        ends.append((f"{arm} off-to-on", f"eval-{arm}", config.iterations))
     ends += [(f"drift: {way}", f"eval-{way}", config.drift.iterations) for way in ("frozen", "continual")]
     summaries, rows, rewards = {}, [], {}
     for name, phase, iteration in ends:

@@ -27,7 +27,7 @@ from turnwise.recipes.progress import console, episode_bar, progress_bar
 from turnwise.rollout.collect import Episode, Limits, evaluation_episodes
 from turnwise.rollout.stored import collect_into
 from turnwise.tasks.splits import check_overlap
-from turnwise.trace.run import Run, find_run
+from turnwise.trace.run import Run, find_run, read_json
 from turnwise.trace.types import ImageRef, Outcome, Task, Trace
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class PolicyConfig:
     vision_layers: int = 3
     learning_rate: float = 2e-3
     batch_size: int = 32
-    epochs: int = 6
+    epochs: int = 10
     temperature: float = 1.0
 
 
@@ -223,8 +223,8 @@ async def warm_start(
 
     sampling = Sampling(temperature=config.temperature, max_new_tokens=24)
     frames = Frames(run.store.image)
-    folder = (find_run(source).parent if source else run.folder) / "checkpoints" / "first"
-    done = checkpoint.latest(folder)
+    folder = run.folder / "checkpoints" / "first"
+    done = first_policy_of(find_run(source).parent) if source else checkpoint.latest(folder)
     if source and done is None:
         raise UserError(f"{source}: has no first policy (checkpoints/first).")
     if done is not None:
@@ -260,6 +260,15 @@ async def warm_start(
     run.log(phase="first-policy", iteration=0, loss=loss, examples=len(examples))
     checkpoint.save(folder, 0, policy.model, policy.tokenizer)
     return policy
+
+
+def first_policy_of(folder: Path) -> Path | None:
+    """The checkpoint of a run's first policy, which may be another run's that it names; None where there is none."""
+    from turnwise.learn import checkpoint
+
+    settings = folder / "config.json"
+    named = read_json(settings).get("first") if settings.exists() else None
+    return checkpoint.latest((find_run(named).parent if named else folder) / "checkpoints" / "first")
 
 
 def training_texts(traces: Sequence[Trace]) -> list[str]:

@@ -32,7 +32,7 @@ STALE_DAYS = range(3)
 """The days that the demonstrator's habits come from."""
 DEMONSTRATION_DAYS = range(140, 420, 4)
 """Days far from all others, with many layouts: demonstrations of them teach looking, not places known by heart."""
-TRAIN_DAYS = range(30, 50)
+TRAIN_DAYS = range(20, 50)
 TEST_DAYS = range(50, 80)
 DRIFT_DAYS = range(80, 140)
 """Days after both, for experiments under drift."""
