@@ -104,24 +104,26 @@ def accuracy_claims(
     """Ideal accuracy and the largest drop of each cell over temperature.
 
     A drop is against the plain network on ideal hardware, and for a chip that runs another network against that one on
-    ideal hardware too: the larger counts.
+    ideal hardware too: the larger counts. Bare ids are of the full network, the paper's; ids of a narrower one end with
+    its width, so that runs of both are recorded side by side.
 
     Args:
-        ideals: rows of the integer networks by name ("plain", "converter"), with "hits" and "images".
+        ideals: rows of the integer networks by name ("plain", "converter"), with "hits", "images" and "width".
         rows: of `study.run_arm`, all arms.
         setup: what was run, in words.
         seeds: of chips and training.
     """
     ideal = ideals["plain"]
-    images = ideal["images"]
+    images, width = ideal["images"], ideal["width"]
+    suffix, at_width = _width_suffix(width), f"VGG-8 at width {width:g}"
     tuned = ideals.get("converter")
     trained = "" if tuned is None else f" The network trained with the converter has {_accuracy(tuned):.2f} there. "
     claims = [
         Claim(
-            id="ideal_accuracy",
-            claim="CIFAR-10 test accuracy of the integer network, which ideal hardware equals bit by bit, percent.",
+            id=f"ideal_accuracy{suffix}",
+            claim=f"CIFAR-10 test accuracy of the integer {at_width}, which ideal hardware equals bit by bit, percent.",
             value=_accuracy(ideal),
-            goal=">= 90" if ideal.get("width") == 1.0 else "",
+            goal=">= 90" if width == 1 else "",
             paper="91.31 (2-bit cells, VGG-8)",
             ci95=_percent(wilson(ideal["correct"], images)),
             seeds=seeds,
@@ -153,8 +155,8 @@ def accuracy_claims(
         by_temperature = ", ".join(f"{celsius:g} °C {value[0]:.2f}" for celsius, value in sorted(drops.items()))
         claims.append(
             Claim(
-                id=identity,
-                claim=f"Largest loss of accuracy of {name} against ideal hardware over 0 to 85 °C, points.",
+                id=identity + suffix,
+                claim=f"Largest loss of accuracy of {name} against ideal hardware over 0 to 85 °C, {at_width}, points.",
                 value=round(drops[worst][0], 2),
                 goal=goal,
                 paper="1.86 points better than 2T-1FeFET's published accuracy" if cell == "r1-2bit" else "",
@@ -166,6 +168,11 @@ def accuracy_claims(
             )
         )
     return claims
+
+
+def _width_suffix(width: float) -> str:
+    """What tells the ids of networks of several widths apart."""
+    return {1.0: "", 0.25: "_quarter"}.get(width, f"_width_{width:g}")
 
 
 def _accuracy(ideal: dict[str, Any]) -> float:

@@ -120,7 +120,7 @@ def _chip(parser: argparse.ArgumentParser, temps: str | None, every: bool = Fals
     parser.add_argument("--kappa-mismatch", type=float, default=0.1, help="of the 2FeFET-1T, mV/K")
     parser.add_argument("--step", type=float, default=1.0, help="converter step for 2-bit cells, MAC units")
     parser.add_argument(
-        "--zero", type=int, default=128, help="what 2-bit cells store for a weight of 0 (networks made for them: 64)"
+        "--zero", type=int, default=128, help="what 2-bit cells store for a weight of 0 (made for them: 64 or 80)"
     )
     parser.add_argument("--adc-bits", type=int, default=3, help="of the converter, which has 2^bits + 1 codes")
     parser.add_argument("--node", type=int, default=22, help="22, 32 or 45 nm")
