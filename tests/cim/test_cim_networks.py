@@ -154,6 +154,10 @@ def test_deployment_compares_with_the_model_as_it_was_given():
     assert steady.rows[3].agreement == steady.rows[1].agreement
     assert drifting.rows[3].agreement < 0.9
     assert steady.digital == {"3": "PReLU"}
+    partly = deploy(target, Hardware(cell=CELLS["1fefet1r"], adc=FlashADC(codes=9)), [85], exact_first=True)
+    assert partly.on_chip == ("2",)
+    assert partly.digital == {"0": "first layer, kept exact", "3": "PReLU"}
+    assert partly.rows[2].agreement != drifting.rows[3].agreement
     assert steady.microjoules > 0
 
 

@@ -83,6 +83,7 @@ def deploy(
     seed: int = 0,
     batch: int = 64,
     on_batch: Callable[[int], None] | None = None,
+    exact_first: bool = False,
 ) -> Deployment:
     """Quantise, convert, and run at each temperature.
 
@@ -93,6 +94,7 @@ def deploy(
         seed: of the chip's static errors.
         batch: inputs at a time.
         on_batch: called with the number of inputs just done; all rows together take inputs · (2 + temps).
+        exact_first: keep the first layer off the arrays.
 
     Returns:
         Agreement and scores by temperature, and the energy of a decision.
@@ -113,16 +115,16 @@ def deploy(
         DeployRow("float", None, 1.0, target.scores(original)),
         DeployRow("int8", None, target.agreement(integer, original), target.scores(integer)),
     ]
-    network = convert(quantized, hardware, seed)
+    exact = tuple(quant_layers(quantized))[:1] if exact_first else ()
+    network = convert(quantized, hardware, seed, exact)
     where = "ideal hardware" if hardware.cell is None else hardware.cell.name
     for celsius in temps:
         set_temperature(network, celsius)
         found = outputs(network)
         rows.append(DeployRow(where, celsius, target.agreement(found, original), target.scores(found)))
     cost = report(network, target.inputs[: min(batch, len(target.inputs))])
-    return Deployment(
-        target.name, tuple(rows), cost.microjoules, cost.cost.area_mm2, cost.names, digital_layers(network)
-    )
+    digital = digital_layers(network) | dict.fromkeys(exact, "first layer, kept exact")
+    return Deployment(target.name, tuple(rows), cost.microjoules, cost.cost.area_mm2, cost.names, digital)
 
 
 def same_argmax(first: Tensor, second: Tensor) -> float:

@@ -225,11 +225,12 @@ def _deploy(options: argparse.Namespace) -> int:
     temps = circuits.numbers(options.temps, "--temps")
     target = load_deployable(options.model, options.inputs, options.device)
     hardware = _hardware(options, options.cell)
+    exact = options.exact_first
     if options.json:
-        print(json.dumps(deploy(target, hardware, temps, options.seed).as_dict(), indent=1))
+        print(json.dumps(deploy(target, hardware, temps, options.seed, exact_first=exact).as_dict(), indent=1))
         return 0
     with progress_bar(f"{target.name} on {options.cell}", len(target.inputs) * (2 + len(temps))) as advance:
-        found = deploy(target, hardware, temps, options.seed, on_batch=advance)
+        found = deploy(target, hardware, temps, options.seed, on_batch=advance, exact_first=exact)
     print(f"{found.name}: {len(found.on_chip)} layers on the chip, {found.microjoules:.4g} µJ a decision, ", end="")
     print(f"{found.area_mm2:.3g} mm²")
     for row in found.rows:
