@@ -57,7 +57,7 @@ def test_training_learns_and_a_stopped_run_ends_with_the_same_weights(tmp_path):
 
     count = 0
 
-    def stop_at_five(_: float) -> None:
+    def stop_at_five(_: torch.Tensor) -> None:
         nonlocal count
         count += 1
         if count == 5:

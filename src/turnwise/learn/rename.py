@@ -46,7 +46,9 @@ def entity_words(traces: Iterable[Trace]) -> set[str]:
     return {word for name in entities for word in re.findall(r"[^\W\d_]+", name)}
 
 
-def kept_words(examples: Sequence[Example], tokenizer: Any, names: Collection[str], common: float = 0.0015) -> list[str]:
+def kept_words(
+    examples: Sequence[Example], tokenizer: Any, names: Collection[str], common: float = 0.0015
+) -> list[str]:
     """The words that are no names: in many examples, or said in a response without standing in its prompt.
 
     Args:
