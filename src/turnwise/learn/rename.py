@@ -102,7 +102,8 @@ class Renamer:
         self._pools = {
             kind: [i for i, part in enumerate(self._parts) if part == kind] for kind in (FIRST, MIDDLE, LAST)
         }
-        self._lengths = PIECES if self._pools[MIDDLE] else PIECES[:1]
+        lengths = np.array(PIECES if self._pools[MIDDLE] else PIECES[:1])
+        self._chances = lengths / lengths.sum()
         self._can = bool(self._pools[FIRST] and self._pools[LAST])
 
     def __call__(self, example: Example, seed: int) -> Example:
@@ -149,9 +150,8 @@ class Renamer:
 
     def _invent(self, earlier: Sequence[Word], generator: np.random.Generator) -> Word:
         """A word that is none of the earlier ones."""
-        chances = np.array(self._lengths) / sum(self._lengths)
         while True:
-            count = 2 + int(generator.choice(len(chances), p=chances))
+            count = 2 + int(generator.choice(len(self._chances), p=self._chances))
             kinds = [FIRST, *[MIDDLE] * (count - 2), LAST]
             word = [self._pools[kind][int(generator.integers(len(self._pools[kind])))] for kind in kinds]
             if earlier and generator.random() < ALIKE:

@@ -261,13 +261,11 @@ def _renamer(config: Config, policy: Any, demonstrations: Sequence[Trace]) -> An
     """For a policy that knows which words are no names, or has demonstrations to tell."""
     from turnwise.learn.rename import Renamer, entity_words, kept_words, load_kept_words
 
-    folder = SHIPPED if config.policy == "shipped" else Path(config.policy)
-    kept = None if config.policy == "scratch" else load_kept_words(folder)
-    if kept is None and config.policy != "scratch":
-        return None
-    if kept is None:
+    if config.policy == "scratch":
         kept = kept_words(_examples(demonstrations, policy), policy.tokenizer, entity_words(demonstrations))
-    return Renamer(policy.tokenizer, kept)
+    else:
+        kept = load_kept_words(SHIPPED if config.policy == "shipped" else Path(config.policy))
+    return None if kept is None else Renamer(policy.tokenizer, kept)
 
 
 def _optim(training: Training, seed: int) -> Any:
