@@ -20,7 +20,7 @@ from turnwise.agents.load import new_small_policy
 from turnwise.agents.render import compact, compact_response
 from turnwise.envs.browser.sites.demonstrator import STRAY
 from turnwise.learn.examples import Example, context_at, examples_from_traces
-from turnwise.learn.rename import Renamer, entity_words, kept_words, save_kept_words
+from turnwise.learn.rename import entity_words, keep_words, kept_words, renamer_of
 from turnwise.learn.sft import OptimConfig, evaluate_loss, make_optimizer, train
 from turnwise.recipes import web
 from turnwise.recipes.filtered_bc import SHIPPED
@@ -93,8 +93,8 @@ def main() -> None:
     cut = int(0.96 * len(traces))
     examples, held_out = meant(traces[:cut], policy), meant(traces[cut:], policy)
     optimizer = make_optimizer(policy.model, OPTIM)
-    kept = kept_words(examples, policy.tokenizer, entity_words(traces))
-    renamer = Renamer(policy.tokenizer, kept)  # new names in every pass: copy them, never remember them
+    keep_words(policy.model, kept_words(examples, policy.tokenizer, entity_words(traces)))
+    renamer = renamer_of(policy)  # new names in every pass: copy them, never remember them
     for epoch in range(epochs):
         share = epoch / epochs
         rate = OPTIM.learning_rate * (1 if share < 0.6 else 0.3 if share < 0.85 else 0.1)
@@ -105,7 +105,6 @@ def main() -> None:
     shutil.rmtree(SHIPPED, ignore_errors=True)
     policy.model.save_pretrained(SHIPPED)
     policy.tokenizer.save_pretrained(SHIPPED)
-    save_kept_words(SHIPPED, kept)
     console.print(f"saved {SHIPPED}")
 
 

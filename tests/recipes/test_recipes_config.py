@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from turnwise.errors import UserError
-from turnwise.recipes.config import from_json, to_json
+from turnwise.recipes.config import changed, command_of, from_json, to_json
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,22 @@ def test_a_configuration_survives_json():
 def test_unknown_settings_are_named():
     with pytest.raises(UserError, match="unknown settings: \\['flavour'\\]"):
         from_json(Config, {"recipe": "r", "flavour": "mint"})
+
+
+@dataclass(frozen=True)
+class Preset(Config):
+    preset_name: str = "laptop"
+
+    @classmethod
+    def preset(cls, name):
+        return cls(preset_name=name)
+
+
+def test_what_differs_from_the_preset_is_named_and_stands_in_the_command():
+    plain = Preset("mine", seed=2)
+    assert changed(plain) == {}
+    assert command_of("r", plain) == "turnwise run r --preset laptop --seed 2"
+    other = Preset("mine", limit=3, inner=Inner(0.1, (4, 5)))
+    assert changed(other) == {"limit": 3, "inner.sizes": (4, 5)}
+    assert changed(other, free=("inner",)) == {"limit": 3}
+    assert command_of("r", other) == "turnwise run r --preset laptop --limit 3 --inner.sizes 4 5"

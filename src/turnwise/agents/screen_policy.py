@@ -12,7 +12,7 @@ learned as the nearest action that the policy can write (`nearest`); sampled act
 import asyncio
 import importlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def nearest(call: Call, grid: tuple[int, int]) -> Call:
 
 
 def screen_tokenizer(
-    texts: Iterable[str], grid: tuple[int, int], vocab_size: int = 1200
+    texts: Iterable[str], grid: tuple[int, int], vocab_size: int = 1200, names: Collection[str] = ()
 ) -> tuple[PreTrainedTokenizerFast, int, int]:
     """A tokenizer with one token for each fixed part of the grammar and for each cell.
 
@@ -80,12 +80,13 @@ def screen_tokenizer(
         texts: goals and texts to type, as they will be.
         grid: (rows, columns) of cells.
         vocab_size: of the pieces of text, before the grammar's tokens.
+        names: as in `tokenizer.train_tokenizer`.
 
     Returns:
         (tokenizer, id of the image placeholder, id of the first cell's token).
     """
     added: Any = importlib.import_module("tokenizers").AddedToken
-    tokenizer = train_tokenizer(texts, vocab_size)
+    tokenizer = train_tokenizer(texts, vocab_size, names)
     tap, typed = Call("tap", {"y": 0.5, "x": 0.5}), Call("type", {"text": ""})
     open_tap = aitw.render_decision(tap).partition("[")[0]
     open_typed = aitw.render_decision(typed)[:-1]
@@ -226,6 +227,7 @@ def new_screen_policy(
     texts: Iterable[str],
     *,
     vocab_size: int = 1200,
+    names: Collection[str] = (),
     sampling: Sampling | None = None,
     frames: Frames | None = None,
     seed: int = 0,
@@ -236,13 +238,14 @@ def new_screen_policy(
     Args:
         texts: goals and texts to type.
         vocab_size: of the pieces of text.
+        names: words that are names however often they are said.
         sampling: without one, temperature 1 and at most 24 tokens.
         frames: screens; a cache of its own without.
         seed: of the initial weights.
         model: sizes, as in `screen_llama.new_screen_llama` (its image size too).
     """
     grid = (model.get("image_height", 190) // CELL, model.get("image_width", 90) // CELL)
-    tokenizer, image_id, first_point = screen_tokenizer(texts, grid, vocab_size)
+    tokenizer, image_id, first_point = screen_tokenizer(texts, grid, vocab_size, names)
     network = new_screen_llama(len(tokenizer), image_id, first_point, seed=seed, **model)
     network.config.turnwise = {"rendering": "screen", "dialect": "aitw"}
     return ScreenPolicy(network, tokenizer, sampling=sampling, frames=frames)

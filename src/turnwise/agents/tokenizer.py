@@ -23,7 +23,7 @@ Notable:
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -84,8 +84,8 @@ _COMMON = 0.02
 """Words in at least this share of the texts are common: parts of the interface rather than names."""
 
 
-def _word_types(texts: Iterable[str]) -> Iterator[str]:
-    """What BPE is trained on: the texts without their words, common words often, every other word once."""
+def _word_types(texts: Iterable[str], names: Collection[str] = ()) -> Iterator[str]:
+    """What BPE is trained on: the texts without their words, common words often, names never, every other once."""
     found: Counter[str] = Counter()
     count = 0
     for text in texts:
@@ -93,15 +93,21 @@ def _word_types(texts: Iterable[str]) -> Iterator[str]:
         found.update(set(_WORD.findall(text)))
         yield _WORD.sub("x", text)
     for word, texts_with_it in found.items():
-        yield f"x {word}" if texts_with_it < max(2, _COMMON * count) else f"x {word}\n" * 100
+        if word not in names:
+            yield f"x {word}" if texts_with_it < max(2, _COMMON * count) else f"x {word}\n" * 100
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 2400) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    texts: Iterable[str], vocab_size: int = 2400, names: Collection[str] = ()
+) -> PreTrainedTokenizerFast:
     """Train byte-fallback BPE on texts as the model will see them (prompts and responses).
 
     Args:
         texts: a few thousand rendered prompts and responses are enough.
         vocab_size: an upper bound; 256 byte tokens, 200 marks and about 320 numbers of up to two digits are among them.
+        names: words that merges are not learned from, however many texts they are in: they are cut into pieces like
+            words that were never seen, so that copying them is practice for copying others. For texts with few names;
+            there have to be other words to learn pieces from.
 
     Returns:
         A tokenizer with `<pad>` (id 0) and `<eos>` (id 1); it adds neither by itself.
@@ -115,7 +121,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2400) -> PreTrainedT
     # Frequent enough that BPE merges every mark and two-digit number to one token, whatever the texts hold.
     numbers = [f"{n:02d} {n} ${n}.{n:02d} {n:02d}{n:02d} {n:02d}{n % 10}" for n in range(100)]
     wanted = [f"x [{n}]" for n in range(MARKS)] + [f"x {number}" for number in numbers]
-    corpus = [*_word_types(texts), *(wanted * 50)]
+    corpus = [*_word_types(texts, names), *(wanted * 50)]
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(byte_tokens),

@@ -141,8 +141,9 @@ def _peer(options: Options) -> Claim:
         times = {}
         for kind in ("torch", "C++"):
             run = _aihwkit(layer, x_int, kind)
-            wrong = float((run() != layer.integer_sums(x_int)).double().mean())
-            if wrong > 1e-3:
+            # The peer adds in float32: large sums may be rounded to a neighbour.
+            wrong = float(((run() - layer.integer_sums(x_int)).abs() > 1).double().mean())
+            if wrong > 0:
                 raise UserError(f"layer {name}: aihwkit's {kind} tile gives other sums ({100 * wrong:.1f} % differ).")
             times[kind] = _median(run, options.repeats)
         ratios.append(min(times.values()) / ours)

@@ -13,12 +13,10 @@ trained as well. Some new words begin like another one of the same example, beca
 copying model mixes up.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,10 +32,6 @@ PIECES = (0.4, 0.3, 0.15, 0.1, 0.05)
 ALIKE = 0.15
 """Probability that a new word begins with the first piece of an earlier one of the same example."""
 FIRST, MIDDLE, LAST = (True, False), (False, False), (False, True)
-
-
-KEPT_FILE = "kept_words.json"
-"""Where a policy's folder has the words that are no names."""
 
 
 def entity_words(traces: Iterable[Trace]) -> set[str]:
@@ -72,15 +66,15 @@ def kept_words(
     return sorted(text for text in texts if text.isalpha() and text not in names)
 
 
-def save_kept_words(folder: Path, words: Sequence[str]) -> None:
-    """Beside a policy's tokenizer, so that what it learns later can be renamed as well."""
-    (folder / KEPT_FILE).write_text(json.dumps(list(words), ensure_ascii=False), encoding="utf-8")
+def keep_words(model: Any, words: Sequence[str]) -> None:
+    """Note the words that are no names in the model's configuration, which is saved with each of its checkpoints."""
+    model.config.turnwise = {**(getattr(model.config, "turnwise", None) or {}), "kept_words": list(words)}
 
 
-def load_kept_words(folder: Path) -> list[str] | None:
-    """What `save_kept_words` wrote; None where there is none."""
-    path = folder / KEPT_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+def renamer_of(policy: Any) -> "Renamer | None":
+    """The renamer of a policy whose model knows which words are no names (`keep_words`), else None."""
+    kept = (getattr(policy.model.config, "turnwise", None) or {}).get("kept_words")
+    return None if kept is None else Renamer(policy.tokenizer, kept)
 
 
 class Renamer:

@@ -44,6 +44,40 @@ def to_json(recipe: str, config: Any) -> dict[str, Any]:
     return {"recipe": recipe, **dataclasses.asdict(config)}
 
 
+def changed(config: Any, free: typing.Collection[str] = ()) -> dict[str, Any]:
+    """The settings in which a configuration differs from its preset, by the name of their option ("web.sites").
+
+    Args:
+        config: has `preset_name`, the preset that it started from.
+        free: settings that may differ, beside name and seed.
+    """
+    mine, preset = (_flat(dataclasses.asdict(one)) for one in (config, type(config).preset(config.preset_name)))
+    return {
+        name: value
+        for name, value in mine.items()
+        if preset[name] != value and name.partition(".")[0] not in {"name", "seed", *free}
+    }
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def command_of(recipe: str, config: Any) -> str:
+    """The command that runs a recipe with these settings; the seed is left out where it is 0."""
+    words = [f"turnwise run {recipe} --preset {config.preset_name}"]
+    for name, value in {**({"seed": config.seed} if config.seed else {}), **changed(config)}.items():
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            values = value if isinstance(value, list | tuple) else [value]
+            words.append(" ".join([f"--{name}", *map(str, values)]))
+    return " ".join(words)
+
+
 def from_json(kind: type[T], row: Mapping[str, Any]) -> T:
     """Rebuild a configuration dataclass from JSON.
 

@@ -29,7 +29,7 @@ from turnwise.evaluate.summary import rewards_by_task, summarize
 from turnwise.learn.doubly_robust import CreditConfig
 from turnwise.learn.qlearning import QConfig
 from turnwise.recipes import phone as phones
-from turnwise.recipes.config import to_json, unknown_preset
+from turnwise.recipes.config import changed, to_json, unknown_preset
 from turnwise.recipes.digiq_arms import BEST_OF, Bench
 from turnwise.recipes.phone import FeatureConfig, PhoneConfig, PolicyConfig
 from turnwise.recipes.progress import console
@@ -162,7 +162,7 @@ def main(config: Config) -> Path:
         raise UserError(f"best-of-{most} needs extraction.candidates of at least {most}.")
     with Run(Path("runs") / config.name, to_json("digiq", config)) as run:
         asyncio.run(phones.in_one_browser(_main(config, run)))
-    if config.preset_name == "laptop":
+    if config.preset_name == "laptop" and not changed(config, free=("source", "device")):
         from turnwise.recipes.device_claims import record_digiq
 
         record_digiq(config)

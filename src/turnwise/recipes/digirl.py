@@ -29,7 +29,7 @@ from turnwise.engine.sampling import turn_seed
 from turnwise.evaluate.summary import rewards_by_task, summarize
 from turnwise.learn.doubly_robust import Chosen, CreditConfig
 from turnwise.recipes import phone as phones
-from turnwise.recipes.config import to_json, unknown_preset
+from turnwise.recipes.config import changed, to_json, unknown_preset
 from turnwise.recipes.phone import FeatureConfig, PhoneConfig, PolicyConfig
 from turnwise.recipes.progress import console
 from turnwise.trace.run import Run
@@ -166,7 +166,7 @@ def main(config: Config) -> Path:
         raise UserError(f"unknown arms {', '.join(unknown)}. Arms: {', '.join(ARMS)}.")
     with Run(Path("runs") / config.name, to_json("digirl", config)) as run:
         asyncio.run(phones.in_one_browser(_main(config, run)))
-    if config.preset_name == "laptop":
+    if config.preset_name == "laptop" and not changed(config, free=("first", "device")):
         from turnwise.recipes.device_claims import record_digirl
 
         record_digirl(config)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from turnwise.eeg.fit import FitSettings, Fitted
 from turnwise.eeg.transfer import TransferSettings
 from turnwise.errors import UserError
-from turnwise.recipes.config import to_json, unknown_preset
+from turnwise.recipes.config import changed, to_json, unknown_preset
 from turnwise.recipes.progress import console
 from turnwise.trace.run import Run, read_json, write_json
 
@@ -206,7 +206,7 @@ def main(config: Config) -> Path:
     _check(config)
     with Run(Path("runs") / config.name, to_json("eeg_mae", config)) as run:
         report = _main(config, run)
-    if config.preset_name == "laptop" and not config.data:
+    if config.preset_name == "laptop" and not changed(config, free=("processes", "device")):
         from turnwise.recipes.eeg_claims import record_claims
 
         console.print(f"recorded {record_claims(config)}")

@@ -26,7 +26,7 @@ from turnwise.errors import UserError
 from turnwise.evaluate.claims import record
 from turnwise.evaluate.summary import rewards_by_task, summarize
 from turnwise.recipes import web
-from turnwise.recipes.config import to_json, unknown_preset
+from turnwise.recipes.config import changed, to_json, unknown_preset
 from turnwise.recipes.progress import console
 from turnwise.recipes.seeds import finished_runs, gain_claims
 from turnwise.recipes.web import WebConfig
@@ -156,7 +156,7 @@ def main(config: Config) -> Path:
         raise UserError("method sft trains on demonstrations: set demonstrations.count above 0.")
     with Run(Path("runs") / config.name, to_json("filtered_bc", config)) as run:
         asyncio.run(_main(config, run))
-    if config.preset_name == "laptop":
+    if config.preset_name == "laptop" and not changed(config, free=("method",)):
         _record(config)
     from turnwise.view.report import write_report
 
@@ -259,13 +259,12 @@ def _starting_policy(config: Config, demonstrations: Sequence[Trace]) -> Any:
 
 def _renamer(config: Config, policy: Any, demonstrations: Sequence[Trace]) -> Any:
     """For a policy that knows which words are no names, or has demonstrations to tell."""
-    from turnwise.learn.rename import Renamer, entity_words, kept_words, load_kept_words
+    from turnwise.learn.rename import entity_words, keep_words, kept_words, renamer_of
 
     if config.policy == "scratch":
-        kept = kept_words(_examples(demonstrations, policy), policy.tokenizer, entity_words(demonstrations))
-    else:
-        kept = load_kept_words(SHIPPED if config.policy == "shipped" else Path(config.policy))
-    return None if kept is None else Renamer(policy.tokenizer, kept)
+        names = entity_words(demonstrations)
+        keep_words(policy.model, kept_words(_examples(demonstrations, policy), policy.tokenizer, names))
+    return renamer_of(policy)
 
 
 def _optim(training: Training, seed: int) -> Any:

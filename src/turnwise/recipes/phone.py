@@ -220,6 +220,7 @@ async def warm_start(
     from turnwise.engine.sampling import Sampling
     from turnwise.learn import checkpoint
     from turnwise.learn.examples import examples_from_traces
+    from turnwise.learn.rename import entity_words, keep_words, kept_words
 
     sampling = Sampling(temperature=config.temperature, max_new_tokens=24)
     frames = Frames(run.store.image)
@@ -233,8 +234,10 @@ async def warm_start(
     traces = [trace for trace in traces if trace.turns and trace.outcome is not Outcome.INFRA_ERROR]
     if not traces:
         raise UserError("there are no demonstrations: raise policy.demonstrations.")
+    names = entity_words(traces) | site_words(traces)
     policy = new_screen_policy(
         training_texts(traces),
+        names=names,
         sampling=sampling,
         frames=frames,
         seed=seed,
@@ -246,6 +249,7 @@ async def warm_start(
     policy.version = "first"
     policy.model.to(device)  # type: ignore[arg-type]
     examples = examples_from_traces(traces, policy)
+    keep_words(policy.model, kept_words(examples, policy.tokenizer, names))
     loss = await asyncio.to_thread(
         train_policy,
         "demonstrations: learning",
@@ -271,9 +275,14 @@ def first_policy_of(folder: Path) -> Path | None:
     return checkpoint.latest((find_run(named).parent if named else folder) / "checkpoints" / "first")
 
 
+def site_words(traces: Sequence[Trace]) -> set[str]:
+    """The names of the shops in their addresses: to be copied as well, for other shops have other names."""
+    return {str(trace.task.provenance.get("site", "")).partition(".")[0] for trace in traces} - {""}
+
+
 def training_texts(traces: Sequence[Trace]) -> list[str]:
-    """Goals and typed texts: what the tokenizer is trained on."""
-    texts = []
+    """What the tokenizer is trained on: goals and typed texts, and goals of both kinds of tasks for other words."""
+    texts = [task.instruction for kind in ("general", "webshop") for task in generate(kind, "train", 200)]
     for trace in traces:
         texts.append(f"Previous Actions:  Goal: {trace.task.instruction}</s>")
         for turn in trace.turns:
@@ -297,10 +306,12 @@ def train_policy(
 ) -> float:
     """Train with a progress bar; the mean loss of the last tenth of the updates.
 
-    The loss of an example is the sum over its tokens (DigiRL's log π(a | s)), not their mean.
+    The loss of an example is the sum over its tokens (DigiRL's log π(a | s)), not their mean. Names are exchanged for
+    others in every use (`learn.rename`), so that the policy copies what it types from the goal.
     """
     from dataclasses import replace
 
+    from turnwise.learn.rename import renamer_of
     from turnwise.learn.sft import OptimConfig
     from turnwise.recipes.web import train_with_bar
 
@@ -316,7 +327,7 @@ def train_policy(
         seed=seed,
     )
     with policy.lock:
-        return train_with_bar(what, policy.model, summed, config, optimizer)
+        return train_with_bar(what, policy.model, summed, config, optimizer, renamer_of(policy))
 
 
 def image_features(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from turnwise.errors import UserError, require
 from turnwise.evaluate.claims import record
-from turnwise.recipes.config import to_json, unknown_preset
+from turnwise.recipes.config import command_of, to_json, unknown_preset
 from turnwise.recipes.progress import console, progress_bar
 from turnwise.trace.run import Run
 
@@ -164,7 +164,7 @@ def _main(config: Config, run: Run) -> Path:
     claims += accuracy_claims(ideals, rows, _setup(config, reading, digests), (config.seed,))
     run.report(status="finished", claims=[{**asdict(claim), "holds": claim.holds} for claim in claims], sha256=digests)
     if config.preset_name in ("laptop", "gpu", "paper"):
-        console.print(f"recorded {record('trecim', claims, f'turnwise run trecim --preset {config.preset_name}')}")
+        console.print(f"recorded {record('trecim', claims, command_of('trecim', config))}")
     log = [row for row in run.metrics() if row.get("phase") in ("train", *networks)]
     page = write_page(run.folder, claims, ideals["plain"], rows, log)
     console.print(f"report: {page}")
