@@ -281,6 +281,7 @@ def _clone(config: Config, run: Run, traces: Sequence[Trace], frames: Any, sampl
         learning_rate=made.learning_rate,
         batch_size=made.batch_size,
         epochs=made.epochs,
+        augment=made.augment,
         seed=config.seed,
         schedule="cosine",
     )

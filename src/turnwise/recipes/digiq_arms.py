@@ -57,6 +57,7 @@ class Bench:
                 learning_rate=numbers.learning_rate,
                 batch_size=numbers.batch_size,
                 updates=numbers.updates,
+                augment=self.config.policy.augment,
                 seed=self.config.seed,
                 optimizer=make_optimizer(policy.model, OptimConfig(learning_rate=numbers.learning_rate)),
             )

@@ -282,6 +282,7 @@ class Learner:
                 learning_rate=sizes.learning_rate,
                 batch_size=sizes.batch_size,
                 updates=sizes.actor,
+                augment=self.config.policy.augment,
                 seed=seed,
                 optimizer=self.optimizer,
             )

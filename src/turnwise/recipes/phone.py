@@ -102,6 +102,8 @@ class PolicyConfig:
         width, layers: of the decoder.
         vision_width, vision_layers: of the image encoder.
         learning_rate, batch_size, epochs: of the supervised training.
+        augment: the share of uses in which a screen is moved or recoloured while learning, then and later
+            (`learn.augment`).
         temperature: of sampling while collecting and in evaluation.
     """
 
@@ -114,10 +116,11 @@ class PolicyConfig:
     learning_rate: float = 2e-3
     batch_size: int = 32
     epochs: int = 10
+    augment: float = 0.7
     temperature: float = 1.0
 
 
-TINY_POLICY = PolicyConfig(2, 0.0, 48, 1, 16, 1, learning_rate=1e-2, batch_size=4, epochs=40)
+TINY_POLICY = PolicyConfig(2, 0.0, 48, 1, 16, 1, learning_rate=1e-2, batch_size=4, epochs=40, augment=0.0)
 """For smoke presets: knows two demonstrations by heart, so that its actions at least parse."""
 
 
@@ -258,6 +261,7 @@ async def warm_start(
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
         epochs=config.epochs,
+        augment=config.augment,
         seed=seed,
         schedule="cosine",
     )
@@ -300,6 +304,7 @@ def train_policy(
     batch_size: int,
     updates: int | None = None,
     epochs: int = 1,
+    augment: float = 0.0,
     seed: int = 0,
     optimizer: Any = None,
     schedule: str = "constant",
@@ -307,10 +312,12 @@ def train_policy(
     """Train with a progress bar; the mean loss of the last tenth of the updates.
 
     The loss of an example is the sum over its tokens (DigiRL's log π(a | s)), not their mean. Names are exchanged for
-    others in every use (`learn.rename`), so that the policy copies what it types from the goal.
+    others in every use (`learn.rename`), so that the policy copies what it types from the goal, and screens are moved
+    and recoloured in a share `augment` of the uses (`learn.augment`), so that it looks before it taps.
     """
     from dataclasses import replace
 
+    from turnwise.learn.augment import ScreenAugment
     from turnwise.learn.rename import renamer_of
     from turnwise.learn.sft import OptimConfig
     from turnwise.recipes.web import train_with_bar
@@ -326,8 +333,13 @@ def train_policy(
         pass_tokens=16384,
         seed=seed,
     )
+    rename, move = renamer_of(policy), ScreenAugment(policy.model.config, augment)
+
+    def changed(example: Any, use: int) -> Any:
+        return move(rename(example, use) if rename else example, use)
+
     with policy.lock:
-        return train_with_bar(what, policy.model, summed, config, optimizer, renamer_of(policy))
+        return train_with_bar(what, policy.model, summed, config, optimizer, changed)
 
 
 def image_features(

@@ -1,0 +1,88 @@
+"""Screens in other places and colours: what makes a small policy look where a thing is instead of knowing it by heart.
+
+A few hundred demonstrations show a few dozen layouts, and a small model learns the places of fields and buttons rather
+than their looks. So, in some uses of an example, the whole screen is moved by a few cells, what leaves on one side
+comes back on the other, and the points in prompt and response move with it; and the colours change: contrast and
+brightness of each channel, now and then the channels themselves (another shop has another hue). An example is never
+moved so far that the point that it taps would leave the screen.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from turnwise.agents.screen_llama import CELL, ScreenLlamaConfig
+from turnwise.learn.examples import Example
+
+_TRIES = 4
+
+
+class ScreenAugment:
+    """Moves and recolours the screens of examples; give it to `learn.sft.train` as `transform`.
+
+    Args:
+        config: of the model whose tokens of points the examples hold.
+        share: of the uses in which a screen is moved, and, apart from that, recoloured.
+        rows, columns: how far it moves at most, in cells.
+        colour: how much the gain of a channel varies; its offset varies by 60 times that of 255 levels.
+        mixing: of the recoloured screens, how many have their channels exchanged.
+    """
+
+    def __init__(
+        self,
+        config: ScreenLlamaConfig,
+        share: float = 0.7,
+        rows: int = 6,
+        columns: int = 3,
+        colour: float = 0.3,
+        mixing: float = 0.3,
+    ) -> None:
+        self.grid, self.first = config.grid, config.first_point_id
+        self.share, self.rows, self.columns, self.colour, self.mixing = share, rows, columns, colour, mixing
+
+    def __call__(self, example: Example, seed: int) -> Example:
+        """The example as it is, moved, recoloured, or both; decided by the seed. Without a screen it stays."""
+        pixels = example.vision.get("pixel_values")
+        if pixels is None:
+            return example
+        generator = np.random.Generator(np.random.Philox(key=[seed, 1]))  # apart from the renaming of the same use
+        if generator.random() < self.share:
+            for _ in range(_TRIES):
+                down = int(generator.integers(-self.rows, self.rows + 1))
+                right = int(generator.integers(-self.columns, self.columns + 1))
+                response = self._moved(example.token_ids, down, right)
+                if response is not None:
+                    prompt = self._moved(example.prompt_ids, down, right) or example.prompt_ids
+                    example = replace(example, prompt_ids=prompt, token_ids=response)
+                    pixels = torch.roll(pixels, (down * CELL, right * CELL), (-2, -1))
+                    break
+        if generator.random() < self.share:
+            pixels = self._recoloured(pixels, generator)
+        return replace(example, vision={**example.vision, "pixel_values": pixels})
+
+    def _moved(self, ids: tuple[int, ...], down: int, right: int) -> tuple[int, ...] | None:
+        """Token ids with their points moved; None where one would leave the screen."""
+        rows, columns = self.grid
+        made = []
+        for index in ids:
+            if self.first <= index < self.first + rows * columns:
+                row, column = divmod(index - self.first, columns)
+                if not (0 <= row + down < rows and 0 <= column + right < columns):
+                    return None
+                index += down * columns + right
+            made.append(index)
+        return tuple(made)
+
+    def _recoloured(self, pixels: Tensor, generator: np.random.Generator) -> Tensor:
+        gain = 1 + self.colour * (2 * generator.random(3) - 1)
+        offset = 127 + 60 * self.colour * (2 * generator.random(3) - 1)
+        made = (pixels.float() - 127) * _by_channel(gain) + _by_channel(offset)
+        if generator.random() < self.mixing:
+            made = made[..., generator.permutation(3).tolist(), :, :]
+        return made.clamp(0, 255).to(pixels.dtype)
+
+
+def _by_channel(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values).float()[:, None, None]

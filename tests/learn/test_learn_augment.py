@@ -1,0 +1,66 @@
+"""Where a screen is moved, what is tapped stays what is tapped."""
+
+import torch
+
+from turnwise.agents.screen_llama import CELL, ScreenLlamaConfig
+from turnwise.learn.augment import ScreenAugment
+from turnwise.learn.examples import Example
+
+CONFIG = ScreenLlamaConfig(image_height=100, image_width=50, first_point_id=7)
+ROWS, COLUMNS = CONFIG.grid
+
+
+def example(row: int, column: int) -> Example:
+    """A screen with one lit cell, and a tap at it; the prompt says where was tapped before: a row above."""
+    pixels = torch.zeros(1, 3, 100, 50, dtype=torch.uint8)
+    pixels[..., row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = 200
+    here = 7 + row * COLUMNS + column
+    return Example((3, here - COLUMNS, 4), (5, here, 1), (True, True, True), vision={"pixel_values": pixels})
+
+
+def lit(made: Example) -> int:
+    cells = made.vision["pixel_values"].float().mean(dim=(0, 1)).view(ROWS, CELL, COLUMNS, CELL).mean(dim=(1, 3))
+    return 7 + int(cells.argmax())
+
+
+def test_the_tap_and_the_previous_tap_move_with_the_screen():
+    move = ScreenAugment(CONFIG, share=1.0, colour=0.0, mixing=0.0)
+    places = set()
+    for seed in range(60):
+        made = move(example(10, 5), seed)
+        assert made.token_ids[1] == lit(made)
+        assert made.prompt_ids[1] == made.token_ids[1] - COLUMNS
+        assert (made.token_ids[0], made.token_ids[2], made.prompt_ids[0]) == (5, 1, 3)
+        places.add(made.token_ids[1])
+    assert len(places) > 30
+
+
+def test_a_tap_never_leaves_the_screen():
+    move = ScreenAugment(CONFIG, share=1.0, rows=30, columns=9)
+    for seed in range(60):
+        made = move(example(1, 0), seed)
+        assert 7 <= made.token_ids[1] < 7 + ROWS * COLUMNS
+        assert made.token_ids[1] == lit(made)
+
+
+def test_colours_change_and_bytes_stay_bytes():
+    paint = ScreenAugment(CONFIG, share=1.0, rows=0, columns=0)
+    made = paint(example(10, 5), 3)
+    assert made.token_ids == example(10, 5).token_ids
+    assert made.vision["pixel_values"].dtype == torch.uint8
+    assert not torch.equal(made.vision["pixel_values"], example(10, 5).vision["pixel_values"])
+
+
+def test_the_seed_decides_and_no_share_changes_nothing():
+    one, move = example(10, 5), ScreenAugment(CONFIG, share=0.7)
+    first, again = move(one, 9), move(one, 9)
+    assert first.token_ids == again.token_ids
+    assert torch.equal(first.vision["pixel_values"], again.vision["pixel_values"])
+    left = ScreenAugment(CONFIG, share=0.0)(one, 9)
+    assert left.token_ids == one.token_ids
+    assert torch.equal(left.vision["pixel_values"], one.vision["pixel_values"])
+
+
+def test_an_example_without_a_screen_stays():
+    plain = Example((3,), (8,), (True,))
+    assert ScreenAugment(CONFIG, share=1.0)(plain, 1) is plain
