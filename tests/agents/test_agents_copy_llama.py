@@ -33,6 +33,24 @@ def test_logits_are_log_probabilities(model, rows):
     torch.testing.assert_close(logits.exp().sum(-1), torch.ones(logits.shape[:2]))
 
 
+def test_rows_without_pointers_learn_from_the_vocabulary_alone_and_only_while_training(rows):
+    made = new_copy_llama(1000, width=32, layers=2, heads=2, context=128, pointer_dropout=1.0)
+    batch = left_pad(rows)
+    with torch.no_grad():
+        dropped, both = made.train()(*batch).logits, made.eval()(*batch).logits
+        hidden = made.model(
+            inputs_embeds=made._embed(batch[0], batch[1], torch.where(batch[1].bool(), batch[0], -3), 0),
+            attention_mask=batch[1],
+            position_ids=(batch[1].cumsum(dim=1) - 1).clamp_min(0),
+        ).last_hidden_state
+        alone = F.linear(hidden, made.model.embed_tokens.weight).log_softmax(dim=-1)
+        made.config.pointer_dropout = 0.0
+        torch.testing.assert_close(made.train()(*batch).logits, both)
+    real = batch[1].bool()
+    torch.testing.assert_close(dropped[real], alone[real], atol=1e-4, rtol=0)
+    assert not torch.allclose(both[real], alone[real], atol=1e-2)
+
+
 def test_match_lengths_agrees_with_counting():
     ids = torch.tensor([[5, 6, 7, 5, 6, 7, 8, 5, 6], [1, 1, 1, 1, 2, 1, 1, 1, 1]])
     wanted = torch.tensor([8, 0, 5])

@@ -99,27 +99,26 @@ def run(texts, cancel: Cancel = "never", target=30, numbers=(3, 8, 1)):
     return protocol, tree, [" ".join(vocabulary.words(thread.ids)) for thread in tree.threads]
 
 
-PARENT = "goal 30 @ #0 : 3 8 1 | 8 - 3 = 5 #1 : 1 5 3 + 8 = 11 #2 : 1 11 8 - 1 = 7 #3 : 3 7 spawn #1 #2 #3 run"
-FALSE = "goal 30 @ #0 : 1 11 | 11 * 1 = 30 30 yes won #0 11 * 1 = 30 <eos>"
-LONG = "goal 30 @ #0 : 3 7 | 3 * 7 = 21 30 no 7 - 3 = 4 30 no 3 + 7 = 10 30 no none <eos>"
-TRUE = "goal 30 @ #0 : 1 5 | 1 * 5 = 5 30 no 5 + 1 = 6 30 no won #0 5 * 1 = 5 <eos>"
+PARENT = "goal 30 @ #0 3 8 1 | 8 - 3 = 5 #1 1 5 3 + 8 = 11 #2 1 11 8 - 1 = 7 #3 3 7 spawn #1 #2 #3 run"
+FALSE = "goal 30 @ #0 1 11 | 11 * 1 = 30 30 yes <eos>"
+LONG = "goal 30 @ #0 3 7 | 3 * 7 = 21 30 no 7 - 3 = 4 30 no 3 + 7 = 10 30 no none <eos>"
 
 
 def test_a_join_believes_every_claim_and_the_checker_does_not():
-    joined = f"{PARENT} join #2 11 * 1 = 30 end won #2 11 * 1 = 30 <eos>"
-    protocol, tree, texts = run([joined, FALSE, LONG, "goal 30 @ #0 : 1 5 | none <eos>"])
+    joined = f"{PARENT} join #2 11 * 1 = 30 end won #2 <eos>"
+    protocol, tree, texts = run([joined, FALSE, LONG, "goal 30 @ #0 1 5 | none <eos>"])
     assert texts[0] == joined
     assert protocol.claims(tree.root)
     assert not protocol.verifies(tree.root)
 
 
 def test_only_a_verified_claim_cancels_where_that_is_asked():
-    texts = [f"{PARENT} join #2 11 * 1 = 30 end none <eos>", FALSE, LONG, "goal 30 @ #0 : 1 5 | none <eos>"]
+    texts = [f"{PARENT} join #2 11 * 1 = 30 end none <eos>", FALSE, LONG, "goal 30 @ #0 1 5 | none <eos>"]
     _, tree, _ = run(texts, cancel="verified")
     assert [thread.status for thread in tree.threads] == [Status.ENDED] * 4
     _, tree, said = run(texts, cancel="claimed")
     assert [thread.status for thread in tree.threads] == [Status.ENDED] * 3 + [Status.CANCELLED]
-    assert len(said[3].split()) == len(["goal", "30", "@", "#0", ":", "3", "7", "|"]) + tree.threads[2].own
+    assert len(said[3].split()) == len(["goal", "30", "@", "#0", "3", "7", "|"]) + tree.threads[2].own
 
 
 @pytest.mark.parametrize(
@@ -127,7 +126,7 @@ def test_only_a_verified_claim_cancels_where_that_is_asked():
     [
         (PARENT.replace("spawn #1 #2 #3", "spawn #1 #5"), "node #5 was never generated"),
         (PARENT.replace("spawn #1 #2 #3", "spawn"), "names no node"),
-        ("goal 30 @ #0 : 3 8 1 | 8 - 3 = 5 #1 : 1 5 join", "wrote a join itself"),
+        ("goal 30 @ #0 3 8 1 | 8 - 3 = 5 #1 1 5 join", "wrote a join itself"),
     ],
 )
 def test_what_a_model_gets_wrong_is_a_typed_outcome(text, says):

@@ -11,10 +11,10 @@ import torch
 from turnwise.engine.threads import Engine
 from turnwise.engine.tree import Limits, Request
 from turnwise.envs.countdown import compact
-from turnwise.envs.countdown.problem import Problem, check
+from turnwise.envs.countdown.problem import Problem, check, successors
 from turnwise.envs.countdown.search import Node
 from turnwise.errors import UserError
-from turnwise.recipes import apr, apr_claims, apr_data, apr_eval, apr_rl, apr_rollout
+from turnwise.recipes import apr, apr_claims, apr_data, apr_eval, apr_model, apr_rl, apr_rollout
 from turnwise.recipes.apr_threads import CompactThreads, Place
 from turnwise.recipes.config import from_json
 from turnwise.trace.store import Store
@@ -51,7 +51,7 @@ def test_examples_are_the_searches_and_joins_are_not_learned():
             assert all(example.mask[stop + 1 :])
             parents += 1
         budgets += vocabulary.words(example.prompt_ids)[0] == "calls"
-        if words[-2] != "none" and "won" in words and "#0" in vocabulary.words(example.prompt_ids):
+        if words[-2] != "none":
             problem, _ = compact.read_prompt(vocabulary.words(example.prompt_ids))
             whole = [*vocabulary.words(example.prompt_ids), *words[:-1]]
             path = compact.claimed(whole, Node((), problem.numbers))
@@ -59,6 +59,28 @@ def test_examples_are_the_searches_and_joins_are_not_learned():
             assert check(problem.target, problem.numbers, path)[0]
     assert parents > 20
     assert 0.3 < budgets / parents < 0.7
+
+
+def test_drills_list_every_move_once_and_know_nothing_of_the_test_side():
+    vocabulary, rng, expansions = TIER.vocabulary(), random.Random(3), 0
+    for example in apr_data.take(apr_data.drills(TIER, rng), 30_000):
+        prompt, words = vocabulary.words(example.prompt_ids), vocabulary.words(example.token_ids)
+        problem, _ = compact.read_prompt(prompt)
+        assert problem.target not in TIER.unseen
+        assert all(example.mask)
+        if len(problem.numbers) == 2:
+            assert words[-1] == "<eos>"
+            continue
+        expansions += 1
+        assert not TIER.held_out(problem)
+        assert "<eos>" not in words
+        moved = words.index("@")
+        listed = [" ".join(words[at - 3 : at + 2]) for at in range(moved) if words[at] == "="]
+        moves = [move for move, _ in successors(problem.numbers) if move.result <= 99]
+        assert listed == [" ".join(compact.operation_words(move)) for move in moves]
+        name = words[moved + 1]
+        assert words[moved + 2 : moved + 4] == words[words.index(name) + 1 : words.index(name) + 3]
+    assert expansions > 100
 
 
 def test_a_serial_budget_promises_its_length():
@@ -72,7 +94,7 @@ def test_a_serial_budget_promises_its_length():
 
 def test_advantages_reach_children_and_tokens_of_joins_do_not_count():
     """Two attempts of one tree each, one solved: the calls share +A and -A by the number of calls of their tree."""
-    model = apr.new_model(apr.Config.preset("smoke"))
+    model = apr_model.new_model(apr.Config.preset("smoke"))
     protocol = CompactThreads(TIER.vocabulary())
     problem = Problem(24, (3, 8, 1))
     request = Request(protocol.prompt(problem), 0, Place.root(problem))

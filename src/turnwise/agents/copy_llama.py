@@ -46,6 +46,9 @@ class CopyLlamaConfig(LlamaConfig):
         copy_dim: width of a copy head's queries and keys.
         match_length: longest n-gram that copy heads and input recognise as said before.
         smear: how many preceding tokens are mixed into each token's embedding.
+        pointer_dropout: share of the rows that learn without pointers while the model trains. Pointers learn to repeat
+            at once, and then the trunk never does; but repeating is how it learns to say what it has read, which it
+            needs where an answer has to be computed instead (docs/apr.md has what that is worth for arithmetic).
     """
 
     model_type = "copy_llama"
@@ -55,6 +58,7 @@ class CopyLlamaConfig(LlamaConfig):
     copy_dim: int = 32
     match_length: int = 4
     smear: int = 2
+    pointer_dropout: float = 0.0
 
 
 def match_lengths(ids_BT: Tensor, rows_R: Tensor, longest: int) -> Tensor:
@@ -230,6 +234,10 @@ class CopyLlamaForCausalLM(PreTrainedModel, GenerationMixin):
         attention = scores.float().masked_fill(~allowed[:, None], -1e9).softmax(dim=-1)
 
         gate = self.copy_gate(hidden_BKD) + F.pad(self.gate_match[:, longest].permute(1, 2, 0), (content + 1, 0))
+        if self.training and self.config.pointer_dropout > 0:
+            dropped_B = torch.rand(batch, device=gate.device) < self.config.pointer_dropout
+            pointers = torch.arange(gate.shape[-1], device=gate.device) > 0
+            gate = gate.masked_fill(dropped_B[:, None, None] & pointers, -1e9)
         gate = gate.float().softmax(dim=-1)
         pointed = (attention * gate[..., 1:].permute(0, 2, 1)[..., None]).sum(dim=1)
         said = F.linear(hidden_BKD, self.model.embed_tokens.weight).float().softmax(dim=-1) * gate[..., :1]

@@ -11,7 +11,6 @@ rewards come from the environment's programmatic checker (the oracle), as in the
 """
 
 import copy
-import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -90,59 +89,13 @@ def _main(config: Config, run: Run) -> None:
     finish(config, run, time.time() - started)
 
 
-def new_model(config: Config) -> Any:
-    """A randomly initialised model of this configuration's size, fp32."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    size = config.size
-    made = LlamaConfig(
-        vocab_size=len(config.tier.vocabulary()),
-        hidden_size=size.width,
-        intermediate_size=(size.width * 8 // 3 + 15) // 16 * 16,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        num_key_value_heads=size.heads,
-        max_position_embeddings=size.context,
-        tie_word_embeddings=size.width < 1024,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=1,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model: Any = LlamaForCausalLM(made)
-    if size.number_features:
-        number_features(model, config.tier.vocabulary())
-    found = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.eval().to(found if config.device == "auto" else config.device)
-
-
-PERIODS = (2, 3, 5, 7, 10, 20, 50, 100)
-
-
-def number_features(model: Any, vocabulary: Any) -> None:
-    """Add sines and cosines of each number's value at several periods to its initial embedding.
-
-    Trained models represent numbers like this by themselves (arXiv 2502.00873); starting there spares a small model
-    most of the examples that it takes to find out. Everything stays trainable.
-    """
-    import torch
-
-    weight = model.get_input_embeddings().weight
-    with torch.no_grad():
-        for index, token in enumerate(vocabulary.tokens):
-            value = token.removeprefix("~")
-            if value.isdigit():
-                angles = [2 * math.pi * int(value) / period for period in PERIODS]
-                features = [wave(angle) for angle in angles for wave in (math.cos, math.sin)][: weight.shape[1]]
-                weight[index, : len(features)] += 0.05 * torch.tensor(features)
-
-
 def supervise(config: Config, run: Run, arm: str, stage: Training, examples: Callable[..., Any], start: Any) -> Any:
     """One supervised stage from the weights of `start`; goes on from its last checkpoint."""
+    import torch
+
     from turnwise.learn import checkpoint
     from turnwise.learn.sft import OptimConfig, Progress, make_optimizer, train
+    from turnwise.recipes.apr_model import new_model
 
     model = new_model(config) if start is None else copy.deepcopy(start)
     folder = run.folder / "checkpoints" / arm
@@ -158,6 +111,8 @@ def supervise(config: Config, run: Run, arm: str, stage: Training, examples: Cal
             return model.eval()
     made = take(examples(random.Random(f"{config.seed}/{arm}")), stage.tokens)
     total = -(-len(made) // stage.batch_size)
+    if last is None:
+        torch.manual_seed(config.seed)  # of the pointers that are dropped; a checkpoint has its random state
     with progress_bar(f"{arm}: learning", total) as advance:
         advance(done)
 

@@ -10,12 +10,13 @@ from turnwise.recipes.config import unknown_preset
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A Llama-style decoder from scratch: about 0.6 M parameters with these.
+    """A decoder from scratch, Llama with copy heads: about 0.6 M parameters with these.
 
     Attributes:
         width, layers, heads: of the trunk.
         context: longest thread.
-        number_features: embeddings of numbers start with sines and cosines of their value, see `number_features`.
+        number_features: embeddings of numbers start with sines and cosines of their value, see `apr_model`.
+        pointer_dropout: of copy heads (`agents.copy_llama`); None: a plain Llama without them (the paper).
     """
 
     width: int = 128
@@ -23,6 +24,7 @@ class Size:
     heads: int = 4
     context: int = 1024
     number_features: bool = True
+    pointer_dropout: float | None = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Training:
     """One supervised stage: so many tokens of fresh examples, each seen once."""
 
     tokens: int
-    batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float = 2e-3
 
 
@@ -67,16 +69,16 @@ class Config:
     size: Size = field(default_factory=Size)
     device: str = "auto"
     join: Join = "append"
-    warmup: Training = field(default_factory=lambda: Training(1_000_000, 32, 3e-3))
-    supervised: Training = field(default_factory=lambda: Training(8_000_000))
+    warmup: Training = field(default_factory=lambda: Training(1_500_000, learning_rate=3e-3))
+    supervised: Training = field(default_factory=lambda: Training(2_000_000))
     conditioned: float = 0.5
-    losers: int = 2
+    losers: int = 1
     rl: RL = field(default_factory=RL)
-    arms: tuple[str, ...] = ("apr", "sos", "apr-parent")
+    arms: tuple[str, ...] = ("apr", "sos")
     window: int = 128
-    windows: tuple[int, ...] = (64, 96, 128, 160, 192, 256, 384)
-    fixed: int = 8
-    fans: tuple[int, ...] = (2, 4, 6, 8, 10, 12)
+    windows: tuple[int, ...] = (64, 96, 128, 192, 384)
+    fixed: int = 10
+    fans: tuple[int, ...] = (4, 8, 12)
     test_problems: int = 600
     samples: int = 4
     rows: int = 128
@@ -121,7 +123,7 @@ class Config:
                 name="apr-paper",
                 preset_name="paper",
                 tier=FOUR,
-                size=Size(1024, 18, 16, 4096, number_features=False),
+                size=Size(1024, 18, 16, 4096, number_features=False, pointer_dropout=None),
                 device="cuda",
                 join="rewrite",
                 warmup=Training(1, 256, 5e-5),

@@ -14,7 +14,19 @@ from dataclasses import dataclass
 
 from turnwise.envs.countdown import compact
 from turnwise.envs.countdown.problem import Problem, generate, successors
-from turnwise.envs.countdown.search import Node, Search, Style, solve_parallel, solve_serial, solve_thread
+from turnwise.envs.countdown.search import (
+    Event,
+    Explored,
+    Moving,
+    Node,
+    Search,
+    Style,
+    expand,
+    is_leaf,
+    solve_parallel,
+    solve_serial,
+    solve_thread,
+)
 from turnwise.envs.countdown.vocabulary import Vocabulary
 from turnwise.errors import UserError
 from turnwise.learn.examples import Example
@@ -128,30 +140,50 @@ def to_example(vocabulary: Vocabulary, call: compact.WordCall) -> Example:
 
 
 def drills(tier: Tier, rng: random.Random) -> Iterator[Example]:
-    """Arithmetic warm-up without end: child threads from states drawn evenly, half of them with a target in reach.
+    """Warm-up without end: half child threads (arithmetic), half `expansion`s (listing moves, looking up a node).
 
-    A child thread with two numbers left is four sums beside the target, so it is the drill itself; the states are those
-    that one move leads to.
+    Targets are drawn from all numbers that have a token, half of them in reach, so that repeating the target is learned
+    as repeating and not as a choice among a few. Held-out problems and unseen targets are left out.
     """
     vocabulary = tier.vocabulary()
-    low, high = tier.targets
-    targets = [target for target in range(low, high + 1) if target not in tier.unseen]
-    states = sorted(
-        {
-            numbers
-            for a in range(1, tier.largest + 1)
-            for b in range(1, tier.largest + 1)
-            for c in range(1, tier.largest + 1)
-            for _, numbers in successors((a, b, c))
-        }
-    )
+    targets = [target for target in range(1, tier.largest_result or tier.targets[1]) if target not in tier.unseen]
     while True:
-        numbers = rng.choice(states)
-        reach = [move.result for move, _ in successors(numbers) if move.result in targets]
+        numbers = tuple(rng.randint(1, tier.largest) for _ in range(tier.numbers))
+        whole = rng.random() < 0.5
+        start = numbers if whole else rng.choice(list(successors(numbers)))[1]
+        reach = [result for result in _reached(start, rng) if result in targets]
         target = rng.choice(reach) if reach and rng.random() < 0.5 else rng.choice(targets)
-        problem = Problem(target, numbers)
-        search = solve_thread(problem, Node((), numbers), rng, tier.beam, tier.style)
-        yield to_example(vocabulary, compact.serial_call(search))
+        problem = Problem(target, start)
+        if not whole:
+            search = solve_thread(problem, Node((), start), rng, tier.beam, tier.style)
+            yield to_example(vocabulary, compact.serial_call(search))
+        elif not tier.held_out(problem):
+            yield expansion(tier, problem, rng)
+
+
+def _reached(numbers: tuple[int, ...], rng: random.Random) -> list[int]:
+    """What the last move may come to, after random ones."""
+    while len(numbers) > 2:
+        numbers = rng.choice(list(successors(numbers)))[1]
+    return [move.result for move, _ in successors(numbers)]
+
+
+def expansion(tier: Tier, problem: Problem, rng: random.Random) -> Example:
+    """The widest listing of moves from the start, and of those from one of its nodes, drawn evenly, up to the target.
+
+    What a search does next is its method's choice, so these examples have no end.
+    """
+    node = start = Node((), problem.numbers)
+    events: list[Event] = []
+    for _ in range(2):
+        children = expand(problem, node, tier.beam, rng, tier.style)
+        listed = [Explored(child, is_leaf(problem, child)) for child in children]
+        stop = next((at for at, event in enumerate(listed, start=1) if event.solved), len(listed))
+        events += [Moving(node), *listed[:stop]]
+        node = rng.choice(children)
+    vocabulary, call = tier.vocabulary(), compact.serial_call(Search(problem, start, tuple(events), None))
+    ids = vocabulary.ids(call.words[:-1])  # without the `none` of a search that found nothing
+    return Example(tuple(vocabulary.ids(call.prompt)), tuple(ids), (True,) * len(ids))
 
 
 def parallel_examples(

@@ -211,7 +211,7 @@ def _call(words: Sequence[str], before: Sequence[str], start: Node) -> Call | No
         at = len(words) - 1 - list(reversed(words)).index("spawn") if "spawn" in words else len(words) - 1
         return Call("spawn", {"nodes": list(words[at + 1 : -1])})
     ended = list(words[:-1]) if words[-1] == "<eos>" else list(words)
-    path = compact.claimed([*before, *ended], start) if "won" in ended else None
+    path = compact.claimed([*before, *ended], start) if ended[-1:] == ["yes"] or "won" in ended else None
     if path is not None:
         return Call("answer", {"text": ", ".join(map(str, path))})
     return Call("answer", {"text": "none"}) if ended and ended[-1] == "none" else None

@@ -1,4 +1,4 @@
-"""Both grammars read back to the tree that was written, the compact one in about nine words a node."""
+"""Both grammars read back to the tree that was written, the compact one in about eight words a node."""
 
 import random
 
@@ -33,11 +33,9 @@ def test_both_grammars_read_back_to_the_same_tree(seed, four, rewrite):
 
 def test_a_search_in_words():
     root = Node((), (3, 8, 1))
-    text = (
-        "goal 30 @ #0 : 3 8 1 | 8 - 3 = 5 #1 : 1 5 3 + 8 = 11 #2 : 1 11 enter #2 : 1 11 | 1 + 11 = 12 30 no exit none"
-    )
+    text = "goal 30 @ #0 3 8 1 | 8 - 3 = 5 #1 1 5 3 + 8 = 11 #2 1 11 enter #2 1 11 | 1 + 11 = 12 30 no exit none"
     words = text.split()
-    call = compact.WordCall(tuple(words[:9]), tuple(words[9:]), (True,) * (len(words) - 9))
+    call = compact.WordCall(tuple(words[:8]), tuple(words[8:]), (True,) * (len(words) - 8))
     search = compact_read.read_serial(call)
     assert search.start == root
     assert [type(event).__name__ for event in search.events] == ["Moving", "Explored", "Explored", "SubSearch"]
@@ -49,7 +47,7 @@ def test_a_search_in_words():
     assert compact.serial_call(search) == call
 
 
-def test_a_node_takes_about_nine_words_and_a_tenth_of_the_verbatim_text():
+def test_a_node_takes_about_eight_words_and_a_tenth_of_the_verbatim_text():
     words = nodes = characters = 0
     for seed in range(40):
         serial, _ = searches(seed, 4, 99, (10, 100))
@@ -57,11 +55,11 @@ def test_a_node_takes_about_nine_words_and_a_tenth_of_the_verbatim_text():
         words += len(call.words)
         nodes += sum(word == "=" for word in call.words)
         characters += len(grammar.serial_text(serial))
-    assert 8 <= words / nodes <= 11
+    assert 7 <= words / nodes <= 10
     assert words * 12 < characters
 
 
-TEXT = "goal 30 @ #0 : 3 8 1 | 8 - 3 = 5 #1 : 1 5 3 + 8 = 11 #2 : 1 11"
+TEXT = "goal 30 @ #0 3 8 1 | 8 - 3 = 5 #1 1 5 3 + 8 = 11 #2 1 11"
 SPAWNING = TEXT.split()
 
 
@@ -87,7 +85,7 @@ def test_a_later_spawn_reads_past_an_earlier_join():
         ("spawn #0 run", "its own start"),
         ("spawn #1", "does not end in a spawn"),
         ("run", "does not end in a spawn"),
-        ("1 + 8 9 #3 : spawn #3 run", "expected ="),
+        ("1 + 8 9 #3 spawn #3 run", "expected ="),
     ],
 )
 def test_a_malformed_spawn_is_refused(tail, says):
@@ -111,19 +109,26 @@ def test_damaged_words_read_to_another_tree_or_are_refused_never_crash(seed, dat
     assert compact.serial_call(again).words == damaged.words
 
 
-def test_claims_are_a_node_and_what_led_on_from_it():
+def test_what_a_thread_claims():
     start = Node((), (3, 8, 1))
-    for text, path in (("won #1 5 * 6 = 30", ["8-3=5", "5*6=30"]), ("won #0 8 - 3 = 5", ["8-3=5"])):
+    joined = "spawn #1 #2 run join #1 5 * 6 = 30 #2 1 + 11 = 12 end"
+    for text, path in (
+        ("@ #2 1 11 | 1 + 11 = 12 30 no 1 * 11 = 11 30 yes", ["3+8=11", "1*11=11"]),
+        (f"{joined} won #1", ["8-3=5", "5*6=30"]),
+        (f"{joined} won #2", ["3+8=11", "1+11=12"]),
+    ):
         operations = compact.claimed([*SPAWNING, *text.split()], start)
         assert [str(operation) for operation in operations or []] == path
     for text in (
         "none",
         "won",
         "won #1",
-        "won 8 - 3 = 5",
-        "won #1 8 - 3 5",
-        "won #7 5 * 6 = 30",
-        "won #1 1 + 5 = 6 no",
+        "yes",
+        "@ #2 1 11 | 1 + 11 = 12 yes",
+        "@ #7 1 11 | 1 + 11 = 12 30 yes",
+        f"{joined} won #7",
+        f"{joined} won #1 #1",
+        f"{joined} won 5 * 6 = 30",
     ):
         assert compact.claimed([*SPAWNING, *text.split()], start) is None
 

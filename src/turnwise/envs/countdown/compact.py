@@ -1,23 +1,24 @@
-"""A compact text for the same searches: about nine tokens a node, one token a word, and the same tree when read back.
+"""A compact text for the same searches: about eight tokens a node, one token a word, and the same tree when read back.
 
 The verbatim grammar spends some sixty tokens on a node, most of them on words that never change. Here a node is
 
-    goal 30 @ #0 : 3 8 1 |      a thread's prompt: the target, and where it starts
-    8 - 3 = 5 #1 : 1 5          an inner node: the operation, its name, the numbers that are left
+    goal 30 @ #0 3 8 1 |        a thread's prompt: the target, and where it starts
+    8 - 3 = 5 #1 1 5            an inner node: the operation, its name, the numbers that are left
     5 * 1 = 5 30 no             a leaf: the operation, the target beside the result, the verdict
-    @ #1 : 1 5 |                the search moves to a node
-    enter #1 : 1 5 | … exit     SoS+: a depth-first search below a node
+    @ #1 1 5 |                  the search moves to a node
+    enter #1 1 5 | … exit       SoS+: a depth-first search below a node
     spawn #3 #1 run             APR: a thread for each of these nodes; the parent's call ends here
     join #1 5 * 6 = 30 end      written by the engine: which threads claim a solution, and how they got there
-    won #1 5 * 6 = 30           a thread's end after success: a node, and what led from it to the target
-    none                        its end without
+    won #1                      a thread's end after a join: by way of this node
+    none                        its end without a solution
 
-Notable: whatever has to be looked up stands after the words by which it was said before (`#1 : 1 5`), and the closing
-path names its node instead of repeating how it was reached: with the operation between name and numbers, a small model
-took more than twice as long to learn which numbers a node has. Nodes are named by the order in which their thread
-generated them, and every thread's start is #0, so a child thread needs nothing of its parent. Threads without a
-solution are not listed in a join. `calls 9` or `tokens 3` before the prompt conditions on a budget.
-`compact_read` is the way back.
+Notable: whatever has to be looked up stands after the words by which it was said before (`#1 1 5`), and nothing is
+said twice: a thread that reaches the target ends with that leaf's `yes`, one that was told of a solution ends with the
+node that it came by, and the closing path is what stands there. With the operation between name and numbers, a small
+model took more than twice as long to learn which numbers a node has; with the closing path spelled out, the name after
+`won` was the word it knew least. Nodes are named by the order in which their thread generated them, and every thread's
+start is #0, so a child thread needs nothing of its parent. Threads without a solution are not listed in a join.
+`calls 9` or `tokens 3` before the prompt conditions on a budget. `compact_read` is the way back.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from turnwise.envs.countdown.search import Event, Explored, Moving, Node, Search
 from turnwise.errors import ParseError
 
 SIGNS = ("+", "-", "*", "/")
-MARKS = ("=", "|", ":", "goal", "@", "enter", "exit", "spawn", "run", "join", "end", "won", "none", "yes", "no")
+MARKS = ("=", "|", "goal", "@", "enter", "exit", "spawn", "run", "join", "end", "won", "none", "yes", "no")
 BUDGETS = ("calls", "tokens")
 
 
@@ -64,14 +65,15 @@ def _state(mark: str, name: int, numbers: Sequence[int]) -> list[str]:
 
 
 def _named(name: int, numbers: Sequence[int]) -> list[str]:
-    return [f"#{name}", ":", *map(str, numbers)]
+    return [f"#{name}", *map(str, numbers)]
 
 
 class _Writer:
-    """Writes one thread; remembers the names that it gave to nodes."""
+    """Writes one thread; remembers the names that it gave to nodes, and whether it has come to the target itself."""
 
     def __init__(self, search: Search) -> None:
         self.search = search
+        self.arrived = False
         self.names: dict[tuple[int, ...], int] = {search.start.path: 0}
 
     def events(self, events: Sequence[Event], skip_first: bool) -> list[str]:
@@ -93,17 +95,18 @@ class _Writer:
         if event.solved is None:
             name = self.names[event.node.path] = len(self.names)
             return [*operation, *_named(name, event.node.numbers)]
+        self.arrived |= event.solved
         return [*operation, str(self.search.problem.target), "yes" if event.solved else "no"]
 
     def ending(self) -> list[str]:
-        """`won`, the last node on the way that this thread has named, and what led on from it."""
+        """Nothing after a leaf that is the target; else `won` and the node by way of which a thread came to it."""
         solution = self.search.solution
         if solution is None:
             return ["none"]
+        if self.arrived:
+            return []
         on_the_way = [path for path in self.names if path == solution.path[: len(path)]]
-        last = max(on_the_way, key=len)
-        done = len(self.search.start.operations) + len(last) - len(self.search.start.path)
-        return ["won", f"#{self.names[last]}", *path_words(solution.operations[done:])]
+        return ["won", f"#{self.names[max(on_the_way, key=len)]}"]
 
 
 def path_words(operations: Sequence[Operation]) -> list[str]:
@@ -240,7 +243,6 @@ def read_prompt(words: Sequence[str]) -> tuple[Problem, int]:
     target = reader.number()
     reader.take("@")
     reader.take("#0")
-    reader.take(":")
     numbers = []
     while reader.peek() != "|":
         numbers.append(reader.number())
@@ -270,7 +272,7 @@ def asked_nodes(words: Sequence[str], start: Node, target: int) -> list[tuple[in
     at = len(words) - 1 - next((i for i, word in enumerate(reversed(words)) if word == "spawn"), len(words))
     if at < 0 or not words or words[-1] != "run":
         raise ParseError("the thread does not end in a spawn")
-    reader = Reader(words)
+    said, reader = _said(words[:at], start), Reader(words)
     reader.at = at + 1
     asked: list[tuple[int, Node]] = []
     while reader.peek() != "run":
@@ -278,67 +280,84 @@ def asked_nodes(words: Sequence[str], start: Node, target: int) -> list[tuple[in
         if name == 0:
             raise ParseError("a thread cannot spawn its own start again")
         if all(name != other for other, _ in asked):
-            asked.append((name, _generated(words[:at], name, start)))
+            asked.append((name, said.node(name)))
     if not asked:
         raise ParseError("the spawn names no node")
     return asked
 
 
-def _generated(words: Sequence[str], name: int, start: Node) -> Node:
-    """The node whose line `a - b = c #name : n …` stands in these words, by way of the nodes that it came from."""
-    places, here, reader = {0: start}, start, Reader(words)
+@dataclass(slots=True)
+class _Said:
+    """What a thread's words say.
+
+    Attributes:
+        places: its nodes by their names.
+        joined: what other threads, by the names of their nodes, are said to have found.
+        arrived: how the leaf that was last said to be the target was reached; None where none was.
+    """
+
+    places: dict[int, Node]
+    joined: dict[int, list[Operation]]
+    arrived: Node | None = None
+
+    def node(self, name: int) -> Node:
+        if name not in self.places:
+            raise ParseError(f"node #{name} was never generated")
+        return self.places[name]
+
+
+def _said(words: Sequence[str], start: Node) -> _Said:
+    """Read a thread's words for their nodes, a line `a - b = c #name n …` each, and for what was found."""
+    said, here, reader = _Said({0: start}, {}), start, Reader(words)
     count: dict[tuple[int, ...], int] = {}
     while reader.at < len(words):
         word = reader.peek()
         if is_number(word):
             operation = reader.operation()
-            if not reader.peek().startswith("#"):  # a leaf: the target and a verdict
-                reader.number()
-                reader.take()
-                continue
-            named = reader.name()
-            reader.take(":")
             place = count[here.path] = count.get(here.path, -1) + 1
-            places[named] = here.child(place, operation, reader.numbers(len(here.numbers) - 1))
+            if reader.peek().startswith("#"):
+                name = reader.name()
+                said.places[name] = here.child(place, operation, reader.numbers(len(here.numbers) - 1))
+                continue
+            reader.number()
+            if reader.take() == "yes":
+                said.arrived = here.child(place, operation, (operation.result,))
             continue
         reader.take()
-        if word == "join":  # other threads' paths, which name nodes of this thread but generate none
-            while reader.take() != "end":
-                pass
+        if word == "join":
+            while reader.peek() != "end":
+                name = reader.name()
+                said.joined[name] = reader.operations()
+            reader.take("end")
         elif word in ("goal", *BUDGETS):
             reader.number()
         elif word in ("@", "enter"):
-            at = reader.name()
-            if at not in places:
-                raise ParseError(f"node #{at} was never generated")
-            here = places[at]
+            here = said.node(reader.name())
             while reader.take() != "|":
                 pass
-    if name not in places:
-        raise ParseError(f"node #{name} was never generated")
-    return places[name]
+    return said
 
 
 def claimed(words: Sequence[str], start: Node) -> list[Operation] | None:
-    """The whole path from a thread's start to what its last `won` claims.
+    """The whole path from a thread's start to the target, as the thread says it.
 
     Args:
-        words: the thread, prompt included.
+        words: the thread, prompt included and its end-of-sequence word not.
         start: where it started.
 
     Returns:
         Operations; None where nothing is claimed, or what is claimed does not read as a path.
     """
-    at = next((i for i, word in enumerate(reversed(words)) if word == "won"), None)
-    if at is None:
-        return None
-    reader = Reader(words)
-    reader.at = len(words) - at
     try:
-        node = _generated(words[: reader.at - 1], reader.name(), start)
-        operations = reader.operations()
+        if words[-1:] == ["yes"]:
+            arrived = _said(words, start).arrived
+            return None if arrived is None else list(arrived.operations[len(start.operations) :])
+        if words[-2:-1] != ["won"]:
+            return None
+        said, reader = _said(words[:-2], start), Reader(words[-1:])
+        name = reader.name()
+        if name not in said.joined:
+            return None
+        return [*said.node(name).operations[len(start.operations) :], *said.joined[name]]
     except ParseError:
         return None
-    if not operations or reader.peek():
-        return None
-    return [*node.operations[len(start.operations) :], *operations]

@@ -27,23 +27,20 @@ class _Tree:
         self.level = 0
         self.children = children
         self.leaf: Node | None = None
-        self.joined: Node | None = None
+        self.joined: Search | None = None
 
     def read(self) -> Search:
         events: list[Event] = [Moving(self.start), *self.events(self.start)]
-        found = self.leaf or self.joined
-        if self.reader.peek() == "none":
-            self.reader.take()
-            if found is not None:
-                raise ParseError("the thread says none after a solution")
-        else:
+        if self.joined is not None:
             self.reader.take("won")
-            operations = (*self.node(self.reader.name()).operations, *self.reader.operations())
-            if found is None or found.operations != operations:
-                raise ParseError("the closing path is not that of the solution")
+            if self.node(self.reader.name()) != self.joined.start:
+                raise ParseError(f"word {self.reader.at}: that is not the node of the first solution")
+        elif self.leaf is None:
+            self.reader.take("none")
         if self.reader.peek():
             raise ParseError(f"word {self.reader.at + 1}: {self.reader.peek()!r} stands after the end")
-        return Search(self.problem, self.start, tuple(events), found)
+        solution = self.leaf if self.joined is None else self.joined.solution
+        return Search(self.problem, self.start, tuple(events), solution)
 
     def events(self, node: Node) -> list[Event]:
         events: list[Event] = []
@@ -71,7 +68,6 @@ class _Tree:
     def state(self, mark: str) -> Node:
         self.reader.take(mark)
         node = self.node(self.reader.name())
-        self.reader.take(":")
         if self.reader.numbers(len(node.numbers)) != node.numbers:
             raise ParseError(f"word {self.reader.at}: the state is not that of the node")
         self.reader.take("|")
@@ -94,7 +90,6 @@ class _Tree:
         if self.reader.peek().startswith("#"):
             if self.reader.name() != len(self.nodes):
                 raise ParseError(f"word {self.reader.at}: the next node is #{len(self.nodes)}")
-            self.reader.take(":")
             # Of two equal numbers either may have been used, so the order is the text's.
             numbers = self.reader.numbers(len(numbers))
             if sorted(numbers) != sorted(child.numbers):
@@ -130,7 +125,7 @@ class _Tree:
         spawn = Spawn(tuple(threads))
         for word in join_words(winners(spawn, names)):
             reader.take(word)
-        self.joined = next((thread.solution for thread in threads if thread.solution is not None), None)
+        self.joined = next((thread for thread in threads if thread.solution is not None), None)
         return spawn
 
 

@@ -116,7 +116,8 @@ class Style:
 
     Attributes:
         largest: moves with a larger result are left out; None: none are.
-        shuffle: print children in random order; False: in the order of `successors`.
+        shuffle: print children in random order and spawn them best heuristic first; False: both in the order of
+            `successors` (threads run at the same time, so their order says nothing).
     """
 
     largest: int | None = None
@@ -142,7 +143,7 @@ class _Frontier:
         return [heapq.heappop(self.heap)[2] for _ in range(min(most, len(self.heap)))]
 
 
-def _expand(problem: Problem, node: Node, beam: int, rng: random.Random, style: Style) -> list[Node]:
+def expand(problem: Problem, node: Node, beam: int, rng: random.Random, style: Style) -> list[Node]:
     """The `beam` best children of a node, in the order in which they are printed."""
     allowed = [
         (place, move)
@@ -157,7 +158,8 @@ def _expand(problem: Problem, node: Node, beam: int, rng: random.Random, style: 
     return [node.child(place, operation, numbers) for place, (_, (operation, numbers)) in enumerate(kept)]
 
 
-def _leaf(problem: Problem, node: Node) -> bool | None:
+def is_leaf(problem: Problem, node: Node) -> bool | None:
+    """Whether a leaf is the target; None for an inner node."""
     return node.numbers[0] == problem.target if len(node.numbers) == 1 else None
 
 
@@ -187,10 +189,10 @@ def _serial(
     while frontier.heap:
         for node in frontier.pop(beam):
             events.append(Moving(node))
-            children = _expand(problem, node, beam, rng, style)
+            children = expand(problem, node, beam, rng, style)
             for child in children:
-                events.append(Explored(child, _leaf(problem, child)))
-                if _leaf(problem, child):
+                events.append(Explored(child, is_leaf(problem, child)))
+                if is_leaf(problem, child):
                     return events, child
             inner = [child for child in children if len(child.numbers) > 1]
             if rng.random() < promising:
@@ -225,14 +227,15 @@ def solve_parallel(
     while frontier.heap:
         for node in frontier.pop(beam):
             events.append(Moving(node))
-            children = _expand(problem, node, beam, rng, style)
+            children = expand(problem, node, beam, rng, style)
             for child in children:
-                events.append(Explored(child, _leaf(problem, child)))
-                if _leaf(problem, child):
+                events.append(Explored(child, is_leaf(problem, child)))
+                if is_leaf(problem, child):
                     return Search(problem, root, tuple(events), child)
             inner = [child for child in children if len(child.numbers) > 1]
             if len(inner) > 1 and rng.random() < promising:
-                inner.sort(key=lambda child: heuristic(problem.target, child.numbers))
+                if style.shuffle:
+                    inner.sort(key=lambda child: heuristic(problem.target, child.numbers))
                 threads = tuple(solve_thread(problem, child, rng, child_beam, style) for child in inner)
                 events.append(Spawn(threads))
                 solved = [thread.solution for thread in threads if thread.solution is not None]
