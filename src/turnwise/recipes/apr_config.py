@@ -70,15 +70,15 @@ class Config:
     device: str = "auto"
     join: Join = "append"
     warmup: Training = field(default_factory=lambda: Training(1_500_000, learning_rate=3e-3))
-    supervised: Training = field(default_factory=lambda: Training(2_000_000))
+    supervised: Training = field(default_factory=lambda: Training(1_750_000))
     conditioned: float = 0.5
     losers: int = 1
-    rl: RL = field(default_factory=RL)
+    rl: RL = field(default_factory=lambda: RL(steps=32, problems=12, learning_rate=5e-4))
     arms: tuple[str, ...] = ("apr", "sos")
     window: int = 128
     windows: tuple[int, ...] = (64, 96, 128, 192, 384)
     fixed: int = 10
-    fans: tuple[int, ...] = (4, 8, 12)
+    fans: tuple[int, ...] = (6, 12)
     test_problems: int = 600
     samples: int = 4
     rows: int = 128
