@@ -202,7 +202,7 @@ def cells(config: Config, arm: str) -> list[Any]:
         Cell(arm, "fixed children", replace(free, budget=fixed)),
         Cell(arm, "free", replace(free, cancel="verified")),
     ]
-    if arm in ("apr", "apr-rl"):
+    if arm == "apr-rl":
         asked += [Cell(arm, "free", replace(free, window=w)) for w in config.windows if w != config.window]
         asked += [Cell(arm, f"calls {n}", replace(free, window=widest, budget=parallel_budget(n))) for n in config.fans]
         asked += [

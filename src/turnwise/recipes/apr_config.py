@@ -69,11 +69,11 @@ class Config:
     size: Size = field(default_factory=Size)
     device: str = "auto"
     join: Join = "append"
-    warmup: Training = field(default_factory=lambda: Training(1_500_000, learning_rate=3e-3))
-    supervised: Training = field(default_factory=lambda: Training(1_750_000))
+    warmup: Training = field(default_factory=lambda: Training(1_250_000, learning_rate=3e-3))
+    supervised: Training = field(default_factory=lambda: Training(1_500_000))
     conditioned: float = 0.5
     losers: int = 1
-    rl: RL = field(default_factory=lambda: RL(steps=32, problems=12, learning_rate=5e-4))
+    rl: RL = field(default_factory=lambda: RL(steps=24, problems=12, learning_rate=5e-4))
     arms: tuple[str, ...] = ("apr", "sos")
     window: int = 128
     windows: tuple[int, ...] = (64, 96, 128, 192, 384)
