@@ -3,7 +3,7 @@
 import torch
 
 from turnwise.agents.screen_llama import CELL, ScreenLlamaConfig
-from turnwise.learn.augment import ScreenAugment
+from turnwise.learn.augment import HistoryDropout, ScreenAugment
 from turnwise.learn.examples import Example
 
 CONFIG = ScreenLlamaConfig(image_height=100, image_width=50, first_point_id=7)
@@ -59,6 +59,16 @@ def test_the_seed_decides_and_no_share_changes_nothing():
     left = ScreenAugment(CONFIG, share=0.0)(one, 9)
     assert left.token_ids == one.token_ids
     assert torch.equal(left.vision["pixel_values"], one.vision["pixel_values"])
+
+
+def test_the_previous_action_is_left_out_in_its_share_and_nothing_else():
+    one = Example((2, 2, 50, 8, 9, 51, 4, 6), (5, 8, 1), (True, True, True))
+    forget = HistoryDropout(50, 51, 0.5)
+    made = [forget(one, seed).prompt_ids for seed in range(200)]
+    assert set(made) == {one.prompt_ids, (2, 2, 50, 51, 4, 6)}
+    assert 70 < made.count(one.prompt_ids) < 130
+    cut = Example((9, 51, 4, 6), (5, 8, 1), (True, True, True))
+    assert HistoryDropout(50, 51, 1.0)(cut, 1) == cut
 
 
 def test_an_example_without_a_screen_stays():

@@ -32,6 +32,8 @@ from turnwise.trace.types import Action, Call, Turn
 
 IMAGE = "<screen>"
 _EOS = 1
+AROUND_PREVIOUS = ("Previous Actions: ", " Goal: ")
+"""Tokens of the prompt before and after the previous action."""
 _KEYS = ("PRESS_BACK", "PRESS_HOME", "PRESS_ENTER", "STATUS_TASK_COMPLETE", "STATUS_TASK_IMPOSSIBLE")
 
 
@@ -52,7 +54,8 @@ def previous_decision(turns: Sequence[Turn], grid: tuple[int, int] | None = None
 
 def prompt_text(context: Context, grid: tuple[int, int] | None = None) -> str:
     """What the agent reads: one previous action and the goal, in DigiRL's form (Auto-UI itself was trained with 8)."""
-    return f"Previous Actions: {previous_decision(context.turns, grid)} Goal: {context.task.instruction}</s>"
+    before, after = AROUND_PREVIOUS
+    return f"{before}{previous_decision(context.turns, grid)}{after}{context.task.instruction}</s>"
 
 
 def cell_point(cell: int, grid: tuple[int, int]) -> tuple[float, float]:
@@ -92,7 +95,7 @@ def screen_tokenizer(
     open_typed = aitw.render_decision(typed)[:-1]
     swipes = [Call("swipe", dict(zip(("y", "x", "to_y", "to_x"), s, strict=True))) for s in aitw.SWIPES.values()]
     keys = [_call_of(kind) for kind in _KEYS]
-    fixed = ["Previous Actions: ", " Goal: ", "</s>", '"', open_tap, open_typed]
+    fixed = [*AROUND_PREVIOUS, "</s>", '"', open_tap, open_typed]
     fixed += [_plan("DUAL_POINT") + open_tap, _plan("TYPE") + open_typed]
     fixed += [aitw.render_aitw(call) for call in keys] + [aitw.render_decision(call) for call in keys]
     fixed += [aitw.render_decision(swipe)[len(open_tap) :] for swipe in swipes]

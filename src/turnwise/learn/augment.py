@@ -1,10 +1,14 @@
-"""Screens in other places and colours: what makes a small policy look where a thing is instead of knowing it by heart.
+"""Screens in other places and colours, prompts without history: what makes a small policy look.
 
 A few hundred demonstrations show a few dozen layouts, and a small model learns the places of fields and buttons rather
 than their looks. So, in some uses of an example, the whole screen is moved by a few cells, what leaves on one side
 comes back on the other, and the points in prompt and response move with it; and the colours change: contrast and
 brightness of each channel, now and then the channels themselves (another shop has another hue). An example is never
 moved so far that the point that it taps would leave the screen.
+
+And in some uses the previous action is left out of the prompt. After a tap at a field one types, in every
+demonstration, so a policy that reads the previous action types after any tap, field or not (the copycat problem of
+imitation, arXiv 1905.11979); one that must do without looks whether there is a keyboard.
 """
 
 from dataclasses import replace
@@ -17,6 +21,7 @@ from turnwise.agents.screen_llama import CELL, ScreenLlamaConfig
 from turnwise.learn.examples import Example
 
 _TRIES = 4
+"""Moves that are tried until one keeps the points on the screen."""
 
 
 class ScreenAugment:
@@ -36,8 +41,8 @@ class ScreenAugment:
         share: float = 0.7,
         rows: int = 6,
         columns: int = 3,
-        colour: float = 0.3,
-        mixing: float = 0.3,
+        colour: float = 0.2,
+        mixing: float = 0.1,
     ) -> None:
         self.grid, self.first = config.grid, config.first_point_id
         self.share, self.rows, self.columns, self.colour, self.mixing = share, rows, columns, colour, mixing
@@ -82,6 +87,27 @@ class ScreenAugment:
         if generator.random() < self.mixing:
             made = made[..., generator.permutation(3).tolist(), :, :]
         return made.clamp(0, 255).to(pixels.dtype)
+
+
+class HistoryDropout:
+    """Leaves the previous action out of prompts: what stands between two tokens, both kept.
+
+    Args:
+        start, stop: ids of the tokens before and after the previous action.
+        share: of the uses.
+    """
+
+    def __init__(self, start: int, stop: int, share: float) -> None:
+        self.start, self.stop, self.share = start, stop, share
+
+    def __call__(self, example: Example, seed: int) -> Example:
+        """The example with or without its previous action; decided by the seed."""
+        ids = example.prompt_ids
+        if np.random.Generator(np.random.Philox(key=[seed, 2])).random() >= self.share:
+            return example
+        if self.start not in ids or self.stop not in ids:  # a prompt that was cut at its beginning
+            return example
+        return replace(example, prompt_ids=ids[: ids.index(self.start) + 1] + ids[ids.index(self.stop) :])
 
 
 def _by_channel(values: np.ndarray) -> Tensor:

@@ -29,9 +29,11 @@ from turnwise.evaluate.summary import rewards_by_task, summarize
 from turnwise.learn.doubly_robust import CreditConfig
 from turnwise.learn.qlearning import QConfig
 from turnwise.recipes import phone as phones
+from turnwise.recipes import phone_policy as policies
 from turnwise.recipes.config import changed, to_json, unknown_preset
 from turnwise.recipes.digiq_arms import BEST_OF, Bench
-from turnwise.recipes.phone import FeatureConfig, PhoneConfig, PolicyConfig
+from turnwise.recipes.phone import FeatureConfig, PhoneConfig
+from turnwise.recipes.phone_policy import PolicyConfig
 from turnwise.recipes.progress import console
 from turnwise.trace.run import Run, find_run
 from turnwise.trace.store import Store
@@ -122,7 +124,7 @@ class Config:
                 name="digiq-smoke",
                 preset_name="smoke",
                 phone=PhoneConfig(phones=2, horizon=3, weather=0.3, false_positive=0.4),
-                policy=phones.TINY_POLICY,
+                policy=policies.TINY_POLICY,
                 features=FeatureConfig(16, 2),
                 representation=Representation(2, 4),
                 critics=QConfig(updates=3, batch_size=4, width=16),
@@ -201,7 +203,7 @@ async def _data(config: Config, run: Run) -> tuple[list[Any], Any, list[Any]]:
     seed = turn_seed(config.seed + 1, 0)
     phones.check_splits(config.phone, test, config.policy.demonstrations, [config.seed])
     phones.check_splits(config.phone, test, config.offline_rollouts, [seed])
-    behaviour = await phones.warm_start(run, config.phone, config.policy, config.seed, config.device)
+    behaviour = await policies.warm_start(run, config.phone, config.policy, config.seed, config.device)
     evaluator = phones.make_evaluator(run, config.phone, behaviour, config.features, config.seed)
     tasks = config.phone.tasks("train", config.offline_rollouts, seed)
     traces = await phones.play(run, config.phone, behaviour, tasks, "offline", 0, seed, evaluator)
@@ -235,7 +237,7 @@ def _from_run(config: Config, run: Run) -> tuple[list[Any], Any]:
         raise UserError(f"{config.source}: has no device episodes to learn from (turns with screenshots).")
     frames = Frames(store.image)
     sampling = Sampling(temperature=config.policy.temperature, max_new_tokens=24)
-    first = phones.first_policy_of(path.parent)
+    first = policies.first_policy_of(path.parent)
     makers = {one.trace.policy for one in log}
     if first is not None and makers == {"first"}:
         return log, load_screen_policy(first, sampling=sampling, frames=frames, version="first", device=config.device)
@@ -258,12 +260,12 @@ def _clone(config: Config, run: Run, traces: Sequence[Trace], frames: Any, sampl
     from turnwise.learn import checkpoint
     from turnwise.learn.examples import examples_from_traces
 
-    folder, made = phones.checkpoints_of(run, "clone"), config.policy
+    folder, made = policies.checkpoints_of(run, "clone"), config.policy
     done = checkpoint.latest(folder)
     if done is not None:
         return load_screen_policy(done, sampling=sampling, frames=frames, version="clone", device=config.device)
     policy = new_screen_policy(
-        phones.training_texts(traces),
+        policies.training_texts(traces),
         sampling=sampling,
         frames=frames,
         seed=config.seed,
@@ -274,7 +276,7 @@ def _clone(config: Config, run: Run, traces: Sequence[Trace], frames: Any, sampl
     )
     policy.version = "clone"
     policy.model.to(config.device)  # type: ignore[arg-type]
-    phones.train_policy(
+    policies.train_policy(
         "cloning the log's policy",
         policy,
         examples_from_traces(traces, policy),

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from turnwise.engine.sampling import turn_seed
 from turnwise.recipes import phone as phones
+from turnwise.recipes import phone_policy as policies
 from turnwise.recipes.progress import console, progress_bar
-from turnwise.trace.run import Run
+from turnwise.trace.run import Run, find_run
 
 if TYPE_CHECKING:
     from turnwise.recipes.digiq import Config
@@ -28,6 +29,8 @@ class Bench:
         self.config, self.run, self.log, self.behaviour = config, run, log, behaviour
         self.tokenizer, self.frames = behaviour.tokenizer, behaviour.frames
         self.features = _image_vectors(config, run, log, behaviour)
+        source = find_run(config.source).parent if config.source else run.folder
+        self.rehearsal = policies.Rehearsal(source, behaviour, config.policy.rehearsal)
         from turnwise.learn.qlearning import tabulate
 
         self.steps = tabulate(log, self.features, self.tokenizer, config.critics.discount)
@@ -41,8 +44,8 @@ class Bench:
         from turnwise.learn import checkpoint
         from turnwise.learn.sft import OptimConfig, make_optimizer
 
-        policy = phones.copy_policy(self.behaviour, arm)
-        folder = phones.checkpoints_of(self.run, arm)
+        policy = policies.copy_policy(self.behaviour, arm)
+        folder = policies.checkpoints_of(self.run, arm)
         saved = checkpoint.latest(folder)
         if saved is not None:
             checkpoint.load_weights(saved / "model", policy.model)
@@ -50,10 +53,10 @@ class Bench:
         numbers = self.config.extraction
         examples, notes = self._examples(arm, policy)
         if examples:
-            notes["loss"] = phones.train_policy(
+            notes["loss"] = policies.train_policy(
                 f"{arm}: learning",
                 policy,
-                examples,
+                self.rehearsal.beside(examples, self.config.seed),
                 learning_rate=numbers.learning_rate,
                 batch_size=numbers.batch_size,
                 updates=numbers.updates,

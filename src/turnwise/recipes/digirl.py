@@ -29,8 +29,10 @@ from turnwise.engine.sampling import turn_seed
 from turnwise.evaluate.summary import rewards_by_task, summarize
 from turnwise.learn.doubly_robust import Chosen, CreditConfig
 from turnwise.recipes import phone as phones
+from turnwise.recipes import phone_policy as policies
 from turnwise.recipes.config import changed, to_json, unknown_preset
-from turnwise.recipes.phone import FeatureConfig, PhoneConfig, PolicyConfig
+from turnwise.recipes.phone import FeatureConfig, PhoneConfig
+from turnwise.recipes.phone_policy import PolicyConfig
 from turnwise.recipes.progress import console
 from turnwise.trace.run import Run
 
@@ -52,7 +54,7 @@ class LearnConfig:
     step_critic: int = 200
     instruction_critic: int = 100
     batch_size: int = 32
-    learning_rate: float = 3e-4
+    learning_rate: float = 5e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Config:
             makes demonstrations and trains one.
         features: frozen image vectors of the critics.
         credit: advantages, filter, curriculum.
-        arms: which of `ARMS` are run, one after the other on the same offline data.
+        arms: which of `ARMS` are run, one after the other on the same offline data; none makes the first policy alone.
         offline_rollouts: episodes of the first policy.
         offline: updates on them.
         iterations, rollouts: K and N of the online stage.
@@ -98,11 +100,11 @@ class Config:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     credit: CreditConfig = field(default_factory=lambda: CreditConfig(fraction=0.25))
     arms: tuple[str, ...] = ("fbc", "digirl")
-    offline_rollouts: int = 320
+    offline_rollouts: int = 240
     offline: LearnConfig = field(default_factory=LearnConfig)
     iterations: int = 4
     rollouts: int = 64
-    online: LearnConfig = field(default_factory=lambda: LearnConfig(100, 60, 40))
+    online: LearnConfig = field(default_factory=lambda: LearnConfig(120, 60, 40))
     test_tasks: int = 96
     drift: DriftConfig = field(default_factory=DriftConfig)
     device: str = "cpu"
@@ -116,7 +118,7 @@ class Config:
                 name="digirl-smoke",
                 preset_name="smoke",
                 phone=PhoneConfig(phones=2, horizon=3, weather=0.3, false_positive=0.4),  # something to learn from
-                policy=phones.TINY_POLICY,
+                policy=policies.TINY_POLICY,
                 features=FeatureConfig(16, 2),
                 credit=CreditConfig(fraction=0.5),
                 offline_rollouts=4,
@@ -166,7 +168,7 @@ def main(config: Config) -> Path:
         raise UserError(f"unknown arms {', '.join(unknown)}. Arms: {', '.join(ARMS)}.")
     with Run(Path("runs") / config.name, to_json("digirl", config)) as run:
         asyncio.run(phones.in_one_browser(_main(config, run)))
-    if config.preset_name == "laptop" and not changed(config, free=("first", "device")):
+    if config.arms and config.preset_name == "laptop" and not changed(config, free=("first", "device")):
         from turnwise.recipes.device_claims import record_digirl
 
         record_digirl(config)
@@ -184,16 +186,20 @@ async def _main(config: Config, run: Run) -> None:
     for seed, count in zip(seeds, counts, strict=True):
         phones.check_splits(config.phone, test, count, [seed])
 
-    first = await phones.warm_start(run, config.phone, config.policy, config.seed, config.device, config.first)
+    first = await policies.warm_start(run, config.phone, config.policy, config.seed, config.device, config.first)
     await phones.play(run, config.phone, first, test, "eval-sft")
+    if not config.arms:
+        _report(config, run, time.time() - started)
+        return
     evaluator = phones.make_evaluator(run, config.phone, first, config.features, config.seed)
     tasks = config.phone.tasks("train", config.offline_rollouts, _task_seed(config, 0))
     log = await phones.play(run, config.phone, first, tasks, "offline", 0, _task_seed(config, 0), evaluator)
     phones.report_agreement(run, "offline", log)
     features = phones.image_features(run, first, config.features, ["demonstrations", "offline"], config.seed)
 
+    rehearsal = policies.Rehearsal(run.folder, first, config.policy.rehearsal)
     for arm in config.arms:
-        learner = Learner(config, run, arm, first, features)
+        learner = Learner(config, run, arm, first, features, rehearsal)
         if learner.done < 0:
             await asyncio.to_thread(learner.update, 0)
         for iteration in range(1, config.iterations + 1):
@@ -218,7 +224,7 @@ async def _drift(config: Config, run: Run, learner: "Learner", evaluator: Any) -
     test = phones.drift_tasks(config.phone, config.test_tasks, 0, end, end + drift.days_each, "test")
     learner.policy.version = f"digirl-{config.iterations}"
     await phones.play(run, config.phone, learner.policy, test, "eval-frozen", drift.iterations)
-    moving = Learner(config, run, "continual", learner.policy, learner.features, base=learner)
+    moving = Learner(config, run, "continual", learner.policy, learner.features, learner.rehearsal, base=learner)
     for step in range(1, drift.iterations + 1):
         iteration, seed = config.iterations + step, _task_seed(config, 100 + step)
         if moving.done < iteration:
@@ -241,18 +247,26 @@ class Learner:
     """
 
     def __init__(
-        self, config: Config, run: Run, arm: str, first: Any, features: Any, base: "Learner | None" = None
+        self,
+        config: Config,
+        run: Run,
+        arm: str,
+        first: Any,
+        features: Any,
+        rehearsal: policies.Rehearsal,
+        base: "Learner | None" = None,
     ) -> None:
         from turnwise.learn import checkpoint
         from turnwise.learn.sft import OptimConfig, make_optimizer
 
         self.config, self.run, self.arm, self.features = config, run, arm, features
+        self.rehearsal = rehearsal
         self.phases = ["offline", f"train-{arm}"] if base is None else [*base.phases, f"train-{arm}"]
-        self.policy = phones.copy_policy(first, arm)
+        self.policy = policies.copy_policy(first, arm)
         self.optimizer = make_optimizer(self.policy.model, OptimConfig(learning_rate=config.online.learning_rate))
         self.done = -1 if base is None else base.done
         self.credit = _credit_of(arm, config.credit)
-        saved = checkpoint.latest(phones.checkpoints_of(run, arm))
+        saved = checkpoint.latest(policies.checkpoints_of(run, arm))
         if saved is not None:
             self.done = int(checkpoint.load(saved, self.policy.model, self.optimizer)["iteration"])
             self.policy.model.eval()
@@ -275,10 +289,10 @@ class Learner:
         ]  # fmt: skip
         loss = None
         if examples:
-            loss = phones.train_policy(
+            loss = policies.train_policy(
                 f"{self.arm} {iteration}: learning",
                 self.policy,
-                examples,
+                self.rehearsal.beside(examples, seed),
                 learning_rate=sizes.learning_rate,
                 batch_size=sizes.batch_size,
                 updates=sizes.actor,
@@ -298,7 +312,7 @@ class Learner:
             log=len(log),
         )
         self.done = iteration
-        folder = phones.checkpoints_of(self.run, self.arm)
+        folder = policies.checkpoints_of(self.run, self.arm)
         state = {"iteration": iteration}
         checkpoint.save(folder, iteration, self.policy.model, self.policy.tokenizer, self.optimizer, state, keep=1)
 
