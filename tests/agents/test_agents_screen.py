@@ -145,6 +145,8 @@ def test_its_next_token_distribution_sums_to_one(policy):
     with torch.no_grad():
         logits = policy.model(torch.tensor([ids]), **vision).logits
     torch.testing.assert_close(logits.exp().sum(-1), torch.ones(1, len(ids)), atol=1e-4, rtol=0)
+    # The placeholder is never said: as a part of a response it would stand for a second screen.
+    assert float(logits[..., policy.model.config.image_token_id].max()) < -1000
 
 
 def test_saving_and_loading_changes_nothing(policy, tmp_path):

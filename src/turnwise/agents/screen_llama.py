@@ -27,6 +27,8 @@ from turnwise.agents.copy_llama import CopyLlamaConfig, CopyLlamaForCausalLM
 
 CELL = 5
 """Side of a cell of the fine map, in pixels of the model's input."""
+_NEVER = -1e4
+"""Log-probability of what is never said; finite, so that 0 times it is 0."""
 
 
 class ScreenLlamaConfig(CopyLlamaConfig):
@@ -176,7 +178,14 @@ class ScreenLlamaForCausalLM(CopyLlamaForCausalLM):
         first = self.config.first_point_id
         last = first + cells.shape[1]
         both = torch.logaddexp(spoken[..., first:last], pointed)
-        return torch.cat([spoken[..., :first], both, spoken[..., last:]], dim=-1)
+        return self._without_image(torch.cat([spoken[..., :first], both, spoken[..., last:]], dim=-1))
+
+    def _without_image(self, logp_BKV: Tensor) -> Tensor:
+        """The distribution without the placeholder: said by the model, it would stand for a screen that is not there."""
+        image = self.config.image_token_id
+        rest = torch.log1p(-logp_BKV[..., image : image + 1].exp().clamp(max=1 - 1e-6))
+        kept = torch.arange(logp_BKV.shape[-1], device=logp_BKV.device) != image
+        return torch.where(kept, logp_BKV - rest, _NEVER)
 
 
 def _apart(unique_BT: Tensor, placeholder_BT: Tensor) -> Tensor:
