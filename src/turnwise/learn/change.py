@@ -124,6 +124,11 @@ class ActionReader(nn.Module):
         nn.init.zeros_(last.bias)
         self.answer = nn.Linear(base.size, 1)
 
+    @property
+    def feature_size(self) -> int:
+        """Of what critics read of an action: the state at the answer, and the answer itself."""
+        return self.size + 1
+
     def forward(self, pixels_BCHW: Tensor, kind_B: Tensor, text_BL: Tensor, place_BP: Tensor) -> Tensor:
         """Features (B, size): the state from which the answer is read. `place_BP` comes from `places`."""
         seen = self.eyes(pixels_BCHW)
@@ -133,7 +138,16 @@ class ActionReader(nn.Module):
         """Logit of "yes", (B,)."""
         return self.answer(feature_BD)[:, 0]
 
+    def features(self, state_BD: Tensor) -> Tensor:
+        """What critics read: the state and the answer, from −`_LOUD` for a sure no to `_LOUD` for a sure yes.
 
+        The answer is in the state already, but a few thousand steps do not tell a small critic where.
+        """
+        return torch.cat([state_BD, _LOUD * torch.tanh(self.logit(state_BD) / 2)[:, None]], dim=1)
+
+
+
+_LOUD = 4.0
 _FREQUENCIES = (1, 2, 4, 8)
 _PLACE = 4 * len(_FREQUENCIES) + 1
 
@@ -237,7 +251,7 @@ class ActionFeatures:
     def __init__(self, reader: ActionReader, frames: Frames, tokenizer: Any, batch_size: int = 64) -> None:
         self.reader, self.frames, self.tokenizer, self.batch_size = reader, frames, tokenizer, batch_size
         self._rows: dict[str, int] = {}
-        self._table = torch.zeros(0, reader.size)
+        self._table = torch.zeros(0, reader.feature_size)
 
     def __call__(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
         """Features of these pairs, (N, D)."""
@@ -250,7 +264,8 @@ class ActionFeatures:
             part = missing[start : start + self.batch_size]
             with torch.inference_mode():
                 frames = [self.frames(images[i]) for i in part]
-                made.append(_read(self.reader, frames, [deeds[i] for i in part], self.tokenizer).cpu().clone())
+                state = _read(self.reader, frames, [deeds[i] for i in part], self.tokenizer)
+                made.append(self.reader.features(state).cpu().clone())
         for i in missing:
             self._rows[keys[i]] = len(self._rows)
         self._table = torch.cat([self._table, *made])

@@ -147,7 +147,7 @@ class Critics:
         vectors = 2 * features.model.size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.q = CriticNet(len(tokenizer), vectors, config.width, actions.reader.size)
+            self.q = CriticNet(len(tokenizer), vectors, config.width, actions.reader.feature_size)
             self.v = CriticNet(len(tokenizer), vectors, config.width)
         self.slow_q, self.slow_v = copy.deepcopy(self.q), copy.deepcopy(self.v)
         for slow in (self.slow_q, self.slow_v):
