@@ -181,7 +181,7 @@ class ScreenLlamaForCausalLM(CopyLlamaForCausalLM):
         return self._without_image(torch.cat([spoken[..., :first], both, spoken[..., last:]], dim=-1))
 
     def _without_image(self, logp_BKV: Tensor) -> Tensor:
-        """The distribution without the placeholder: said by the model, it would stand for a screen that is not there."""
+        """The distribution without the placeholder: said by a model it would stand for a screen that is not there."""
         image = self.config.image_token_id
         rest = torch.log1p(-logp_BKV[..., image : image + 1].exp().clamp(max=1 - 1e-6))
         kept = torch.arange(logp_BKV.shape[-1], device=logp_BKV.device) != image

@@ -146,7 +146,6 @@ class ActionReader(nn.Module):
         return torch.cat([state_BD, _LOUD * torch.tanh(self.logit(state_BD) / 2)[:, None]], dim=1)
 
 
-
 _LOUD = 4.0
 _FREQUENCIES = (1, 2, 4, 8)
 _PLACE = 4 * len(_FREQUENCIES) + 1
