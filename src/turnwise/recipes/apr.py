@@ -85,7 +85,7 @@ def _main(config: Config, run: Run) -> None:
     for arm in config.arms:
         trained = reinforce(config, run, arm, models[arm.split("-")[0]], protocol)
         for cell in cells(config, f"{arm}-rl"):
-            measure(config, run, cell, trained, protocol, test, iteration=config.rl.steps)
+            measure(config, run, cell, trained, protocol, test, iteration=_rl(config, arm).steps)
     finish(config, run, time.time() - started)
 
 
@@ -143,16 +143,16 @@ def reinforce(config: Config, run: Run, arm: str, start: Any, protocol: CompactT
     from turnwise.recipes import apr_rl
 
     model, folder = copy.deepcopy(start), run.folder / "checkpoints" / f"{arm}-rl"
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.rl.learning_rate, weight_decay=0.0)
+    rl = _rl(config, arm)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rl.learning_rate, weight_decay=0.0)
     last = checkpoint.latest(folder)
     done = 0 if last is None else int(checkpoint.load(last, model, optimizer)["step"])
     phase = f"rl {arm}"
     run.drop_metrics([row for row in run.metrics() if row.get("phase") != phase or row.get("step", 0) <= done])
-    rl = replace(config.rl, credit="parent" if arm == "apr-parent" else config.rl.credit)
     method = _method(config, arm)
-    with progress_bar(f"{arm}: GRPO", config.rl.steps) as advance:
+    with progress_bar(f"{arm}: GRPO", rl.steps) as advance:
         advance(done)
-        for number in range(done, config.rl.steps):
+        for number in range(done, rl.steps):
             attempts, report = apr_rl.step(
                 model,
                 start,
@@ -168,9 +168,16 @@ def reinforce(config: Config, run: Run, arm: str, start: Any, protocol: CompactT
             figures = apr_rl.summary(attempts.attempts)
             run.log(phase=phase, step=number + 1, **figures, loss=report.loss, kl=report.kl, clipped=report.clipped)
             advance(note=f"{100 * figures['success']:.0f} % success, {figures['children']:.1f} children")
-            if (number + 1) % 5 == 0 or number + 1 == config.rl.steps:
+            if (number + 1) % 5 == 0 or number + 1 == rl.steps:
                 checkpoint.save(folder, number + 1, model, None, optimizer, {"step": number + 1}, 1)
     return model
+
+
+def _rl(config: Config, arm: str) -> Any:
+    """GRPO's settings of an arm."""
+    if arm == "sos":
+        return config.serial_rl
+    return replace(config.rl, credit="parent") if arm == "apr-parent" else config.rl
 
 
 def _method(config: Config, arm: str) -> Any:

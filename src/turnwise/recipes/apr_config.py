@@ -51,7 +51,8 @@ class Config:
         warmup, supervised: stages; the second once for SoS+ and once for APR.
         conditioned: share of examples that are told their budget.
         losers: children without a solution that are learned a parent, at most.
-        rl: GRPO.
+        rl, serial_rl: GRPO of the trees and of the serial arm. The paper, too, holds the serial one more tightly (its
+            KL is 0.01): at a rate that suits trees its threads fall apart.
         arms: which models get it: "apr", "apr-parent" (credit to parents alone), "apr-enforced" (fixed fan), "sos".
         window: at which GRPO samples and the claims are made: where a whole serial trace does not fit.
         windows: of the curves.
@@ -74,6 +75,7 @@ class Config:
     conditioned: float = 0.5
     losers: int = 1
     rl: RL = field(default_factory=lambda: RL(steps=24, problems=12, learning_rate=5e-4))
+    serial_rl: RL = field(default_factory=lambda: RL(steps=24, problems=12, learning_rate=1e-4, kl=0.01))
     arms: tuple[str, ...] = ("apr", "sos")
     window: int = 128
     windows: tuple[int, ...] = (64, 96, 128, 192, 384)
@@ -95,6 +97,7 @@ class Config:
                 warmup=Training(4_000, 16),
                 supervised=Training(8_000, 16),
                 rl=RL(steps=1, problems=2, group=3),
+                serial_rl=RL(steps=1, problems=2, group=3),
                 windows=(128, 256),
                 fans=(4,),
                 test_problems=8,
@@ -110,7 +113,8 @@ class Config:
                 device="cuda",
                 warmup=Training(10_000_000, 256, 1e-3),
                 supervised=Training(100_000_000, 256, 1e-3),
-                rl=RL(steps=150, problems=64, group=5, learning_rate=5e-5),
+                rl=RL(steps=150, problems=64, learning_rate=5e-5),
+                serial_rl=RL(steps=150, problems=64, learning_rate=5e-5, kl=0.01),
                 arms=("apr", "sos", "apr-parent", "apr-enforced"),
                 window=512,
                 windows=(256, 512, 1024, 2048, 4096),
@@ -128,7 +132,8 @@ class Config:
                 join="rewrite",
                 warmup=Training(1, 256, 5e-5),
                 supervised=Training(200_000_000, 256, 5e-5),
-                rl=RL(steps=150, problems=64, group=5, learning_rate=1e-5),
+                rl=RL(steps=150, problems=64, learning_rate=1e-5),
+                serial_rl=RL(steps=150, problems=64, learning_rate=1e-5, kl=0.01),
                 arms=("apr", "sos", "apr-parent", "apr-enforced"),
                 window=1024,
                 windows=(512, 1024, 2048, 4096),
