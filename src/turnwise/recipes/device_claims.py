@@ -92,6 +92,9 @@ def digirl_claims(rewards: Mapping[int, Rewards], iterations: int, drift: int) -
             note="Paired by task, bootstrap over seeds, then tasks.",
         ),
     ]
+    if all({"train-digirl", "train-fbc"} <= set(by_key) for by_key in rewards.values()):
+        words = "DigiRL above filtered BC on the fresh training tasks of all online iterations, in points"
+        claims.append(difference(rewards, "train-digirl", "train-fbc", "online_gain_points", words, ""))
     ways = (f"eval-continual/{drift}", f"eval-frozen/{drift}")
     if all(way in by_key for by_key in rewards.values() for way in ways):
         claims.append(

@@ -20,7 +20,7 @@ agreement with the oracle is logged.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from turnwise.recipes.phone import FeatureConfig, PhoneConfig
 from turnwise.recipes.phone_policy import PolicyConfig
 from turnwise.recipes.progress import console
 from turnwise.trace.run import Run
+from turnwise.trace.types import Outcome, Trace
 
 ARMS = ("fbc", "digirl", "digirl-released", "digirl-awr", "digirl-no-step", "digirl-squared-error")
 """What can be compared. The last four change one thing of `digirl` each."""
@@ -374,6 +375,15 @@ def _task_seed(config: Config, iteration: int) -> int:
     return turn_seed(config.seed + 1, iteration)
 
 
+def _truth_by_task(traces: Iterable[Trace]) -> dict[str, float]:
+    """Whether the oracle saw each task done, whatever the evaluator said: how an arm fared while it learned."""
+    return {
+        trace.task.id: float(any(turn.info.get("oracle") for turn in trace.turns))
+        for trace in traces
+        if trace.outcome is not Outcome.INFRA_ERROR
+    }
+
+
 def _report(config: Config, run: Run, seconds: float) -> None:
     """Print the table and write `report.json`."""
     from turnwise.evaluate.show import summary_table
@@ -390,6 +400,8 @@ def _report(config: Config, run: Run, seconds: float) -> None:
             rewards[f"{phase}/{iteration}"] = rewards_by_task(traces)
             low, high = summaries[name].interval
             rows.append({"name": name, "value": summaries[name].success, "low": low, "high": high, "unit": "success"})
+    for arm in config.arms:
+        rewards[f"train-{arm}"] = _truth_by_task(run.store.traces(phase=f"train-{arm}"))
     console.print(summary_table(summaries, "Held-out tasks, by the oracle"))
     console.print(f"{seconds / 60:.1f} minutes; everything is in {run.folder}")
     run.report(status="done", summary=rows, rewards=rewards, seconds=round(seconds, 1))
