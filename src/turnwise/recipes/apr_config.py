@@ -74,8 +74,8 @@ class Config:
     supervised: Training = field(default_factory=lambda: Training(1_500_000))
     conditioned: float = 0.5
     losers: int = 1
-    rl: RL = field(default_factory=lambda: RL(steps=24, problems=12, learning_rate=5e-4))
-    serial_rl: RL = field(default_factory=lambda: RL(steps=24, problems=12, learning_rate=1e-4, kl=0.01))
+    rl: RL = field(default_factory=lambda: RL(steps=30, learning_rate=1.5e-4))
+    serial_rl: RL = field(default_factory=lambda: RL(steps=30, learning_rate=1e-4, kl=0.01))
     arms: tuple[str, ...] = ("apr", "sos")
     window: int = 128
     windows: tuple[int, ...] = (64, 96, 128, 192, 384)
