@@ -2,6 +2,7 @@
 
 import copy
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -29,10 +30,20 @@ from turnwise.learn.change import (
 )
 from turnwise.learn.divergence import mean_token_kl, token_kl
 from turnwise.learn.doubly_robust import CreditConfig, choose
+from turnwise.learn.examples import context_at
 from turnwise.learn.qlearning import Backup, Critics, QConfig, tabulate
+from turnwise.learn.rename import keep_words
 from turnwise.learn.replay import played, read, successes
 from turnwise.learn.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
-from turnwise.learn.values import FitConfig, InstructionCritic, StepCritic, SuccessModel, value_loss
+from turnwise.learn.values import (
+    FitConfig,
+    InstructionCritic,
+    Nameless,
+    StepCritic,
+    SuccessModel,
+    encode_texts,
+    value_loss,
+)
 from turnwise.trace.store import Store
 from turnwise.trace.types import Action, Call, Outcome, Verdict
 
@@ -195,6 +206,20 @@ def test_the_reader_learns_which_taps_change_the_screen(world, tmp_path):
 # -- stages 2 and 3
 
 
+def test_critics_can_read_goals_without_their_names(world):
+    policy = world[1]
+    goal = "Open the blotherun door"
+    plain = encode_texts(policy.tokenizer, [goal])
+    assert torch.equal(encode_texts(Nameless(policy), [goal]), plain)  # nobody said which words are names
+    noted = copy.copy(policy.model.config.turnwise)
+    try:
+        keep_words(policy.model, ["Open", "the", "door"])
+        assert len(Nameless(policy)) == len(policy.tokenizer)
+        assert "blotherun" not in policy.tokenizer.decode(encode_texts(Nameless(policy), [goal])[0])
+    finally:
+        policy.model.config.turnwise = noted
+
+
 @pytest.fixture(scope="module")
 def doors(world):
     """(log, its tables, features of actions after stage 1, the same before it) of the phone with one door."""
@@ -220,7 +245,8 @@ def door_values(critics, steps):
     """(V, Q of the door, Q of nothing) in the hall."""
     rng = random.Random(3)
     rows = [row for row, (_, turn) in enumerate(steps.place) if turn == 0][:12]
-    q = critics.q_values(steps, rows, [[deed_of(tap("red", rng)), deed_of(tap(None, rng))] for _ in rows]).mean(dim=0)
+    deeds = [[deed_of(tap("red", rng)), deed_of(tap(None, rng))] for _ in rows]
+    q = critics.q_values(steps, rows, deeds, torch.zeros(len(rows), 2)).mean(dim=0)
     return float(critics.values(steps, rows).mean()), float(q[0]), float(q[1])
 
 
@@ -258,6 +284,12 @@ def test_candidates_are_kept_and_the_first_is_the_executed_action(world, doors, 
     assert all(len(one) == 3 for one in first)
     executed = [episodes[steps.place[row][0]].trace.turns[steps.place[row][1]].action.call for row in made[0].rows]
     assert [one[0].call for one in made[0].actions] == executed
+    assert torch.equal(made[0].likelihood_BN, made[1].likelihood_BN)
+    row, action = made[0].rows[0], made[0].actions[0][1]
+    context = context_at(episodes[steps.place[row][0]].trace, steps.place[row][1])
+    prompt = policy.encode_prompt(context)[0]
+    alone = policy.score([(context, replace(action, prompt_ids=prompt))])
+    assert float(made[0].likelihood_BN[0, 1]) == pytest.approx(sum(alone[0]), abs=1e-3)
 
 
 def test_extraction_imitates_the_best_candidate_and_leaves_bad_actions_out(world, doors):
@@ -269,7 +301,7 @@ def test_extraction_imitates_the_best_candidate_and_leaves_bad_actions_out(world
     for _ in rows:
         calls = [tap(None, rng), tap(None, rng), tap("red", rng)]
         offered.append([Action("", call, token_ids=policy.encode_response(render_aitw(call))) for call in calls])
-    all_three = Candidates(rows, offered)
+    all_three = Candidates(rows, offered, torch.zeros(len(rows), 3))
     found = extract("best_of_n", critics, steps, episodes, all_three, policy)
     assert found.kept == 1.0
     assert [example.token_ids for example in found.examples] == [one[2].token_ids for one in offered]

@@ -3,12 +3,13 @@
 import itertools
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from turnwise.agents.tokenizer import train_tokenizer
 from turnwise.learn.examples import Example
-from turnwise.learn.rename import Renamer, kept_words
+from turnwise.learn.rename import LONGER, Renamer, keep_words, kept_words, longest_name, renamer_of
 
 SYLLABLES = ("Am", "ber", "va", "quar", "moor", "this", "wick", "oak", "fern", "sla", "fall", "ter")
 WORDS = ["".join(parts) for parts in itertools.product(SYLLABLES, repeat=3)]
@@ -66,6 +67,40 @@ def test_new_words_have_any_number_of_pieces_and_are_one_to_one(tokenizer, examp
         renamed = rename(pair, seed)
         words = texts(tokenizer, renamed).split()
         assert len(set(words)) == len(set(texts(tokenizer, pair).split()))
+
+
+def test_new_words_reach_beyond_the_longest_name_where_it_is_known(tokenizer, examples):
+    """A policy that has copied names of six pieces at most stops after six, in the middle of a longer one."""
+    longest = longest_name(examples, tokenizer, KEPT)
+    assert longest == max(len(word) for one in examples for word in Renamer(tokenizer, KEPT).names(one.prompt_ids))
+    rename = Renamer(tokenizer, KEPT, longest=longest)
+    seen = Counter()
+    for seed in range(400):
+        seen.update(len(word) for word in rename.names(rename(examples[0], seed).prompt_ids))
+    assert set(seen) == set(range(2, longest + LONGER + 1))
+    assert max(seen.values()) < 2 * min(seen.values())
+    assert longest_name([], tokenizer, KEPT) == 2
+
+
+def test_what_is_noted_in_the_model_makes_its_renamer(tokenizer, examples):
+    model = SimpleNamespace(config=SimpleNamespace(turnwise={"dialect": "x"}))
+    policy = SimpleNamespace(model=model, tokenizer=tokenizer)
+    assert renamer_of(policy) is None
+    keep_words(model, KEPT, 4)
+    assert model.config.turnwise == {"dialect": "x", "kept_words": list(KEPT), "name_pieces": 4}
+    again, made = Renamer(tokenizer, KEPT, longest=4), renamer_of(policy)
+    assert made is not None
+    assert [made(examples[0], seed) for seed in range(5)] == [again(examples[0], s) for s in range(5)]
+
+
+def test_names_can_be_left_out(tokenizer, examples):
+    finder = Renamer(tokenizer, KEPT)
+    for example in examples[:8]:
+        ids = example.prompt_ids
+        left = finder.without_names(ids)
+        assert not list(finder.names(left))
+        assert len(left) == len(ids) - sum(len(name) for name in finder.names(ids))
+        assert tokenizer.decode(left).split()[:2] == ["goal:", "open"]
 
 
 def test_a_new_words_pieces_take_the_mask_of_the_old_word(tokenizer, examples):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Extraction = Literal["best_of_n", "awr", "reinforce"]
 _TRIES = 3
+_CHUNK = 512
+"""Actions scored at once, so that not all their screens are held as pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,12 @@ class Candidates:
     Attributes:
         rows: which steps (rows of `Steps`), B.
         actions: B lists of N actions; the first is the executed one.
+        likelihood_BN: log π_β of each at temperature 1.
     """
 
     rows: list[int]
     actions: list[list[Action]]
+    likelihood_BN: Tensor
 
     @property
     def deeds(self) -> list[list[Deed]]:
@@ -54,7 +58,7 @@ class Candidates:
 
     def first(self, count: int) -> "Candidates":
         """The same with N = `count`: the executed action and the first draws."""
-        return Candidates(self.rows, [actions[:count] for actions in self.actions])
+        return Candidates(self.rows, [actions[:count] for actions in self.actions], self.likelihood_BN[:, :count])
 
 
 def draw_candidates(
@@ -84,33 +88,54 @@ def draw_candidates(
 
     order = np.random.default_rng(seed).permutation(len(steps.place))[:states]
     rows = sorted(int(row) for row in order)
-    executed = []
-    for row in rows:
-        index, turn = steps.place[row]
-        action = log[index].trace.turns[turn].action
-        ids = action.token_ids or policy.encode_response(action.text)
-        executed.append(replace(action, token_ids=ids, logprobs=()))
+    places = [steps.place[row] for row in rows]
+    executed = [_executed(policy, log, place) for place in places]
     notes = {
         "weights": weights_digest(policy.model), "seed": str(seed), "count": str(count), "rows": str(len(rows)),
         "temperature": str(temperature), "steps": str(len(steps.place)),
     }  # fmt: skip
     found = None if path is None else load_tensors(path, notes)
     if found is not None:
-        ids_BNK = found[0]["ids"]
         drawn = [
             [policy.action((), Sample(tuple(t for t in ids if t >= 0), (), StopReason.NONE)) for ids in one.tolist()]
-            for one in ids_BNK
+            for one in found[0]["ids"]
         ]
+        likelihood_BN = found[0]["likelihood"]
     else:
         drawn = _draw(policy, log, steps, rows, count - 1, seed, temperature, on_progress)
+        everything = [[first, *others] for first, others in zip(executed, drawn, strict=True)]
+        flat = [action for actions in everything for action in actions]
+        likelihood_BN = likelihoods(policy, log, [p for p in places for _ in range(count)], flat).view(-1, count)
         if path is not None:
             longest = max((len(a.token_ids) for actions in drawn for a in actions), default=1)
             ids_BNK = torch.full((len(rows), count - 1, longest), -1, dtype=torch.long)
             for b, actions in enumerate(drawn):
                 for n, action in enumerate(actions):
                     ids_BNK[b, n, : len(action.token_ids)] = torch.tensor(action.token_ids)
-            save_tensors(path, {"ids": ids_BNK}, notes)
-    return Candidates(rows, [[first, *others] for first, others in zip(executed, drawn, strict=True)])
+            save_tensors(path, {"ids": ids_BNK, "likelihood": likelihood_BN}, notes)
+    return Candidates(rows, [[first, *others] for first, others in zip(executed, drawn, strict=True)], likelihood_BN)
+
+
+def _executed(policy: "ScreenPolicy", log: Sequence[Played], place: tuple[int, int]) -> Action:
+    """What was done there, with token ids."""
+    index, turn = place
+    action = log[index].trace.turns[turn].action
+    return replace(action, token_ids=action.token_ids or policy.encode_response(action.text), logprobs=())
+
+
+def likelihoods(
+    policy: "ScreenPolicy", log: Sequence[Played], places: Sequence[tuple[int, int]], actions: Sequence[Action]
+) -> Tensor:
+    """log π(a | s) of these actions at temperature 1, each in the state of one step (episode, turn), (N,)."""
+    scored = []
+    for start in range(0, len(actions), _CHUNK):
+        part = []
+        for (index, turn), action in zip(places[start : start + _CHUNK], actions[start : start + _CHUNK], strict=True):
+            context = context_at(log[index].trace, turn)
+            ids = action.token_ids or policy.encode_response(action.text)
+            part.append((context, replace(action, prompt_ids=policy.encode_prompt(context)[0], token_ids=ids)))
+        scored += [sum(row) for row in policy.score(part)]
+    return torch.tensor(scored)
 
 
 def _draw(
@@ -189,7 +214,7 @@ def extract(
     """
     used = candidates if how == "best_of_n" else candidates.first(1)
     value_B = critics.values(steps, used.rows)
-    q_BN = critics.q_values(steps, used.rows, used.deeds)
+    q_BN = critics.q_values(steps, used.rows, used.deeds, used.likelihood_BN)
     valid_BN = used.valid_BN
     if how == "best_of_n":
         best_B, kept_B = best_of_n(q_BN, value_B, valid_BN, margin)

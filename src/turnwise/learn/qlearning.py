@@ -5,6 +5,9 @@
 Inputs, after the paper: the goal, the previous action (type and text) and the vectors of the previous and the current
 screen; Q also reads the action's type and text and the action reader's feature. Where a tap goes reaches Q through that
 feature alone. Two heads of each. Targets start as copies (the authors' code starts them at random).
+
+Not the paper's: Q reads how likely the behaviour policy finds the action. A typed text is right if it stands in the
+goal, which bags of word pieces cannot tell and a policy that copies can.
 """
 
 import copy
@@ -41,13 +44,13 @@ class QConfig:
     """
 
     backup: Backup = "td"
-    discount: float = 0.95
+    discount: float = 0.9
     rate: float = 0.1
     updates: int = 800
     batch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     grad_clip: float = 1.0
-    heads: Heads = "max"
+    heads: Heads = "min"
     width: int = 128
 
 
@@ -60,6 +63,7 @@ class Steps:
         images: the current screen of each state.
         state_S: the state in which each step was taken; the next state is the row after it.
         deeds: the executed action of each step.
+        likelihood_S: log π_β of each executed action (`candidates.likelihoods`); zeros where nobody asked.
         reward_S, return_S, done_S: reward, discounted return, and 1 for the last step of an episode.
         place: (episode, turn) of each step.
     """
@@ -71,6 +75,7 @@ class Steps:
     images: list[ImageRef]
     state_S: Tensor
     deeds: list[Deed]
+    likelihood_S: Tensor
     reward_S: Tensor
     return_S: Tensor
     done_S: Tensor
@@ -107,6 +112,7 @@ def tabulate(log: Sequence[Played], features: Features, tokenizer: Any, discount
         images,
         torch.tensor(states),
         deeds,
+        torch.zeros(len(deeds)),
         torch.tensor(rewards),
         torch.tensor(returns),
         torch.tensor(done),
@@ -123,24 +129,35 @@ class CriticNet(nn.Module):
         self.kinds = nn.Embedding(len(TYPES), 8)
         size = 32 + 16 + 8 + vector_size
         if action_size:
-            size += 16 + 8 + action_size
+            size += 16 + 8 + action_size + 1
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
             for _ in range(2)
         )
 
     def forward(self, state: Sequence[Tensor], action: Sequence[Tensor] = ()) -> Tensor:
-        """(goal ids, previous kind, previous text ids, screens) and, for Q, (kind, text ids, feature): (2, B)."""
+        """(goal, previous kind and text, screens) and, for Q, (kind, text, feature, log π_β) of the action: (2, B)."""
         goal_BL, kind_B, text_BL, vector_BD = state
         parts = [self.goal(goal_BL), self.kinds(kind_B), self.typed(text_BL), vector_BD]
         if action:
-            parts += [self.kinds(action[0]), self.typed(action[1]), action[2]]
+            parts += [self.kinds(action[0]), self.typed(action[1]), action[2], _squashed(action[3])[:, None]]
         joined = torch.cat(parts, dim=1)
         return torch.stack([head(joined)[:, 0] for head in self.heads])
 
 
+def _squashed(likelihood_B: Tensor) -> Tensor:
+    """Log-probabilities in the size of other inputs; below −12 an action is just never done."""
+    return likelihood_B.clamp_min(-12.0) / 4
+
+
 class Critics:
-    """Q and V of one log, with their slow copies."""
+    """Q and V of one log, with their slow copies.
+
+    Args:
+        tokenizer: of goals and typed texts; `values.Nameless` keeps Q from knowing the log's episodes by their names.
+        features, actions: vectors of screens and of actions.
+        config, seed: see there.
+    """
 
     def __init__(self, tokenizer: Any, features: Features, actions: ActionFeatures, config: QConfig, seed: int) -> None:
         self.tokenizer, self.features, self.actions, self.config, self.seed = tokenizer, features, actions, config, seed
@@ -163,7 +180,7 @@ class Critics:
             UserError: if a loss is not finite.
         """
         config = self.config
-        taken = self._deeds(steps.deeds, [steps.images[s] for s in steps.state_S.tolist()])
+        taken = self._deeds(steps.deeds, [steps.images[s] for s in steps.state_S.tolist()], steps.likelihood_S)
         optimizer = torch.optim.Adam([*self.q.parameters(), *self.v.parameters()], lr=config.learning_rate)
         source = np.random.default_rng(self.seed)
         losses_q, losses_v = [], []
@@ -196,12 +213,14 @@ class Critics:
             state = self._state(steps, steps.state_S[list(rows)])
             return join_heads(self.v(state), self.config.heads).clone()
 
-    def q_values(self, steps: Steps, rows: Sequence[int], candidates: Sequence[Sequence[Deed]]) -> Tensor:
-        """Q(s, a) of N candidates in the state of each of these steps, (B, N)."""
+    def q_values(
+        self, steps: Steps, rows: Sequence[int], candidates: Sequence[Sequence[Deed]], likelihood_BN: Tensor
+    ) -> Tensor:
+        """Q(s, a) of N candidates, and how likely they are, in the state of each of these steps, (B, N)."""
         count = len(candidates[0])
         flat = [deed for deeds in candidates for deed in deeds]
         states = steps.state_S[list(rows)].repeat_interleave(count)
-        action = self._deeds(flat, [steps.images[s] for s in states.tolist()])
+        action = self._deeds(flat, [steps.images[s] for s in states.tolist()], likelihood_BN.flatten())
         with torch.inference_mode():
             q = join_heads(self.q(self._state(steps, states), action), self.config.heads)
         return q.clone().view(len(candidates), count)
@@ -209,7 +228,7 @@ class Critics:
     def _state(self, steps: Steps, state_B: Tensor) -> list[Tensor]:
         return [steps.goal_ML[state_B], steps.kind_M[state_B], steps.text_ML[state_B], steps.vector_MD[state_B]]
 
-    def _deeds(self, deeds: Sequence[Deed], images: Sequence[ImageRef]) -> list[Tensor]:
+    def _deeds(self, deeds: Sequence[Deed], images: Sequence[ImageRef], likelihood_N: Tensor) -> list[Tensor]:
         kinds = torch.tensor([deed.kind for deed in deeds])
         texts = encode_texts(self.tokenizer, [deed.text for deed in deeds])
-        return [kinds, texts, self.actions(images, deeds)]
+        return [kinds, texts, self.actions(images, deeds), likelihood_N]

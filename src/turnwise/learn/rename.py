@@ -28,7 +28,9 @@ from turnwise.trace.types import Trace
 Word = tuple[int, ...]
 
 PIECES = (0.4, 0.3, 0.15, 0.1, 0.05)
-"""Probabilities that a new word has 2, 3, … pieces."""
+"""Probabilities that a new word has 2, 3, … pieces, where nobody says how long names get."""
+LONGER = 2
+"""By how many pieces new words may exceed the longest name that was seen: other names are longer still."""
 ALIKE = 0.15
 """Probability that a new word begins with the first piece of an earlier one of the same example."""
 FIRST, MIDDLE, LAST = (True, False), (False, False), (False, True)
@@ -66,27 +68,43 @@ def kept_words(
     return sorted(text for text in texts if text.isalpha() and text not in names)
 
 
-def keep_words(model: Any, words: Sequence[str]) -> None:
-    """Note the words that are no names in the model's configuration, which is saved with each of its checkpoints."""
-    model.config.turnwise = {**(getattr(model.config, "turnwise", None) or {}), "kept_words": list(words)}
+def longest_name(examples: Iterable[Example], tokenizer: Any, kept: Collection[str]) -> int:
+    """How many pieces the longest name has that these prompts say; 2 where they say none."""
+    finder = Renamer(tokenizer, kept)
+    return max((len(word) for example in examples for word in finder.names(example.prompt_ids)), default=2)
+
+
+def keep_words(model: Any, words: Sequence[str], longest: int | None = None) -> None:
+    """Note the words that are no names in the model's configuration, which is saved with each of its checkpoints.
+
+    Args:
+        model: changed in place.
+        words: of `kept_words`.
+        longest: how many pieces names have at most (`longest_name`). New words then have 2 to `LONGER` more than that,
+            each number alike often; else `PIECES` counts.
+    """
+    noted = {"kept_words": list(words)} if longest is None else {"kept_words": list(words), "name_pieces": longest}
+    model.config.turnwise = {**(getattr(model.config, "turnwise", None) or {}), **noted}
 
 
 def renamer_of(policy: Any) -> "Renamer | None":
     """The renamer of a policy whose model knows which words are no names (`keep_words`), else None."""
-    kept = (getattr(policy.model.config, "turnwise", None) or {}).get("kept_words")
-    return None if kept is None else Renamer(policy.tokenizer, kept)
+    noted = getattr(policy.model.config, "turnwise", None) or {}
+    kept = noted.get("kept_words")
+    return None if kept is None else Renamer(policy.tokenizer, kept, longest=noted.get("name_pieces"))
 
 
 class Renamer:
     """Exchanges names; give it to `learn.sft.train` as `transform`."""
 
-    def __init__(self, tokenizer: Any, kept: Collection[str], share: float = 1.0) -> None:
+    def __init__(self, tokenizer: Any, kept: Collection[str], share: float = 1.0, longest: int | None = None) -> None:
         """Sort the tokenizer's pieces.
 
         Args:
             tokenizer: `agents.tokenizer`'s.
             kept: words that are no names. Words of a single piece are none either.
             share: of the examples that are renamed each time they are used; the others stay as they are.
+            longest: as in `keep_words`.
         """
         self.share = share
         pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
@@ -96,7 +114,8 @@ class Renamer:
         self._pools = {
             kind: [i for i, part in enumerate(self._parts) if part == kind] for kind in (FIRST, MIDDLE, LAST)
         }
-        lengths = np.array(PIECES if self._pools[MIDDLE] else PIECES[:1])
+        chances = PIECES if longest is None else (1.0,) * (longest + LONGER - 1)
+        lengths = np.array(chances if self._pools[MIDDLE] else chances[:1])
         self._chances = lengths / lengths.sum()
         self._can = bool(self._pools[FIRST] and self._pools[LAST])
 
@@ -106,13 +125,29 @@ class Renamer:
         if not self._can or generator.random() >= self.share:
             return example
         exchange: dict[Word, Word] = {}
-        for start, stop in self.words(example.prompt_ids):
-            word = example.prompt_ids[start:stop]
-            if len(word) > 1 and word not in self._kept and word not in exchange:
+        for word in self.names(example.prompt_ids):
+            if word not in exchange:
                 exchange[word] = self._invent(list(exchange.values()), generator)
         prompt, _ = self._renamed(example.prompt_ids, (True,) * len(example.prompt_ids), exchange)
         response, mask = self._renamed(example.token_ids, example.mask, exchange)
         return replace(example, prompt_ids=prompt, token_ids=response, mask=mask)
+
+    def names(self, ids: Word) -> Iterator[Word]:
+        """The words in these ids that are names, as often as they are said."""
+        for start, stop in self.words(ids):
+            word = ids[start:stop]
+            if len(word) > 1 and word not in self._kept:
+                yield word
+
+    def without_names(self, ids: Word) -> Word:
+        """These ids without the words that are names."""
+        left: list[int] = []
+        done = 0
+        for start, stop in self.words(ids):
+            if stop - start > 1 and ids[start:stop] not in self._kept:
+                left += ids[done:start]
+                done = stop
+        return (*left, *ids[done:])
 
     def words(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Where words begin and end in token ids; a word that is cut off at either end is none."""

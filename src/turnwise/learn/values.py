@@ -6,6 +6,7 @@ in {0, 1} by cross-entropy (DigiRL's choice) or squared error (its ablation). Se
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +34,31 @@ class WordBag(nn.Module):
         """Padded ids (B, L) to (B, width)."""
         counts_B1 = (ids_BL != 0).sum(dim=1, keepdim=True).clamp_min(1)
         return self.table(ids_BL).sum(dim=1) / counts_B1
+
+
+class Nameless:
+    """A tokenizer that leaves out names: what critics read goals with.
+
+    Each training task has names of its own, so a critic that reads them knows the episodes of its log by heart: it
+    learns whether *this* episode succeeded instead of how far along a screen is, and tells no step from another.
+
+    Args:
+        policy: its tokenizer, and its model's list of words that are no names (`learn.rename.keep_words`); without
+            that list nothing is left out.
+    """
+
+    def __init__(self, policy: Any) -> None:
+        from turnwise.learn.rename import renamer_of
+
+        self.tokenizer, self._renamer = policy.tokenizer, renamer_of(policy)
+
+    def __len__(self) -> int:
+        return len(self.tokenizer)
+
+    def __call__(self, text: str, **options: Any) -> Any:
+        """As the tokenizer's call, of one text; `input_ids` is all that is kept."""
+        ids = tuple(self.tokenizer(text, **options).input_ids)
+        return SimpleNamespace(input_ids=ids if self._renamer is None else self._renamer.without_names(ids))
 
 
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> Tensor:

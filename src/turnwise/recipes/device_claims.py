@@ -146,7 +146,7 @@ def record_digirl(config: Any) -> None:
 
 def record_digiq(config: Any) -> None:
     """Combine the finished runs of these settings, all seeds, into `results/digiq.json`."""
-    _record("digiq", config, digiq_claims, ignore=("source",))
+    _record("digiq", config, digiq_claims, ignore=("source", "first"))
 
 
 def _record(recipe: str, config: Any, claims: Any, ignore: Sequence[str] = ()) -> None:

@@ -26,6 +26,7 @@ import tyro
 from turnwise.engine.sampling import turn_seed
 from turnwise.errors import UserError
 from turnwise.evaluate.summary import rewards_by_task, summarize
+from turnwise.learn.change import EPSILON
 from turnwise.learn.doubly_robust import CreditConfig
 from turnwise.learn.qlearning import QConfig
 from turnwise.recipes import phone as phones
@@ -50,7 +51,7 @@ class Representation:
     updates: int = 500
     batch_size: int = 32
     learning_rate: float = 5e-4
-    epsilon: float = 30.0
+    epsilon: float = EPSILON
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,12 @@ class Extraction:
 
     candidates: int = 16
     states: int = 800
-    temperature: float = 1.2
+    temperature: float = 1.0
     margin: float = 0.0
     awr_temperature: float = 0.05
-    updates: int = 300
+    updates: int = 400
     batch_size: int = 32
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,16 @@ class Config:
         preset_name: which preset these settings started from.
         source: a run with logged device episodes (`--from`); "" makes its own.
         episodes: how many of its episodes are used, oldest first; None for all.
+        first: without a source, a run whose first policy makes the log, as in `digirl`; "" makes one.
         judge: whose verdict counts in a log whose steps no evaluator rewarded.
         phone, policy, features: as in `digirl`; the policy is made only without a source.
         representation, critics, extraction: the three stages.
         credit: of the `digirl` arm.
+        step_critic: updates of that arm's V_step.
         arms: which are run.
         offline_rollouts: episodes of the first policy, without a source.
         test_tasks: held-out tasks; 0 leaves the evaluation out (a log of a phone that is not at hand).
+        test_rollouts: episodes of each of them in an evaluation.
         device: of the policy and the image encoders, such as "cpu" or "cuda"; the phones' browser is on the CPU.
     """
 
@@ -101,6 +105,7 @@ class Config:
     preset_name: str = "laptop"
     source: Annotated[str, tyro.conf.arg(name="from")] = ""
     episodes: int | None = None
+    first: str = ""
     judge: str = "oracle"
     phone: PhoneConfig = field(default_factory=PhoneConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
@@ -108,12 +113,14 @@ class Config:
     representation: Representation = field(default_factory=Representation)
     critics: QConfig = field(default_factory=QConfig)
     extraction: Extraction = field(default_factory=Extraction)
-    credit: CreditConfig = field(default_factory=CreditConfig)
+    credit: CreditConfig = field(default_factory=lambda: CreditConfig(mix=0.1, threshold=0.02))
+    step_critic: int = 300
     arms: tuple[str, ...] = (
         "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "best-of-4",
     )  # fmt: skip
     offline_rollouts: int = 400
     test_tasks: int = 96
+    test_rollouts: int = 2
     device: str = "cpu"
 
     @classmethod
@@ -132,6 +139,7 @@ class Config:
                 arms=("fbc", "digirl", "digiq", "no-representation", "mc", "awr", "reinforce", "best-of-1"),
                 offline_rollouts=3,
                 test_tasks=1,
+                test_rollouts=1,
             ),
             "laptop": cls(),
             "paper": cls(
@@ -164,7 +172,7 @@ def main(config: Config) -> Path:
         raise UserError(f"best-of-{most} needs extraction.candidates of at least {most}.")
     with Run(Path("runs") / config.name, to_json("digiq", config)) as run:
         asyncio.run(phones.in_one_browser(_main(config, run)))
-    if config.preset_name == "laptop" and not changed(config, free=("source", "device")):
+    if config.preset_name == "laptop" and not changed(config, free=("source", "first", "device")):
         from turnwise.recipes.device_claims import record_digiq
 
         record_digiq(config)
@@ -179,6 +187,7 @@ async def _main(config: Config, run: Run) -> None:
     log, behaviour, test = await _data(config, run)
     console.print(f"{len(log)} logged episodes, {sum(one.success for one in log):.0f} of them rewarded")
     bench = await asyncio.to_thread(Bench, config, run, log, behaviour)
+    test *= config.test_rollouts
     if test:
         await phones.play(run, config.phone, behaviour, test, "eval-behaviour")
     for arm in config.arms:
@@ -203,7 +212,7 @@ async def _data(config: Config, run: Run) -> tuple[list[Any], Any, list[Any]]:
     seed = turn_seed(config.seed + 1, 0)
     phones.check_splits(config.phone, test, config.policy.demonstrations, [config.seed])
     phones.check_splits(config.phone, test, config.offline_rollouts, [seed])
-    behaviour = await policies.warm_start(run, config.phone, config.policy, config.seed, config.device)
+    behaviour = await policies.warm_start(run, config.phone, config.policy, config.seed, config.device, config.first)
     evaluator = phones.make_evaluator(run, config.phone, behaviour, config.features, config.seed)
     tasks = config.phone.tasks("train", config.offline_rollouts, seed)
     traces = await phones.play(run, config.phone, behaviour, tasks, "offline", 0, seed, evaluator)

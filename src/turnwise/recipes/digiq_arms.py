@@ -32,12 +32,31 @@ class Bench:
         source = find_run(config.source).parent if config.source else run.folder
         self.rehearsal = policies.Rehearsal(source, behaviour, config.policy.rehearsal)
         from turnwise.learn.qlearning import tabulate
+        from turnwise.learn.values import Nameless
 
-        self.steps = tabulate(log, self.features, self.tokenizer, config.critics.discount)
+        self.words = Nameless(behaviour)
+        self.steps = tabulate(log, self.features, self.words, config.critics.discount)
         self.features.save(run.folder / "cache")
+        self._likelihoods()
         self._readers: dict[bool, Any] = {}
         self._critics: dict[tuple[bool, str], Any] = {}
         self._candidates: Any = None
+
+    def _likelihoods(self) -> None:
+        """log π_β of every executed action, computed once and kept on disk."""
+        from turnwise.learn.candidates import likelihoods
+        from turnwise.learn.screen_features import load_tensors, save_tensors, weights_digest
+
+        path, places = self.run.folder / "cache" / "likelihoods.safetensors", self.steps.place
+        notes = {"weights": weights_digest(self.behaviour.model), "steps": str(len(places))}
+        found = load_tensors(path, notes)
+        if found is None:
+            actions = [self.log[index].trace.turns[turn].action for index, turn in places]
+            with progress_bar("how likely π_β finds what was done", 1) as advance:
+                found = {"log": likelihoods(self.behaviour, self.log, places, actions)}, notes
+                advance()
+            save_tensors(path, *found)
+        self.steps = replace(self.steps, likelihood_S=found[0]["log"])
 
     def learn(self, arm: str) -> Any:
         """The policy of an arm, learned or read back from its checkpoint."""
@@ -105,8 +124,8 @@ class Bench:
         if arm == "fbc":
             won = successes(self.log)
             return Chosen(won, {one.trace.id: [1.0] * len(one.rewards) for one in won}, {})
-        critic = StepCritic(self.tokenizer, self.features, seed=self.config.seed)
-        critic.fit(self.log, FitConfig(self.config.critics.updates, seed=self.config.seed))
+        critic = StepCritic(self.words, self.features, seed=self.config.seed)
+        critic.fit(self.log, FitConfig(self.config.step_critic, seed=self.config.seed))
         return choose(self.log, critic, None, self.config.credit)
 
     def reader(self, tuned: bool) -> Any:
@@ -159,7 +178,7 @@ class Bench:
                 actions = ActionFeatures(self.reader(tuned), self.frames, self.tokenizer)
                 actions.load(self._cache(tuned))
             critics = Critics(
-                self.tokenizer, self.features, actions, replace(self.config.critics, backup=backup), self.config.seed
+                self.words, self.features, actions, replace(self.config.critics, backup=backup), self.config.seed
             )
             with progress_bar(f"stage 2: critics by {backup}", 1) as advance:
                 losses_q, losses_v = critics.fit(self.steps)

@@ -51,11 +51,11 @@ class LearnConfig:
         learning_rate: of the actor (Adam).
     """
 
-    actor: int = 300
-    step_critic: int = 200
+    actor: int = 400
+    step_critic: int = 300
     instruction_critic: int = 100
     batch_size: int = 32
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ class Config:
         iterations, rollouts: K and N of the online stage.
         online: updates of each iteration.
         test_tasks: held-out tasks.
+        test_rollouts: episodes of each of them in an evaluation.
         drift: see there.
         device: of the policy and the image encoders, such as "cpu" or "cuda"; the phones' browser is on the CPU.
     """
@@ -99,14 +100,15 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     first: str = ""
     features: FeatureConfig = field(default_factory=FeatureConfig)
-    credit: CreditConfig = field(default_factory=lambda: CreditConfig(fraction=0.25))
+    credit: CreditConfig = field(default_factory=lambda: CreditConfig(mix=0.1, threshold=0.02, fraction=0.25))
     arms: tuple[str, ...] = ("fbc", "digirl")
     offline_rollouts: int = 240
     offline: LearnConfig = field(default_factory=LearnConfig)
     iterations: int = 4
-    rollouts: int = 64
-    online: LearnConfig = field(default_factory=lambda: LearnConfig(120, 60, 40))
+    rollouts: int = 96
+    online: LearnConfig = field(default_factory=lambda: LearnConfig(200, 60, 40))
     test_tasks: int = 96
+    test_rollouts: int = 2
     drift: DriftConfig = field(default_factory=DriftConfig)
     device: str = "cpu"
 
@@ -128,6 +130,7 @@ class Config:
                 rollouts=4,
                 online=tiny,
                 test_tasks=2,
+                test_rollouts=1,
                 drift=DriftConfig(1, 2, 4),
             ),
             "laptop": cls(),
@@ -135,7 +138,7 @@ class Config:
                 name="digirl-general-s0",
                 preset_name="general",
                 phone=PhoneConfig(kind="general"),
-                credit=CreditConfig(threshold=0.1, fraction=0.25),
+                credit=CreditConfig(mix=0.1, threshold=0.05, fraction=0.25),
             ),
             "paper": cls(
                 name="digirl-paper",
@@ -188,6 +191,7 @@ async def _main(config: Config, run: Run) -> None:
         phones.check_splits(config.phone, test, count, [seed])
 
     first = await policies.warm_start(run, config.phone, config.policy, config.seed, config.device, config.first)
+    test *= config.test_rollouts
     await phones.play(run, config.phone, first, test, "eval-sft")
     if not config.arms:
         _report(config, run, time.time() - started)
@@ -223,6 +227,7 @@ async def _drift(config: Config, run: Run, learner: "Learner", evaluator: Any) -
     drift = config.drift
     end = drift.iterations * drift.days_each
     test = phones.drift_tasks(config.phone, config.test_tasks, 0, end, end + drift.days_each, "test")
+    test *= config.test_rollouts
     learner.policy.version = f"digirl-{config.iterations}"
     await phones.play(run, config.phone, learner.policy, test, "eval-frozen", drift.iterations)
     moving = Learner(config, run, "continual", learner.policy, learner.features, learner.rehearsal, base=learner)
@@ -321,7 +326,7 @@ class Learner:
         """What this arm learns from."""
         from turnwise.learn.doubly_robust import choose
         from turnwise.learn.replay import successes
-        from turnwise.learn.values import FitConfig, InstructionCritic, StepCritic
+        from turnwise.learn.values import FitConfig, InstructionCritic, Nameless, StepCritic
 
         train, held_out = _split(log)
         if self.arm == "fbc":
@@ -329,8 +334,9 @@ class Learner:
             weights = {one.trace.id: [1.0] * len(one.rewards) for one in won}
             return Chosen(won, weights, {})
         loss = "squared_error" if self.arm == "digirl-squared-error" else "cross_entropy"
-        step_critic = StepCritic(self.policy.tokenizer, self.features, loss, seed=seed)
-        instruction_critic = InstructionCritic(self.policy.tokenizer, loss, seed=seed)
+        words = Nameless(self.policy)
+        step_critic = StepCritic(words, self.features, loss, seed=seed)
+        instruction_critic = InstructionCritic(words, loss, seed=seed)
         # Critics are fitted anew: an online stage makes up for the updates that earlier stages made.
         rounds = self.config.offline.step_critic + iteration * self.config.online.step_critic
         step_critic.fit(train, FitConfig(rounds, seed=seed))

@@ -41,7 +41,7 @@ class PolicyConfig:
         temperature: of sampling while collecting and in evaluation.
     """
 
-    demonstrations: int = 400
+    demonstrations: int = 100
     rough: float = 0.25
     width: int = 96
     layers: int = 2
@@ -49,7 +49,7 @@ class PolicyConfig:
     vision_layers: int = 3
     learning_rate: float = 2e-3
     batch_size: int = 32
-    epochs: int = 18
+    epochs: int = 24
     augment: float = 0.6
     rehearsal: float = 0.5
     temperature: float = 1.0
@@ -76,7 +76,7 @@ async def warm_start(
     from turnwise.engine.sampling import Sampling
     from turnwise.learn import checkpoint
     from turnwise.learn.examples import examples_from_traces
-    from turnwise.learn.rename import entity_words, keep_words, kept_words
+    from turnwise.learn.rename import entity_words, keep_words, kept_words, longest_name
 
     sampling = Sampling(temperature=config.temperature, max_new_tokens=24)
     frames = Frames(run.store.image)
@@ -105,7 +105,8 @@ async def warm_start(
     policy.version = "first"
     policy.model.to(device)  # type: ignore[arg-type]
     examples = examples_from_traces(traces, policy)
-    keep_words(policy.model, kept_words(examples, policy.tokenizer, names))
+    kept = kept_words(examples, policy.tokenizer, names)
+    keep_words(policy.model, kept, longest_name(examples, policy.tokenizer, kept))
     loss = await asyncio.to_thread(
         train_policy,
         "demonstrations: learning",
