@@ -249,6 +249,26 @@ AutoConfig.register(CopyLlamaConfig.model_type, CopyLlamaConfig)
 AutoModelForCausalLM.register(CopyLlamaConfig, CopyLlamaForCausalLM)
 
 
+def small_llama(vocab_size: int, width: int, layers: int, heads: int, context: int) -> dict[str, Any]:
+    """The fields of a `LlamaConfig` that make a small model of `agents.tokenizer.train_tokenizer`'s tokens.
+
+    The MLP is 8/3 of the width, as in Llama, input and output embeddings are one, pad is 0 and end-of-sequence 1.
+    """
+    return {
+        "vocab_size": vocab_size,
+        "hidden_size": width,
+        "intermediate_size": (width * 8 // 3 + 15) // 16 * 16,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads,
+        "max_position_embeddings": context,
+        "tie_word_embeddings": True,
+        "pad_token_id": 0,
+        "bos_token_id": None,
+        "eos_token_id": 1,
+    }
+
+
 def new_copy_llama(
     vocab_size: int, width: int = 128, layers: int = 4, heads: int = 4, context: int = 2048, seed: int = 0, **more: Any
 ) -> CopyLlamaForCausalLM:
@@ -261,20 +281,7 @@ def new_copy_llama(
         seed: of the initial weights.
         more: further fields of `CopyLlamaConfig`.
     """
-    config = CopyLlamaConfig(
-        vocab_size=vocab_size,
-        hidden_size=width,
-        intermediate_size=(width * 8 // 3 + 15) // 16 * 16,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        max_position_embeddings=context,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=1,
-        **more,
-    )
+    config = CopyLlamaConfig(**small_llama(vocab_size, width, layers, heads, context), **more)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return CopyLlamaForCausalLM(config)

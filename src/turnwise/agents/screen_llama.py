@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from turnwise.agents.copy_llama import CopyLlamaConfig, CopyLlamaForCausalLM
+from turnwise.agents.copy_llama import CopyLlamaConfig, CopyLlamaForCausalLM, small_llama
 
 CELL = 5
 """Side of a cell of the fine map, in pixels of the model's input."""
@@ -219,17 +219,7 @@ def new_screen_llama(
         more: further fields of `ScreenLlamaConfig`.
     """
     config = ScreenLlamaConfig(
-        vocab_size=vocab_size,
-        hidden_size=width,
-        intermediate_size=(width * 8 // 3 + 15) // 16 * 16,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        max_position_embeddings=context,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=1,
+        **small_llama(vocab_size, width, layers, heads, context),
         image_token_id=image_token_id,
         first_point_id=first_point_id,
         **more,

@@ -27,33 +27,46 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+WIDE = 120
+"""Columns from which on the paper's figures have a column of their own; below they stand under the claim."""
+
+
 def _print_table(claims: dict[str, list[dict[str, Any]]]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    console = Console()
+    wide = console.width >= WIDE
     table = Table(title="Recorded claims", title_justify="left", show_lines=False, pad_edge=False)
-    for heading, justify in (
-        ("what", "left"),
-        ("ours", "right"),
-        ("95 %", "left"),
-        ("goal", "left"),
-        ("paper", "left"),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=heading in ("what", "ours", "95 %"))  # type: ignore[arg-type]
-    table.add_column("holds")
+    table.add_column("what", overflow="fold")
+    table.add_column("ours", justify="right", no_wrap=True)
+    table.add_column("95 %", no_wrap=True)
+    table.add_column("goal", no_wrap=True)
+    if wide:
+        table.add_column("paper")
     for name, rows in claims.items():
         table.add_section()
-        table.add_row(f"[bold]{name}[/bold]", "", "", "", "", "")
+        table.add_row(f"[bold]{name}[/bold]")
         for row in rows:
+            paper = escape(str(row.get("paper") or ""))
             table.add_row(
-                f"  {row['id']}",
+                f"  {row['id']}" + (f"\n    [dim]paper: {paper}[/dim]" if paper and not wide else ""),
                 _number(row.get("value")),
-                "–".join(_number(bound) for bound in row["ci95"]) if row.get("ci95") else "",
-                str(row.get("goal", "")),
-                str(row.get("paper", "")),
-                {True: "[green]yes[/green]", False: "[red]no[/red]"}.get(row.get("holds"), ""),  # type: ignore[arg-type]
+                " to ".join(f"{bound:.3g}" for bound in row["ci95"]) if row.get("ci95") else "",
+                _verdict(row),
+                *([paper] if wide else []),
             )
-    Console().print(table)
+    console.print(table)
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    """Whether a claim reaches its goal, and the goal."""
+    goal = (
+        str(row.get("goal", "")).replace("> 0 and interval above 0", "CI > 0").replace("and interval above 0", "CI > 0")
+    )
+    held = {True: "[green]yes[/green] ", False: "[red]no[/red]  "}.get(row.get("holds"), "")  # type: ignore[arg-type]
+    return held + goal
 
 
 def _number(value: Any) -> str:

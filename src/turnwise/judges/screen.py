@@ -89,15 +89,23 @@ class ScreenJudge:
         return Verdict(self.name, float(chance >= self.threshold), f"probability {chance:.2f}")
 
 
+def seen_done(trace: Trace) -> bool | None:
+    """Whether the oracle saw the task done on any step, whatever rewarded it; None where it never looked, or the
+    episode was lost to machinery."""
+    truths = [turn.info["oracle"] for turn in trace.turns if "oracle" in turn.info]
+    if trace.outcome is Outcome.INFRA_ERROR or not truths:
+        return None
+    return any(truth > 0.5 for truth in truths)
+
+
 def step_agreement(traces: Iterable[Trace]) -> Agreement:
     """The evaluator of these episodes against the oracle, episode by episode: was it rewarded, was it done.
 
-    "Rewarded" is a reward on any step; "done" is the oracle's word on any step. Episodes without an oracle, and infra
-    errors, are left out.
+    "Rewarded" is a reward on any step, "done" is `seen_done`. Episodes of which the oracle says nothing are left out.
     """
     counts = {(True, True): 0, (True, False): 0, (False, True): 0, (False, False): 0}
     for trace in traces:
-        truths = [turn.info["oracle"] for turn in trace.turns if "oracle" in turn.info]
-        if trace.outcome is not Outcome.INFRA_ERROR and truths:
-            counts[any(turn.reward > 0.5 for turn in trace.turns), any(truth > 0.5 for truth in truths)] += 1
+        done = seen_done(trace)
+        if done is not None:
+            counts[any(turn.reward > 0.5 for turn in trace.turns), done] += 1
     return Agreement(counts[True, True], counts[True, False], counts[False, True], counts[False, False])

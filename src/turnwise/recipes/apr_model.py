@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from turnwise.agents.copy_llama import new_copy_llama
+from turnwise.agents.copy_llama import new_copy_llama, small_llama
 from turnwise.envs.countdown.vocabulary import Vocabulary
 from turnwise.recipes.apr_config import Config, Size
 
@@ -29,19 +29,8 @@ def _plain(size: Size, words: int, seed: int) -> Any:
         )
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    made = LlamaConfig(
-        vocab_size=words,
-        hidden_size=size.width,
-        intermediate_size=(size.width * 8 // 3 + 15) // 16 * 16,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        num_key_value_heads=size.heads,
-        max_position_embeddings=size.context,
-        tie_word_embeddings=size.width < 1024,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=1,
-    )
+    sizes = small_llama(words, size.width, size.layers, size.heads, size.context)
+    made = LlamaConfig(**{**sizes, "tie_word_embeddings": size.width < 1024})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LlamaForCausalLM(made)

@@ -265,36 +265,15 @@ def _without_ids(trace: Trace) -> Trace:
 
 def _clone(config: Config, run: Run, traces: Sequence[Trace], frames: Any, sampling: Any) -> Any:
     """Behaviour cloning of a log: π_β where the policy that made it is not at hand."""
-    from turnwise.agents.screen_policy import load_screen_policy, new_screen_policy
+    from turnwise.agents.screen_policy import load_screen_policy
     from turnwise.learn import checkpoint
-    from turnwise.learn.examples import examples_from_traces
 
-    folder, made = policies.checkpoints_of(run, "clone"), config.policy
+    folder = policies.checkpoints_of(run, "clone")
     done = checkpoint.latest(folder)
     if done is not None:
         return load_screen_policy(done, sampling=sampling, frames=frames, version="clone", device=config.device)
-    policy = new_screen_policy(
-        policies.training_texts(traces),
-        sampling=sampling,
-        frames=frames,
-        seed=config.seed,
-        width=made.width,
-        layers=made.layers,
-        vision_width=made.vision_width,
-        vision_layers=made.vision_layers,
-    )
-    policy.version = "clone"
-    policy.model.to(config.device)  # type: ignore[arg-type]
-    policies.train_policy(
-        "cloning the log's policy",
-        policy,
-        examples_from_traces(traces, policy),
-        learning_rate=made.learning_rate,
-        batch_size=made.batch_size,
-        epochs=made.epochs,
-        augment=made.augment,
-        seed=config.seed,
-        schedule="cosine",
+    policy, _ = policies.clone(
+        "cloning the log's policy", traces, config.policy, sampling, frames, config.seed, "clone", config.device
     )
     checkpoint.save(folder, 0, policy.model, policy.tokenizer)
     return policy

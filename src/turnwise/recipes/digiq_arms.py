@@ -82,6 +82,7 @@ class Bench:
                 augment=self.config.policy.augment,
                 seed=self.config.seed,
                 optimizer=make_optimizer(policy.model, OptimConfig(learning_rate=numbers.learning_rate)),
+                schedule="cosine",
             )
         else:
             console.print(f"{arm}: nothing to learn from")

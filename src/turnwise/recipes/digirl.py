@@ -35,7 +35,7 @@ from turnwise.recipes.phone import FeatureConfig, PhoneConfig
 from turnwise.recipes.phone_policy import PolicyConfig
 from turnwise.recipes.progress import console
 from turnwise.trace.run import Run
-from turnwise.trace.types import Outcome, Trace
+from turnwise.trace.types import Trace
 
 ARMS = ("fbc", "digirl", "digirl-released", "digirl-awr", "digirl-no-step", "digirl-squared-error")
 """What can be compared. The last four change one thing of `digirl` each."""
@@ -48,7 +48,7 @@ class LearnConfig:
     Attributes:
         actor, step_critic, instruction_critic: updates of each.
         batch_size: steps in an update of the actor.
-        learning_rate: of the actor (Adam).
+        learning_rate: of the actor (Adam), where a stage begins; it falls to 0 until its end.
     """
 
     actor: int = 400
@@ -305,6 +305,7 @@ class Learner:
                 augment=self.config.policy.augment,
                 seed=seed,
                 optimizer=self.optimizer,
+                schedule="cosine",
             )
         else:
             console.print(f"{self.arm} {iteration}: nothing to learn from")
@@ -383,11 +384,10 @@ def _task_seed(config: Config, iteration: int) -> int:
 
 def _truth_by_task(traces: Iterable[Trace]) -> dict[str, float]:
     """Whether the oracle saw each task done, whatever the evaluator said: how an arm fared while it learned."""
-    return {
-        trace.task.id: float(any(turn.info.get("oracle") for turn in trace.turns))
-        for trace in traces
-        if trace.outcome is not Outcome.INFRA_ERROR
-    }
+    from turnwise.judges.screen import seen_done
+
+    seen = {trace.task.id: seen_done(trace) for trace in traces}
+    return {task: float(done) for task, done in seen.items() if done is not None}
 
 
 def _report(config: Config, run: Run, seconds: float) -> None:

@@ -7,6 +7,7 @@ small model that is trained on a few hundred of its own steps alone forgets how 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,11 +73,9 @@ async def warm_start(
         UserError: if `source`, a run whose first policy is to be taken, has none.
     """
     from turnwise.agents.frames import Frames
-    from turnwise.agents.screen_policy import load_screen_policy, new_screen_policy
+    from turnwise.agents.screen_policy import load_screen_policy
     from turnwise.engine.sampling import Sampling
     from turnwise.learn import checkpoint
-    from turnwise.learn.examples import examples_from_traces
-    from turnwise.learn.rename import entity_words, keep_words, kept_words, longest_name
 
     sampling = Sampling(temperature=config.temperature, max_new_tokens=24)
     frames = Frames(run.store.image)
@@ -90,6 +89,42 @@ async def warm_start(
     traces = [trace for trace in traces if trace.turns and trace.outcome is not Outcome.INFRA_ERROR]
     if not traces:
         raise UserError("there are no demonstrations: raise policy.demonstrations.")
+    policy, loss = await asyncio.to_thread(
+        clone, "demonstrations: learning", traces, config, sampling, frames, seed, "first", device
+    )
+    run.log(phase="first-policy", iteration=0, loss=loss, turns=sum(len(trace.turns) for trace in traces))
+    checkpoint.save(folder, 0, policy.model, policy.tokenizer)
+    return policy
+
+
+def clone(
+    what: str,
+    traces: Sequence[Trace],
+    config: PolicyConfig,
+    sampling: Any,
+    frames: Any,
+    seed: int,
+    version: str,
+    device: str = "cpu",
+) -> tuple["ScreenPolicy", float]:
+    """Behaviour cloning from scratch: a new policy that imitates all turns of these traces.
+
+    Args:
+        what: for the progress bar.
+        traces: demonstrations, or the log of another agent.
+        config: sizes and training.
+        sampling, frames: of the policy.
+        seed: of initial weights and training.
+        version: the policy's name.
+        device: where it learns and stays.
+
+    Returns:
+        (policy, its loss in the end). Which words are no names is noted in its model: see `learn.rename`.
+    """
+    from turnwise.agents.screen_policy import new_screen_policy
+    from turnwise.learn.examples import examples_from_traces
+    from turnwise.learn.rename import entity_words, keep_words, kept_words, longest_name
+
     names = entity_words(traces) | site_words(traces)
     policy = new_screen_policy(
         training_texts(traces),
@@ -102,14 +137,13 @@ async def warm_start(
         vision_width=config.vision_width,
         vision_layers=config.vision_layers,
     )
-    policy.version = "first"
+    policy.version = version
     policy.model.to(device)  # type: ignore[arg-type]
     examples = examples_from_traces(traces, policy)
     kept = kept_words(examples, policy.tokenizer, names)
     keep_words(policy.model, kept, longest_name(examples, policy.tokenizer, kept))
-    loss = await asyncio.to_thread(
-        train_policy,
-        "demonstrations: learning",
+    loss = train_policy(
+        what,
         policy,
         examples,
         learning_rate=config.learning_rate,
@@ -119,9 +153,7 @@ async def warm_start(
         seed=seed,
         schedule="cosine",
     )
-    run.log(phase="first-policy", iteration=0, loss=loss, examples=len(examples))
-    checkpoint.save(folder, 0, policy.model, policy.tokenizer)
-    return policy
+    return policy, loss
 
 
 def first_run_of(folder: Path) -> Path:
@@ -139,7 +171,7 @@ def first_policy_of(folder: Path) -> Path | None:
 
 
 class Rehearsal:
-    """Demonstrations to be learned beside other examples.
+    """Demonstrations to be learned beside other examples; read when they are first asked for.
 
     Args:
         folder: of a run; those of the run that made its first policy are taken.
@@ -148,15 +180,19 @@ class Rehearsal:
     """
 
     def __init__(self, folder: Path, policy: "ScreenPolicy", share: float) -> None:
+        self.folder, self.policy, self.share = folder, policy, share
+
+    @cached_property
+    def examples(self) -> list["Example"]:
+        """All demonstrations; none where the share is 0 or the run made none."""
         from turnwise.learn.examples import examples_from_traces
 
-        self.share = share
-        self.examples: list[Example] = []
-        path = first_run_of(folder) / "run.db"
-        if share > 0 and path.exists():
-            with Store(path, read_only=True) as store:
-                traces = store.traces(phase="demonstrations")
-                self.examples = examples_from_traces((store.with_images(trace) for trace in traces), policy)
+        path = first_run_of(self.folder) / "run.db"
+        if self.share <= 0 or not path.exists():
+            return []
+        with Store(path, read_only=True) as store:
+            traces = store.traces(phase="demonstrations")
+            return examples_from_traces((store.with_images(trace) for trace in traces), self.policy)
 
     def beside(self, examples: Sequence["Example"], seed: int) -> list["Example"]:
         """The examples and a random draw of demonstrations, as many as the share asks for and there are."""
