@@ -19,10 +19,10 @@ Rewards = Mapping[str, Mapping[str, float]]
 
 
 def level(rewards: Mapping[int, Rewards], key: str, id: str, words: str, paper: str = "") -> Claim:
-    """Success of one evaluation over all seeds, with Wilson's interval over episodes."""
+    """Success of one evaluation over all seeds, with Wilson's interval over tasks (played again they count once)."""
     values = [value for by_key in rewards.values() for value in by_key[key].values()]
-    won = round(sum(values))
-    return Claim(id, words, won / len(values), paper=paper, ci95=wilson(won, len(values)), seeds=tuple(sorted(rewards)))
+    interval = wilson(round(sum(values)), len(values))
+    return Claim(id, words, fmean(values), paper=paper, ci95=interval, seeds=tuple(sorted(rewards)))
 
 
 def difference(
