@@ -123,7 +123,7 @@ const phone = (() => {
 
   document.addEventListener("touchstart", (event) => {
     const touch = event.touches[0];
-    start = { x: touch.clientX, y: touch.clientY, target: event.target };
+    start = { x: touch.clientX, y: touch.clientY, target: event.target, time: event.timeStamp };
   }, passive);
 
   function lift(event) {
@@ -131,8 +131,9 @@ const phone = (() => {
     const touch = event.changedTouches[0];
     const across = touch.clientX - start.x, down = touch.clientY - start.y;
     const done = () => { handled = lifts; wake(); };
-    if (Math.hypot(across, down) < 12) { // a click follows, unless the touch was too long for one
-      const late = setTimeout(done, 400);
+    if (Math.hypot(across, down) < 12) {
+      // A click follows, on a busy machine late; only a touch that was too long for one is not waited for.
+      const late = setTimeout(done, event.timeStamp - start.time < 300 ? 3000 : 400);
       document.addEventListener("click", () => { clearTimeout(late); setTimeout(done); }, { once: true });
       return;
     }
