@@ -103,8 +103,7 @@ def draw_candidates(
         likelihood_BN = found[0]["likelihood"]
     else:
         drawn = _draw(policy, log, steps, rows, count - 1, seed, temperature, on_progress)
-        everything = [[first, *others] for first, others in zip(executed, drawn, strict=True)]
-        flat = [action for actions in everything for action in actions]
+        flat = [action for first, others in zip(executed, drawn, strict=True) for action in (first, *others)]
         likelihood_BN = likelihoods(policy, log, [p for p in places for _ in range(count)], flat).view(-1, count)
         if path is not None:
             longest = max((len(a.token_ids) for actions in drawn for a in actions), default=1)

@@ -134,20 +134,21 @@ class Renamer:
 
     def names(self, ids: Word) -> Iterator[Word]:
         """The words in these ids that are names, as often as they are said."""
-        for start, stop in self.words(ids):
-            word = ids[start:stop]
-            if len(word) > 1 and word not in self._kept:
-                yield word
+        return (ids[start:stop] for start, stop in self._name_spans(ids))
 
     def without_names(self, ids: Word) -> Word:
         """These ids without the words that are names."""
         left: list[int] = []
         done = 0
+        for start, stop in self._name_spans(ids):
+            left += ids[done:start]
+            done = stop
+        return (*left, *ids[done:])
+
+    def _name_spans(self, ids: Word) -> Iterator[tuple[int, int]]:
         for start, stop in self.words(ids):
             if stop - start > 1 and ids[start:stop] not in self._kept:
-                left += ids[done:start]
-                done = stop
-        return (*left, *ids[done:])
+                yield start, stop
 
     def words(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Where words begin and end in token ids; a word that is cut off at either end is none."""

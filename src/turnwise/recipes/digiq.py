@@ -146,8 +146,11 @@ class Config:
                 name="digiq-paper",
                 preset_name="paper",
                 offline_rollouts=1296,
-                critics=QConfig(learning_rate=1e-5, grad_clip=0.01),
-                extraction=Extraction(16, 20_000, margin=0.05, updates=900, batch_size=128, learning_rate=1e-4),
+                representation=Representation(epsilon=30.0),
+                critics=QConfig(discount=0.95, learning_rate=1e-5, grad_clip=0.01, heads="max"),
+                extraction=Extraction(16, 20_000, 1.2, margin=0.05, updates=900, batch_size=128, learning_rate=1e-4),
+                credit=CreditConfig(),
+                test_rollouts=1,
             ),
         }
         if name not in presets:

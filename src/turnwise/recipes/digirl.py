@@ -149,6 +149,7 @@ class Config:
                 iterations=400,
                 rollouts=16,
                 online=LearnConfig(20, 5, 5, 128, 1e-4),
+                test_rollouts=1,
             ),
         }
         if name not in presets:
