@@ -4,7 +4,7 @@ import pytest
 import torch
 from finite_mdp import HORIZON, STOP, _transitions, expected_return, log_prob, trajectories
 
-from turnwise.credit.td import best_of_n, join_heads, mc_target, polyak, q_target, squared_error
+from turnwise.credit.td import best_of_n, join_heads, lambda_target, mc_target, polyak, q_target, squared_error
 
 THETA = torch.tensor([[0.3, -0.2, 0.1], [-0.4, 0.5, 0.2]], dtype=torch.float64)
 DISCOUNT = 0.9
@@ -68,6 +68,45 @@ def test_the_expected_monte_carlo_target_is_the_enumerated_q():
     assert set(sums) == set(reachable())
     for (h, s, a), (total, mass) in sums.items():
         assert total / mass == pytest.approx(exact_q(h, s, a), rel=1e-6)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])
+def test_the_expected_lambda_target_on_exact_values_is_the_enumerated_q(decay):
+    policy = THETA.softmax(dim=-1)
+    sums = {}
+    for trajectory in trajectories():
+        chance = trajectory.world * float(torch.exp(log_prob(THETA, trajectory)))
+        steps = len(trajectory.rewards)
+        following = [
+            sum(float(policy[s, a]) * exact_q(h, s, a) for a in range(3)) if h < steps else float("nan")
+            for h, s in enumerate((*trajectory.states[1:steps], 0), start=1)
+        ]
+        targets = lambda_target(
+            torch.tensor(trajectory.rewards, dtype=torch.float64),
+            torch.tensor(following, dtype=torch.float64),
+            torch.tensor([float(h + 1 == steps) for h in range(steps)]),
+            DISCOUNT,
+            decay,
+        )
+        for h, pair in enumerate(zip(trajectory.states, trajectory.actions, strict=True)):
+            total, mass = sums.get((h, *pair), (0.0, 0.0))
+            sums[(h, *pair)] = (total + chance * float(targets[h]), mass + chance)
+    for (h, s, a), (total, mass) in sums.items():
+        assert total / mass == pytest.approx(exact_q(h, s, a), rel=1e-6)
+
+
+def test_lambda_targets_of_several_episodes_lie_between_td_and_monte_carlo():
+    reward, done = torch.tensor([0.0, 0.0, 1.0, 0.0, 1.0]), torch.tensor([0.0, 0.0, 1.0, 0.0, 1.0])
+    following = torch.tensor([0.3, 0.6, 9.0, 0.2, 9.0])
+    td = q_target(reward, following, done, 0.9)
+    mc = torch.cat([mc_target(part, 0.9) for part in (reward[:3], reward[3:])])
+    torch.testing.assert_close(lambda_target(reward, following, done, 0.9, 0.0), td)
+    torch.testing.assert_close(lambda_target(reward, following, done, 0.9, 1.0), mc)
+    assert lambda_target(reward, following, done, 0.9, 0.5)[0] == pytest.approx(
+        0.9 * (0.5 * 0.3 + 0.5 * 0.9 * (0.5 * 0.6 + 0.5 * 1.0))
+    )
+    with pytest.raises(ValueError, match="decay"):
+        lambda_target(reward, following, done, 0.9, 1.1)
 
 
 def test_the_end_of_an_episode_does_not_bootstrap_and_a_cut_does():

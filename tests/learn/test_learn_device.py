@@ -31,6 +31,7 @@ from turnwise.learn.change import (
 from turnwise.learn.divergence import mean_token_kl, token_kl
 from turnwise.learn.doubly_robust import CreditConfig, choose
 from turnwise.learn.examples import context_at
+from turnwise.learn.goal_words import GoalWords
 from turnwise.learn.qlearning import Backup, Critics, QConfig, tabulate
 from turnwise.learn.rename import keep_words
 from turnwise.learn.replay import played, read, successes
@@ -216,6 +217,12 @@ def test_critics_can_read_goals_without_their_names(world):
         keep_words(policy.model, ["Open", "the", "door"])
         assert len(Nameless(policy)) == len(policy.tokenizer)
         assert "blotherun" not in policy.tokenizer.decode(encode_texts(Nameless(policy), [goal])[0])
+        words, other = GoalWords(policy), "Open the runblother door"
+        rows = words([goal, goal, other, other], ["blotherun", "runblother", "runblother", other])
+        place, space = len(policy.tokenizer) + 1, int(rows[0, 0])
+        assert [row[row != 0].tolist() for row in rows[:3]] == [[space, place], [space, place - 1], [space, place]]
+        assert torch.equal(words([goal], [goal]), rows[3:])  # the same goal under another name
+        assert int(rows.max()) < len(words)
     finally:
         policy.model.config.turnwise = noted
 
@@ -229,14 +236,14 @@ def doors(world):
     tuned = copy.deepcopy(plain)
     data = change_data(episodes, policy.frames)
     fit_change(tuned, data, policy.tokenizer, FitConfig(updates=40, batch_size=24, learning_rate=3e-3))
-    steps = tabulate(episodes, features, policy.tokenizer, 0.95)
+    steps = tabulate(episodes, features, GoalWords(policy), 0.95)
     assert len(steps.images) == sum(len(one.rewards) + 1 for one in episodes)
     return episodes, steps, *(ActionFeatures(one, policy.frames, policy.tokenizer) for one in (tuned, plain))
 
 
 def trained(world, actions, steps, backup: Backup = "td"):
     config = QConfig(backup=backup, updates=150, batch_size=64, learning_rate=3e-3, width=32)
-    critics = Critics(world[1].tokenizer, world[2], actions, config, seed=0)
+    critics = Critics(GoalWords(world[1]), world[2], actions, config, seed=0)
     critics.fit(steps)
     return critics
 

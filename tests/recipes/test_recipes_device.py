@@ -82,10 +82,10 @@ def test_digiq_learns_from_that_runs_log(runs, monkeypatch):
 def test_a_run_without_device_episodes_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="no run of this name"):
-        digiq.main(replace(digiq.Config.preset("smoke"), source="nothing", test_tasks=0))
+        digiq.main(replace(digiq.Config.preset("smoke"), source=("nothing",), test_tasks=0))
     Store(tmp_path / "other.db").close()
     with pytest.raises(UserError, match="no device episodes"):
-        digiq.main(replace(digiq.Config.preset("smoke"), source="other.db", test_tasks=0, name="other"))
+        digiq.main(replace(digiq.Config.preset("smoke"), source=("other.db",), test_tasks=0, name="other"))
     with pytest.raises(UserError, match="unknown arms"):
         digiq.main(replace(digiq.Config.preset("smoke"), arms=("best-of-x",)))
     with pytest.raises(UserError, match="candidates"):

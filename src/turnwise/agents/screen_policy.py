@@ -166,8 +166,13 @@ class ScreenPolicy:
     def propose(
         self, contexts: Sequence[Context], seeds: Sequence[int], sampling: Sampling | None = None
     ) -> list[Action]:
-        """What `act` does, now and with these seeds: candidates of one context differ by their seeds."""
-        prompts = [Prompt(*self.encode_prompt(context)) for context in contexts]
+        """What `act` does, now and with these seeds: candidates of one context differ by their seeds.
+
+        A context that is given several times, as the same object, is read once.
+        """
+        once = {id(context): context for context in contexts}
+        read = {key: Prompt(*self.encode_prompt(context)) for key, context in once.items()}
+        prompts = [read[id(context)] for context in contexts]
         with self.lock:
             drawn = sample(
                 self.model, prompts, seeds, sampling or self.sampling, (_EOS,), batch_tokens=self.batch_tokens

@@ -4,8 +4,10 @@ Q and V evaluate the policy that made the log (no maximum over actions anywhere)
 Q̄(s, a) on the action that was taken, both bars being slow copies. There are two heads of each; a head learns from the
 slow copy of its own partner. The policy is then extracted from candidates that were *not* executed: best-of-N.
 
-Notable: `mc_target` puts the discounted return in the place of the bootstrap with everything else equal, so that "TD
-against Monte Carlo" compares backups and nothing more.
+Notable:
+- `mc_target` puts the discounted return in the place of the bootstrap with everything else equal, so that "TD against
+  Monte Carlo" compares backups and nothing more.
+- `lambda_target` is what lies between: the paper bootstraps after one step (λ = 0), Monte Carlo never does (λ = 1).
 """
 
 from collections.abc import Iterable
@@ -39,6 +41,33 @@ def mc_target(reward_T: Tensor, discount: float) -> Tensor:
     from turnwise.credit.returns import rewards_to_go
 
     return rewards_to_go(reward_T, discount).detach()
+
+
+def lambda_target(reward_S: Tensor, next_value_S: Tensor, done_S: Tensor, discount: float, decay: float) -> Tensor:
+    """λ-returns (Sutton and Barto 2018, eq. 12.2 in recursive form) of episodes that stand one after the other, (S,).
+
+    G_t = r_t + γ (1 − d_t) ((1 − λ) V̄(s_{t+1}) + λ G_{t+1}). They are constants, and on-policy: the actions of the log
+    are those whose values are learned, so nothing is corrected for.
+
+    Args:
+        reward_S: reward of each step.
+        next_value_S: V̄ of the state after each step; not read where an episode ended.
+        done_S: 1 for the last step of each episode.
+        discount: γ in [0, 1].
+        decay: λ in [0, 1].
+
+    Raises:
+        ValueError: if γ or λ is out of range.
+    """
+    if not (0.0 <= discount <= 1.0 and 0.0 <= decay <= 1.0):
+        raise ValueError(f"discount {discount} or decay {decay} is not in [0, 1]")
+    found = torch.zeros_like(reward_S)
+    later = 0.0
+    rows = zip(reward_S.tolist(), next_value_S.tolist(), done_S.tolist(), strict=True)
+    for index, (reward, value, done) in reversed(list(enumerate(rows))):
+        later = reward if done else reward + discount * ((1 - decay) * value + decay * later)
+        found[index] = later
+    return found
 
 
 def squared_error(estimate_HB: Tensor, target: Tensor) -> Tensor:

@@ -54,7 +54,8 @@ def sample(
 
     Args:
         model: a Hugging Face causal LM or vision-language model in `eval()` mode.
-        prompts: what the model reads; rows of similar length are batched together.
+        prompts: what the model reads; rows of similar length are batched together. A prompt that is given several
+            times, as the same object, is read once a batch.
         seeds: one a prompt; each determines its row's sample, whatever else is in the batch (up to rounding: two
             tokens within 1e-6 of a tie).
         sampling: temperature and limits.
@@ -139,10 +140,11 @@ def _sample_batch(
     decode: Callable[[list[int]], str] | None,
 ) -> list[Sample]:
     device = model.device
-    ids, mask = (tensor.to(device) for tensor in left_pad([prompt.ids for prompt in prompts]))
-    vision = {
-        name: value.to(device) for name, value in join_vision(prompts, [len(prompt.ids) for prompt in prompts]).items()
-    }
+    once = list({id(prompt): prompt for prompt in prompts}.values())
+    place = {id(prompt): index for index, prompt in enumerate(once)}
+    copies = torch.tensor([place[id(prompt)] for prompt in prompts], device=device)
+    ids, mask = (tensor.to(device) for tensor in left_pad([prompt.ids for prompt in once]))
+    vision = {name: value.to(device) for name, value in join_vision(once, [len(prompt.ids) for prompt in once]).items()}
     uniform = torch.from_numpy(
         np.stack([np.random.Generator(np.random.Philox(key=seed)).random(sampling.max_new_tokens) for seed in seeds])
     ).to(device)
@@ -155,8 +157,12 @@ def _sample_batch(
     done = [False] * len(prompts)
 
     output = model(input_ids=ids, past_key_values=cache, use_cache=True, **forward_options(model, mask, 1), **vision)
+    following = output.logits[:, -1]
+    if len(once) < len(prompts):
+        select_rows(cache, copies)
+        following, mask = following[copies], mask[copies]
     for step in range(sampling.max_new_tokens):
-        logits = output.logits[:, -1].float()
+        logits = following.float()
         chosen = draw(logits, uniform[rows, step], sampling.temperature, sampling.top_p)
         chosen_logprobs = logits.log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0].tolist()
         for row, token, logprob in zip(rows, chosen.tolist(), chosen_logprobs, strict=True):
@@ -180,4 +186,5 @@ def _sample_batch(
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         options = forward_options(model, mask, 1, width=1)
         output = model(input_ids=chosen[:, None], past_key_values=cache, use_cache=True, **options)
+        following = output.logits[:, -1]
     return [Sample(tuple(t), tuple(p), s) for t, p, s in zip(tokens, logprobs, stops, strict=True)]

@@ -76,7 +76,7 @@ def draw_candidates(
 
     Args:
         policy: π_β.
-        log, steps: the episodes and their tables.
+        log, steps: the episodes and their tables; how likely the executed actions are is taken from there.
         count: N.
         states: how many of the logged steps, drawn without replacement; all where there are fewer.
         seed: of which states, and of the draws.
@@ -103,8 +103,8 @@ def draw_candidates(
         likelihood_BN = found[0]["likelihood"]
     else:
         drawn = _draw(policy, log, steps, rows, count - 1, seed, temperature, on_progress)
-        flat = [action for first, others in zip(executed, drawn, strict=True) for action in (first, *others)]
-        likelihood_BN = likelihoods(policy, log, [p for p in places for _ in range(count)], flat).view(-1, count)
+        likelihood_BN = torch.tensor([[0.0, *(sum(action.logprobs) for action in others)] for others in drawn])
+        likelihood_BN[:, 0] = steps.likelihood_S[rows]
         if path is not None:
             longest = max((len(a.token_ids) for actions in drawn for a in actions), default=1)
             ids_BNK = torch.full((len(rows), count - 1, longest), -1, dtype=torch.long)

@@ -1,30 +1,32 @@
 """Digi-Q's stage 2: Q(s, a) and V(s) by temporal differences on frozen features of a logged run.
 
-    J_Q = E (Q(s, a) − r − γ (1 − d) V̄(s'))²        J_V = E (V(s) − Q̄(s, a))²        θ̄ ← (1 − τ) θ̄ + τ θ
+    J_Q = E (Q(s, a) − G)²        J_V = E (V(s) − Q̄(s, a))²        θ̄ ← (1 − τ) θ̄ + τ θ
+    G = r + γ (1 − d) V̄(s') in the paper, here the λ-return that begins like it
 
 Inputs, after the paper: the goal, the previous action (type and text) and the vectors of the previous and the current
 screen; Q also reads the action's type and text and the action reader's feature. Where a tap goes reaches Q through that
 feature alone. Two heads of each. Targets start as copies (the authors' code starts them at random).
 
-Not the paper's: Q reads how likely the behaviour policy finds the action. A typed text is right if it stands in the
-goal, which bags of word pieces cannot tell and a policy that copies can.
+Not the paper's: goals and texts are read with names by their place in the goal (`learn.goal_words`), and Q reads how
+likely the behaviour policy finds the action.
 """
 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from turnwise.credit.td import Heads, join_heads, mc_target, polyak, q_target, squared_error
+from turnwise.credit.td import Heads, join_heads, lambda_target, mc_target, polyak, q_target, squared_error
 from turnwise.errors import UserError
 from turnwise.learn.change import NOTHING, TYPES, ActionFeatures, Deed, deed_of
+from turnwise.learn.goal_words import GoalWords
 from turnwise.learn.replay import Played
 from turnwise.learn.screen_features import Features
-from turnwise.learn.values import WordBag, encode_texts, screen_vectors
+from turnwise.learn.values import WordBag, screen_vectors
 from turnwise.trace.types import ImageRef
 
 Backup = Literal["td", "mc"]
@@ -37,6 +39,8 @@ class QConfig:
     Attributes:
         backup: "td" bootstraps, "mc" regresses to the discounted return (an ablation; nothing else changes).
         discount: γ.
+        decay: λ of the bootstrap; 0 is the paper's TD(0).
+        refresh: updates after which the λ-returns of the log are computed anew from the slow V (λ > 0).
         rate: τ, applied after every update.
         updates, batch_size, learning_rate, grad_clip: of Adam.
         heads: how the two heads become one number where a policy is extracted.
@@ -45,8 +49,10 @@ class QConfig:
 
     backup: Backup = "td"
     discount: float = 0.9
+    decay: float = 0.9
+    refresh: int = 100
     rate: float = 0.1
-    updates: int = 800
+    updates: int = 3000
     batch_size: int = 128
     learning_rate: float = 3e-4
     grad_clip: float = 1.0
@@ -59,6 +65,7 @@ class Steps:
     """A log as tables. M states (T + 1 of each episode) and S steps.
 
     Attributes:
+        goals: what was asked in the episode of each state.
         goal_ML, kind_M, text_ML, vector_MD: goal, type and text of the previous action, screens of each state.
         images: the current screen of each state.
         state_S: the state in which each step was taken; the next state is the row after it.
@@ -68,6 +75,7 @@ class Steps:
         place: (episode, turn) of each step.
     """
 
+    goals: list[str]
     goal_ML: Tensor
     kind_M: Tensor
     text_ML: Tensor
@@ -82,7 +90,7 @@ class Steps:
     place: list[tuple[int, int]]
 
 
-def tabulate(log: Sequence[Played], features: Features, tokenizer: Any, discount: float) -> Steps:
+def tabulate(log: Sequence[Played], features: Features, words: GoalWords, discount: float) -> Steps:
     """The tables of these episodes.
 
     Raises:
@@ -105,9 +113,10 @@ def tabulate(log: Sequence[Played], features: Features, tokenizer: Any, discount
         goals += [one.instruction] * len(one.screens)
         before += [NOTHING, *own]
     return Steps(
-        encode_texts(tokenizer, goals),
+        goals,
+        words(goals, goals),
         torch.tensor([deed.kind for deed in before]),
-        encode_texts(tokenizer, [deed.text for deed in before]),
+        words(goals, [deed.text for deed in before]),
         torch.cat(screen_vectors(log, features)),
         images,
         torch.tensor(states),
@@ -154,18 +163,20 @@ class Critics:
     """Q and V of one log, with their slow copies.
 
     Args:
-        tokenizer: of goals and typed texts; `values.Nameless` keeps Q from knowing the log's episodes by their names.
+        words: of goals and typed texts, as in `tabulate`.
         features, actions: vectors of screens and of actions.
         config, seed: see there.
     """
 
-    def __init__(self, tokenizer: Any, features: Features, actions: ActionFeatures, config: QConfig, seed: int) -> None:
-        self.tokenizer, self.features, self.actions, self.config, self.seed = tokenizer, features, actions, config, seed
+    def __init__(
+        self, words: GoalWords, features: Features, actions: ActionFeatures, config: QConfig, seed: int
+    ) -> None:
+        self.words, self.features, self.actions, self.config, self.seed = words, features, actions, config, seed
         vectors = 2 * features.model.size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.q = CriticNet(len(tokenizer), vectors, config.width, actions.reader.feature_size)
-            self.v = CriticNet(len(tokenizer), vectors, config.width)
+            self.q = CriticNet(len(words), vectors, config.width, actions.reader.feature_size)
+            self.v = CriticNet(len(words), vectors, config.width)
         self.slow_q, self.slow_v = copy.deepcopy(self.q), copy.deepcopy(self.v)
         for slow in (self.slow_q, self.slow_v):
             slow.requires_grad_(False)
@@ -180,18 +191,22 @@ class Critics:
             UserError: if a loss is not finite.
         """
         config = self.config
-        taken = self._deeds(steps.deeds, [steps.images[s] for s in steps.state_S.tolist()], steps.likelihood_S)
+        taken = self._deeds(steps, steps.state_S, steps.deeds, steps.likelihood_S)
         optimizer = torch.optim.Adam([*self.q.parameters(), *self.v.parameters()], lr=config.learning_rate)
         source = np.random.default_rng(self.seed)
         losses_q, losses_v = [], []
+        returns_S = steps.return_S
         for update in range(config.updates):
+            if config.backup == "td" and config.decay > 0 and update % config.refresh == 0:
+                returns_S = self._lambda_returns(steps)
             rows = torch.from_numpy(source.integers(0, len(steps.state_S), size=config.batch_size))
             state, action = self._state(steps, steps.state_S[rows]), [part[rows] for part in taken]
             with torch.no_grad():
-                following = self.slow_v(self._state(steps, steps.state_S[rows] + 1))
-                bootstrap = q_target(steps.reward_S[rows], following, steps.done_S[rows], config.discount)
-                q_goal = bootstrap if config.backup == "td" else steps.return_S[rows].expand_as(following)
                 v_goal = self.slow_q(state, action)
+                q_goal = returns_S[rows].expand_as(v_goal)
+                if config.backup == "td" and config.decay == 0:  # each head learns from its own slow V of this moment
+                    following = self.slow_v(self._state(steps, steps.state_S[rows] + 1))
+                    q_goal = q_target(steps.reward_S[rows], following, steps.done_S[rows], config.discount)
             loss_q = squared_error(self.q(state, action), q_goal)
             loss_v = squared_error(self.v(state), v_goal)
             loss = loss_q + loss_v
@@ -207,6 +222,14 @@ class Critics:
             losses_v.append(float(loss_v.detach()))
         return losses_q, losses_v
 
+    def _lambda_returns(self, steps: Steps) -> Tensor:
+        """The λ-return of every step, from the mean of the slow heads."""
+        states = torch.arange(len(steps.images)).split(4096)
+        with torch.inference_mode():
+            value_M = torch.cat([self.slow_v(self._state(steps, part)).mean(dim=0) for part in states])
+        following = value_M[(steps.state_S + 1).clamp(max=len(steps.images) - 1)].clone()
+        return lambda_target(steps.reward_S, following, steps.done_S, self.config.discount, self.config.decay)
+
     def values(self, steps: Steps, rows: Sequence[int]) -> Tensor:
         """V(s) of the states of these steps, (B,)."""
         with torch.inference_mode():
@@ -220,7 +243,7 @@ class Critics:
         count = len(candidates[0])
         flat = [deed for deeds in candidates for deed in deeds]
         states = steps.state_S[list(rows)].repeat_interleave(count)
-        action = self._deeds(flat, [steps.images[s] for s in states.tolist()], likelihood_BN.flatten())
+        action = self._deeds(steps, states, flat, likelihood_BN.flatten())
         with torch.inference_mode():
             q = join_heads(self.q(self._state(steps, states), action), self.config.heads)
         return q.clone().view(len(candidates), count)
@@ -228,7 +251,8 @@ class Critics:
     def _state(self, steps: Steps, state_B: Tensor) -> list[Tensor]:
         return [steps.goal_ML[state_B], steps.kind_M[state_B], steps.text_ML[state_B], steps.vector_MD[state_B]]
 
-    def _deeds(self, deeds: Sequence[Deed], images: Sequence[ImageRef], likelihood_N: Tensor) -> list[Tensor]:
+    def _deeds(self, steps: Steps, state_N: Tensor, deeds: Sequence[Deed], likelihood_N: Tensor) -> list[Tensor]:
+        states = state_N.tolist()
         kinds = torch.tensor([deed.kind for deed in deeds])
-        texts = encode_texts(self.tokenizer, [deed.text for deed in deeds])
-        return [kinds, texts, self.actions(images, deeds), likelihood_N]
+        texts = self.words([steps.goals[state] for state in states], [deed.text for deed in deeds])
+        return [kinds, texts, self.actions([steps.images[state] for state in states], deeds), likelihood_N]

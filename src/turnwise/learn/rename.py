@@ -15,7 +15,7 @@ copying model mixes up.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -138,10 +138,14 @@ class Renamer:
 
     def without_names(self, ids: Word) -> Word:
         """These ids without the words that are names."""
+        return self.replaced(ids, {}, ())
+
+    def replaced(self, ids: Word, by: Mapping[Word, Word], other: Word) -> Word:
+        """These ids with every name exchanged: for what `by` says, or for `other`."""
         left: list[int] = []
         done = 0
         for start, stop in self._name_spans(ids):
-            left += ids[done:start]
+            left += [*ids[done:start], *by.get(ids[start:stop], other)]
             done = stop
         return (*left, *ids[done:])
 

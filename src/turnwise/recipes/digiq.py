@@ -2,14 +2,14 @@
 
     log  = episodes of a behaviour policy π_β                       (`--from RUN`: any logged device run)
     stage 1: an image encoder learns "does this action change the screen?"; then it is frozen
-    stage 2: Q and V by TD(0) on its features, slow copies, no maximum over actions
+    stage 2: Q and V by temporal differences on its features, slow copies, no maximum over actions
     stage 3: for each state N actions from π_β; the best by Q is imitated where it beats V
     evaluate on held-out tasks by the oracle
 
 All arms start from π_β, learn from the same log with as many actor updates, and act without re-ranking. `fbc` imitates
-successes, `digirl` filters steps offline, `digiq` is the method, and the others change one thing of it: `mc` the
-backup, `no-representation` leaves stage 1 out, `awr` and `reinforce` the extraction (on executed actions), `best-of-N`
-the number of candidates.
+successes, `digirl` filters steps offline, `digiq` is the method, and the others change one thing of it: `mc` and `td-0`
+the backup, `no-representation` leaves stage 1 out, `awr` and `reinforce` the extraction (on executed actions),
+`best-of-N` the number of candidates.
 
 Without `--from` the run makes its own log as `digirl` does: demonstrations, a first policy, its episodes.
 """
@@ -40,7 +40,7 @@ from turnwise.trace.run import Run, find_run
 from turnwise.trace.store import Store
 from turnwise.trace.types import Trace
 
-ARMS = ("fbc", "digirl", "digiq", "no-representation", "mc", "awr", "reinforce", "best-of-N")
+ARMS = ("fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "awr", "reinforce", "best-of-N")
 """What can be compared; "best-of-N" with a number for N, such as "best-of-4"."""
 
 
@@ -48,7 +48,7 @@ ARMS = ("fbc", "digirl", "digiq", "no-representation", "mc", "awr", "reinforce",
 class Representation:
     """Stage 1: updates of the action reader, and from which pixel difference on a screen has changed."""
 
-    updates: int = 500
+    updates: int = 1500
     batch_size: int = 32
     learning_rate: float = 5e-4
     epsilon: float = EPSILON
@@ -68,7 +68,7 @@ class Extraction:
     """
 
     candidates: int = 16
-    states: int = 800
+    states: int = 2000
     temperature: float = 1.0
     margin: float = 0.0
     awr_temperature: float = 0.05
@@ -85,8 +85,9 @@ class Config:
         name: the run's folder is `runs/NAME`.
         seed: of everything but the test tasks.
         preset_name: which preset these settings started from.
-        source: a run with logged device episodes (`--from`); "" makes its own.
-        episodes: how many of its episodes are used, oldest first; None for all.
+        source: runs with logged device episodes (`--from RUN RUN`); none: the run makes its own.
+        phases: which of their phases are learned from; none: all that are no evaluations or demonstrations.
+        episodes: how many of these episodes are used, oldest first; None for all.
         first: without a source, a run whose first policy makes the log, as in `digirl`; "" makes one.
         judge: whose verdict counts in a log whose steps no evaluator rewarded.
         phone, policy, features: as in `digirl`; the policy is made only without a source.
@@ -103,7 +104,8 @@ class Config:
     name: str = "digiq-laptop-s0"
     seed: int = 0
     preset_name: str = "laptop"
-    source: Annotated[str, tyro.conf.arg(name="from")] = ""
+    source: Annotated[tuple[str, ...], tyro.conf.arg(name="from")] = ()
+    phases: tuple[str, ...] = ()
     episodes: int | None = None
     first: str = ""
     judge: str = "oracle"
@@ -116,7 +118,7 @@ class Config:
     credit: CreditConfig = field(default_factory=lambda: CreditConfig(mix=0.1, threshold=0.02))
     step_critic: int = 300
     arms: tuple[str, ...] = (
-        "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "best-of-4",
+        "fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "awr", "best-of-1", "best-of-4",
     )  # fmt: skip
     offline_rollouts: int = 400
     test_tasks: int = 96
@@ -136,7 +138,7 @@ class Config:
                 representation=Representation(2, 4),
                 critics=QConfig(updates=3, batch_size=4, width=16),
                 extraction=Extraction(3, 4, margin=-9.0, updates=2, batch_size=4),
-                arms=("fbc", "digirl", "digiq", "no-representation", "mc", "awr", "reinforce", "best-of-1"),
+                arms=("fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "awr", "reinforce", "best-of-1"),
                 offline_rollouts=3,
                 test_tasks=1,
                 test_rollouts=1,
@@ -147,7 +149,7 @@ class Config:
                 preset_name="paper",
                 offline_rollouts=1296,
                 representation=Representation(epsilon=30.0),
-                critics=QConfig(discount=0.95, learning_rate=1e-5, grad_clip=0.01, heads="max"),
+                critics=QConfig(discount=0.95, decay=0.0, learning_rate=1e-5, grad_clip=0.01, heads="max"),
                 extraction=Extraction(16, 20_000, 1.2, margin=0.05, updates=900, batch_size=128, learning_rate=1e-4),
                 credit=CreditConfig(),
                 test_rollouts=1,
@@ -206,7 +208,7 @@ async def _data(config: Config, run: Run) -> tuple[list[Any], Any, list[Any]]:
 
     test = config.phone.tasks("test", config.test_tasks, seed=0) if config.test_tasks else []
     if config.source:
-        log, behaviour = await asyncio.to_thread(_from_run, config, run)
+        log, behaviour = await asyncio.to_thread(_from_runs, config, run)
         if test:
             from turnwise.tasks.splits import check_overlap
 
@@ -223,39 +225,49 @@ async def _data(config: Config, run: Run) -> tuple[list[Any], Any, list[Any]]:
     return read(run.store, ["offline"], judge=config.judge)[: config.episodes], behaviour, test
 
 
-def _from_run(config: Config, run: Run) -> tuple[list[Any], Any]:
-    """Episodes of another run, copied into this one, and the policy that made them (or a clone of it).
+def _from_runs(config: Config, run: Run) -> tuple[list[Any], Any]:
+    """Episodes of other runs and the first policy of these runs; a clone of the log where they have none in common.
 
     Raises:
-        UserError: if that run has no device episodes.
+        UserError: if they have no device episodes.
     """
     from turnwise.agents.frames import Frames
     from turnwise.agents.screen_policy import load_screen_policy
     from turnwise.engine.sampling import Sampling
     from turnwise.learn.replay import played
 
-    path = find_run(config.source)
-    store = Store(path, read_only=True)
-    rows = store.summaries()
-    phases = {row.phase for row in rows}
-    wanted = {"offline"} if "offline" in phases else {p for p in phases if not p.startswith(("eval", "demonstr"))}
-    log = []
-    for row in rows:
-        if row.phase in wanted and (config.episodes is None or len(log) < config.episodes):
-            one = played(store.get(row.id), config.judge)
-            if one is not None:
-                log.append(one)
+    log: list[Any] = []
+    stores: dict[str, Store] = {}
+    firsts = set()
+    for source in config.source:
+        path = find_run(source)
+        store = Store(path, read_only=True)
+        firsts.add(policies.first_policy_of(path.parent))
+        for row in _wanted(store, config.phases):
+            if config.episodes is None or len(log) < config.episodes:
+                one = played(store.get(row.id), config.judge)
+                if one is not None:
+                    log.append(one)
+                    stores.update((image.digest, store) for image in one.screens)
+    sources = ", ".join(config.source)
     if not log:
-        raise UserError(f"{config.source}: has no device episodes to learn from (turns with screenshots).")
-    frames = Frames(store.image)
+        raise UserError(f"{sources}: no device episodes to learn from (turns with screenshots).")
+    frames = Frames(lambda digest: stores[digest].image(digest))
     sampling = Sampling(temperature=config.policy.temperature, max_new_tokens=24)
-    first = policies.first_policy_of(path.parent)
-    makers = {one.trace.policy for one in log}
-    if first is not None and makers == {"first"}:
+    first = firsts.pop() if len(firsts) == 1 else None
+    if first is not None:
         return log, load_screen_policy(first, sampling=sampling, frames=frames, version="first", device=config.device)
-    console.print(f"{config.source}: its policy is not at hand; π_β is cloned from the log's actions")
+    console.print(f"{sources}: no first policy at hand; π_β is cloned from the log's actions")
     log = [replace(one, trace=_without_ids(one.trace)) for one in log]
     return log, _clone(config, run, [one.trace for one in log], frames, sampling)
+
+
+def _wanted(store: Store, phases: Sequence[str]) -> list[Any]:
+    """The rows of a store that are learned from."""
+    rows = store.summaries()
+    if phases:
+        return [row for row in rows if row.phase in phases]
+    return [row for row in rows if not row.phase.startswith(("eval", "demonstr"))]
 
 
 def _without_ids(trace: Trace) -> Trace:

@@ -29,12 +29,12 @@ class Bench:
         self.config, self.run, self.log, self.behaviour = config, run, log, behaviour
         self.tokenizer, self.frames = behaviour.tokenizer, behaviour.frames
         self.features = _image_vectors(config, run, log, behaviour)
-        source = find_run(config.source).parent if config.source else run.folder
+        source = find_run(config.source[0]).parent if config.source else run.folder
         self.rehearsal = policies.Rehearsal(source, behaviour, config.policy.rehearsal)
+        from turnwise.learn.goal_words import GoalWords
         from turnwise.learn.qlearning import tabulate
-        from turnwise.learn.values import Nameless
 
-        self.words = Nameless(behaviour)
+        self.words = GoalWords(behaviour)
         self.steps = tabulate(log, self.features, self.words, config.critics.discount)
         self.features.save(run.folder / "cache")
         self._likelihoods()
@@ -102,7 +102,7 @@ class Bench:
             return [example for example in examples if example.weight > 0], {"steps": chosen.steps}
         found = BEST_OF.fullmatch(arm)
         count = int(found[1]) if found else self.config.extraction.candidates
-        critics = self.critics(arm != "no-representation", "mc" if arm == "mc" else "td")
+        critics = self.critics(arm != "no-representation", arm if arm in ("mc", "td-0") else "td")
         extracted = extract(
             arm if arm in ("awr", "reinforce") else "best_of_n",  # type: ignore[arg-type]
             critics,
@@ -120,12 +120,12 @@ class Bench:
         """The choice of the two methods that reweigh logged actions."""
         from turnwise.learn.doubly_robust import Chosen, choose
         from turnwise.learn.replay import successes
-        from turnwise.learn.values import FitConfig, StepCritic
+        from turnwise.learn.values import FitConfig, Nameless, StepCritic
 
         if arm == "fbc":
             won = successes(self.log)
             return Chosen(won, {one.trace.id: [1.0] * len(one.rewards) for one in won}, {})
-        critic = StepCritic(self.words, self.features, seed=self.config.seed)
+        critic = StepCritic(Nameless(self.behaviour), self.features, seed=self.config.seed)
         critic.fit(self.log, FitConfig(self.config.step_critic, seed=self.config.seed))
         return choose(self.log, critic, None, self.config.credit)
 
@@ -167,8 +167,8 @@ class Bench:
         self._readers[tuned] = reader
         return reader
 
-    def critics(self, tuned: bool, backup: Any) -> Any:
-        """Q and V, trained when first asked for."""
+    def critics(self, tuned: bool, backup: str) -> Any:
+        """Q and V by "td", "td-0" or "mc", trained when first asked for."""
         from turnwise.learn.change import ActionFeatures
         from turnwise.learn.qlearning import Critics
 
@@ -178,9 +178,12 @@ class Bench:
             if actions is None:
                 actions = ActionFeatures(self.reader(tuned), self.frames, self.tokenizer)
                 actions.load(self._cache(tuned))
-            critics = Critics(
-                self.words, self.features, actions, replace(self.config.critics, backup=backup), self.config.seed
-            )
+            numbers = self.config.critics
+            if backup == "td-0":
+                numbers = replace(numbers, decay=0.0)
+            elif backup == "mc":
+                numbers = replace(numbers, backup="mc")
+            critics = Critics(self.words, self.features, actions, numbers, self.config.seed)
             with progress_bar(f"stage 2: critics by {backup}", 1) as advance:
                 losses_q, losses_v = critics.fit(self.steps)
                 advance(note=f"J_Q {losses_q[-1]:.4f}, J_V {losses_v[-1]:.4f}")
