@@ -140,6 +140,21 @@ def test_what_it_sampled_scores_the_same_alone_and_in_a_batch(policy):
     assert np.abs(np.subtract(again, scored[0])).max() > 1e-4
 
 
+def test_candidates_of_one_context_are_those_of_a_context_each(policy):
+    one, other = (
+        context(picture(("red", 40, 100))),
+        context(picture(("blue", 60, 30)), "Open the very long settings page"),
+    )
+    seeds = list(range(7))
+    together = policy.propose([one, one, other, one, other, one, one], seeds)
+    wanted = [one, one, other, one, other, one, one]
+    alone = [policy.propose([each], [seed])[0] for each, seed in zip(wanted, seeds, strict=True)]
+    assert [action.token_ids for action in together] == [action.token_ids for action in alone]
+    assert len({action.token_ids for action in together}) > 2
+    for action, single in zip(together, alone, strict=True):
+        assert action.logprobs == pytest.approx(single.logprobs, abs=1e-5)
+
+
 def test_its_next_token_distribution_sums_to_one(policy):
     ids, vision = policy.encode_prompt(context(picture(("red", 5, 5))))
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """The device recipes whole, in real Chromium, with tiny sizes; killed and resumed; learning from another run's log."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,11 @@ import torch
 
 from turnwise.cli import main as turnwise
 from turnwise.errors import UserError
+from turnwise.learn.replay import read
 from turnwise.recipes import digiq, digirl
 from turnwise.recipes.config import from_json, to_json
 from turnwise.recipes.device_claims import digiq_claims, digirl_claims, relative_gain
+from turnwise.trace.run import Run
 from turnwise.trace.store import Store
 
 torch.set_num_threads(1)
@@ -77,6 +80,22 @@ def test_digiq_learns_from_that_runs_log(runs, monkeypatch):
     assert {"reader.safetensors", "candidates.safetensors", "actions-tuned.safetensors", "screens.safetensors"} <= cache
     monkeypatch.setattr(digiq.Bench, "_examples", lambda *_: pytest.fail("every arm was learned already"))
     assert turnwise(["resume", "digiq-smoke"]) == 0
+
+
+def test_digiq_learns_from_several_runs_that_used_the_same_ids(runs, monkeypatch):
+    folder, _ = runs
+    monkeypatch.chdir(folder)
+    shutil.copytree("runs/digirl-smoke", "runs/again", dirs_exist_ok=True)
+    settings = json.loads((folder / "runs/again/config.json").read_text())
+    (folder / "runs/again/config.json").write_text(json.dumps({**settings, "first": "digirl-smoke"}))
+    with Run(folder / "runs/both", {"recipe": "digiq"}) as run:
+        config = replace(digiq.Config.preset("smoke"), source=("digirl-smoke", "again"), phases=("offline",))
+        log, policy = digiq._from_runs(config, run)
+    with Store(folder / "runs/digirl-smoke/run.db", read_only=True) as store:
+        alone = read(store, ["offline"])
+    assert len({one.trace.id for one in log}) == len(log) == 2 * len(alone) > 0
+    assert policy.version == "first"
+    assert all(policy.frames(one.screens[-1]) is not None for one in log)
 
 
 def test_a_run_without_device_episodes_is_refused(tmp_path, monkeypatch):

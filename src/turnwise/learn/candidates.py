@@ -123,10 +123,17 @@ def _executed(policy: "ScreenPolicy", log: Sequence[Played], place: tuple[int, i
 
 
 def likelihoods(
-    policy: "ScreenPolicy", log: Sequence[Played], places: Sequence[tuple[int, int]], actions: Sequence[Action]
+    policy: "ScreenPolicy",
+    log: Sequence[Played],
+    places: Sequence[tuple[int, int]],
+    actions: Sequence[Action],
+    on_progress: Any = None,
 ) -> Tensor:
-    """log π(a | s) of these actions at temperature 1, each in the state of one step (episode, turn), (N,)."""
-    scored = []
+    """log π(a | s) of these actions at temperature 1, each in the state of one step (episode, turn), (N,).
+
+    `on_progress` is called with how many more have been scored.
+    """
+    scored: list[float] = []
     for start in range(0, len(actions), _CHUNK):
         part = []
         for (index, turn), action in zip(places[start : start + _CHUNK], actions[start : start + _CHUNK], strict=True):
@@ -134,6 +141,8 @@ def likelihoods(
             ids = action.token_ids or policy.encode_response(action.text)
             part.append((context, replace(action, prompt_ids=policy.encode_prompt(context)[0], token_ids=ids)))
         scored += [sum(row) for row in policy.score(part)]
+        if on_progress is not None:
+            on_progress(len(part))
     return torch.tensor(scored)
 
 

@@ -246,8 +246,8 @@ def _from_runs(config: Config, run: Run) -> tuple[list[Any], Any]:
         for row in _wanted(store, config.phases):
             if config.episodes is None or len(log) < config.episodes:
                 one = played(store.get(row.id), config.judge)
-                if one is not None:
-                    log.append(one)
+                if one is not None:  # two runs may have used the same id
+                    log.append(replace(one, trace=replace(one.trace, id=f"{path.parent.name}/{one.trace.id}")))
                     stores.update((image.digest, store) for image in one.screens)
     sources = ", ".join(config.source)
     if not log:

@@ -52,9 +52,8 @@ class Bench:
         found = load_tensors(path, notes)
         if found is None:
             actions = [self.log[index].trace.turns[turn].action for index, turn in places]
-            with progress_bar("how likely π_β finds what was done", 1) as advance:
-                found = {"log": likelihoods(self.behaviour, self.log, places, actions)}, notes
-                advance()
+            with progress_bar("how likely π_β finds what was done", len(places)) as advance:
+                found = {"log": likelihoods(self.behaviour, self.log, places, actions, advance)}, notes
             save_tensors(path, *found)
         self.steps = replace(self.steps, likelihood_S=found[0]["log"])
 

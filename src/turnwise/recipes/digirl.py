@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from turnwise.engine.sampling import turn_seed
 from turnwise.evaluate.summary import rewards_by_task, summarize
@@ -48,7 +48,8 @@ class LearnConfig:
     Attributes:
         actor, step_critic, instruction_critic: updates of each.
         batch_size: steps in an update of the actor.
-        learning_rate: of the actor (Adam), where a stage begins; it falls to 0 until its end.
+        learning_rate: of the actor (Adam), where a stage begins.
+        schedule: "cosine" lets it fall to 0 until the end of the stage; "constant" is the authors'.
     """
 
     actor: int = 400
@@ -56,6 +57,7 @@ class LearnConfig:
     instruction_critic: int = 100
     batch_size: int = 32
     learning_rate: float = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +147,10 @@ class Config:
                 preset_name="paper",
                 credit=CreditConfig(),
                 offline_rollouts=1296,
-                offline=LearnConfig(600, 100, 100, 128, 1e-4),
+                offline=LearnConfig(600, 100, 100, 128, 1e-4, "constant"),
                 iterations=400,
                 rollouts=16,
-                online=LearnConfig(20, 5, 5, 128, 1e-4),
+                online=LearnConfig(20, 5, 5, 128, 1e-4, "constant"),
                 test_rollouts=1,
             ),
         }
@@ -306,7 +308,7 @@ class Learner:
                 augment=self.config.policy.augment,
                 seed=seed,
                 optimizer=self.optimizer,
-                schedule="cosine",
+                schedule=sizes.schedule,
             )
         else:
             console.print(f"{self.arm} {iteration}: nothing to learn from")
