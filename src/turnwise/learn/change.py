@@ -5,8 +5,9 @@ becomes a V-function. Digi-Q therefore fine-tunes the model on one question, wit
 action have an effect? The features at the answer then say what the action would do, also for actions never executed.
 
 Here the reader starts from the autoencoder of `screen_features`. A tap is shown as the paper shows it, by a cursor
-drawn into the picture and by its coordinates beside it; type and typed text enter as embeddings. Before fine-tuning the
-feature is the autoencoder's vector of the picture with the cursor, exactly; that is the off-the-shelf arm.
+drawn into the picture and by its coordinates beside it, and, not the paper's, by a close-up of what is tapped: a small
+encoder of whole screens loses what stands under the cursor. Type and typed text enter as embeddings. Before fine-tuning
+the feature is the autoencoder's vector of the picture with the cursor, exactly; that is the off-the-shelf arm.
 """
 
 import copy
@@ -102,6 +103,23 @@ def with_cursor(frame: Tensor, point: tuple[float, float] | None) -> Tensor:
 _MASK = torch.tensor([[sign == "#" for sign in row] for row in _CURSOR])
 
 
+def close_up(frame: Tensor, point: tuple[float, float] | None) -> Tensor:
+    """The part of a frame (3, H, W) around the point (y, x), uint8 (3, 24, 48); grey where there is no screen."""
+    made = torch.full((3, *_CLOSE_UP), 128, dtype=torch.uint8)
+    if point is not None:
+        (high, wide), (_, height, width) = _CLOSE_UP, frame.shape
+        top = min(int(point[0] * height), height - 1) - high // 2
+        left = min(int(point[1] * width), width - 1) - wide // 2
+        seen = frame[:, max(top, 0) : top + high, max(left, 0) : left + wide]
+        y, x = max(-top, 0), max(-left, 0)
+        made[:, y : y + seen.shape[1], x : x + seen.shape[2]] = seen
+    return made
+
+
+_CLOSE_UP = (24, 48)
+"""Height and width: 48 pixels of the local phone's screen above and below the point, 96 on either side."""
+
+
 def changed(before: Tensor, after: Tensor, epsilon: float = EPSILON) -> bool:
     """Whether two frames (3, H, W) differ by more than ε in the mean square of their pixels."""
     return float((before.float() - after.float()).square().mean()) > epsilon
@@ -122,7 +140,11 @@ class ActionReader(nn.Module):
         self.eyes.to_cells = nn.Sequential()  # nothing is reconstructed here
         self.kinds = nn.Embedding(len(TYPES), 16)
         self.words = WordBag(vocab_size, 16)
-        self.mix = nn.Sequential(nn.Linear(base.size + 32 + _PLACE, 128), nn.GELU(), nn.Linear(128, base.size))
+        self.close = nn.Sequential(
+            nn.Conv2d(3, 24, 3, 2, 1), nn.GELU(), nn.Conv2d(24, 48, 3, 2, 1), nn.GELU(), nn.Conv2d(48, 64, 3, 2, 1),
+            nn.GELU(), nn.Flatten(), nn.Linear(64 * (_CLOSE_UP[0] // 8) * (_CLOSE_UP[1] // 8), 128), nn.GELU(),
+        )  # fmt: skip
+        self.mix = nn.Sequential(nn.Linear(base.size + 128 + 32 + _PLACE, 128), nn.GELU(), nn.Linear(128, base.size))
         last: Any = self.mix[-1]
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -133,10 +155,12 @@ class ActionReader(nn.Module):
         """Of what critics read of an action: the state at the answer, and the answer itself."""
         return self.size + 1
 
-    def forward(self, pixels_BCHW: Tensor, kind_B: Tensor, text_BL: Tensor, place_BP: Tensor) -> Tensor:
-        """Features (B, size): the state from which the answer is read. `place_BP` comes from `places`."""
-        seen = self.eyes(pixels_BCHW)
-        return seen + self.mix(torch.cat([seen, self.kinds(kind_B), self.words(text_BL), place_BP], dim=1))
+    def forward(
+        self, pixels_BCHW: Tensor, close_BCHW: Tensor, kind_B: Tensor, text_BL: Tensor, place_BP: Tensor
+    ) -> Tensor:
+        """Features (B, size): the state from which the answer is read. The inputs are those of `inputs_of`."""
+        seen, close = self.eyes(pixels_BCHW), self.close(close_BCHW.float() / 127.5 - 1)
+        return seen + self.mix(torch.cat([seen, close, self.kinds(kind_B), self.words(text_BL), place_BP], dim=1))
 
     def logit(self, feature_BD: Tensor) -> Tensor:
         """Logit of "yes", (B,)."""
@@ -163,6 +187,18 @@ def places(deeds: Sequence[Deed]) -> Tensor:
             angles = torch.tensor([math.pi * f * side for f in _FREQUENCIES for side in deed.point])
             made[row] = torch.cat([angles.sin(), angles.cos(), torch.ones(1)])
     return made
+
+
+def inputs_of(frames: Sequence[Tensor], deeds: Sequence[Deed], tokenizer: Any) -> tuple[Tensor, ...]:
+    """What a reader reads: (pictures with cursors, close-ups, types, typed texts, places), one row an action."""
+    points = [deed.point for deed in deeds]
+    return (
+        torch.stack([with_cursor(frame, point) for frame, point in zip(frames, points, strict=True)]),
+        torch.stack([close_up(frame, point) for frame, point in zip(frames, points, strict=True)]),
+        torch.tensor([deed.kind for deed in deeds]),
+        encode_texts(tokenizer, [deed.text for deed in deeds]),
+        places(deeds),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +242,11 @@ def fit_change(reader: ActionReader, data: Changes, tokenizer: Any, config: FitC
     """
     if not data.deeds:
         raise UserError("the log has no executed action whose effect could be learned.")
-    texts = encode_texts(tokenizer, [deed.text for deed in data.deeds])
-    kinds = torch.tensor([deed.kind for deed in data.deeds])
-    spots = places(data.deeds)
     device = reader.answer.weight.device
 
     def loss_of(rows: Tensor) -> Tensor:
-        pixels = torch.stack([with_cursor(data.frames[i], data.deeds[i].point) for i in rows.tolist()])
-        inputs = (pixels, kinds[rows], texts[rows], spots[rows])
+        frames, deeds = [data.frames[i] for i in rows.tolist()], [data.deeds[i] for i in rows.tolist()]
+        inputs = inputs_of(frames, deeds, tokenizer)
         logits = reader.logit(reader(*(part.to(device) for part in inputs)))
         return F.binary_cross_entropy_with_logits(logits, data.labels[rows].to(device))
 
@@ -235,11 +268,8 @@ def change_scores(reader: ActionReader, data: Changes, tokenizer: Any, batch_siz
 
 
 def _read(reader: ActionReader, frames: Sequence[Tensor], deeds: Sequence[Deed], tokenizer: Any) -> Tensor:
-    pixels = torch.stack([with_cursor(frame, deed.point) for frame, deed in zip(frames, deeds, strict=True)])
-    kinds = torch.tensor([deed.kind for deed in deeds])
-    texts = encode_texts(tokenizer, [deed.text for deed in deeds])
     device = reader.answer.weight.device
-    return reader(*(part.to(device) for part in (pixels, kinds, texts, places(deeds))))
+    return reader(*(part.to(device) for part in inputs_of(frames, deeds, tokenizer)))
 
 
 class ActionFeatures:

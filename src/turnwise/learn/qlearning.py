@@ -177,6 +177,7 @@ class Critics:
             torch.manual_seed(seed)
             self.q = CriticNet(len(words), vectors, config.width, actions.reader.feature_size)
             self.v = CriticNet(len(words), vectors, config.width)
+        self._centre, self._spread = torch.zeros(actions.reader.feature_size), torch.ones(actions.reader.feature_size)
         self.slow_q, self.slow_v = copy.deepcopy(self.q), copy.deepcopy(self.v)
         for slow in (self.slow_q, self.slow_v):
             slow.requires_grad_(False)
@@ -191,6 +192,8 @@ class Critics:
             UserError: if a loss is not finite.
         """
         config = self.config
+        read = self.actions([steps.images[state] for state in steps.state_S.tolist()], steps.deeds)
+        self._centre, self._spread = read.mean(dim=0), read.std(dim=0) + 1e-3
         taken = self._deeds(steps, steps.state_S, steps.deeds, steps.likelihood_S)
         optimizer = torch.optim.Adam([*self.q.parameters(), *self.v.parameters()], lr=config.learning_rate)
         source = np.random.default_rng(self.seed)
@@ -255,4 +258,6 @@ class Critics:
         states = state_N.tolist()
         kinds = torch.tensor([deed.kind for deed in deeds])
         texts = self.words([steps.goals[state] for state in states], [deed.text for deed in deeds])
-        return [kinds, texts, self.actions([steps.images[state] for state in states], deeds), likelihood_N]
+        read = self.actions([steps.images[state] for state in states], deeds)
+        scaled = ((read - self._centre) / self._spread).clamp(-5.0, 5.0)  # no candidate lies far from all that was done
+        return [kinds, texts, scaled, likelihood_N]

@@ -68,7 +68,7 @@ class Extraction:
     """
 
     candidates: int = 16
-    states: int = 2000
+    states: int = 8000
     temperature: float = 1.0
     margin: float = 0.0
     awr_temperature: float = 0.05
@@ -118,7 +118,7 @@ class Config:
     credit: CreditConfig = field(default_factory=lambda: CreditConfig(mix=0.1, threshold=0.02))
     step_critic: int = 300
     arms: tuple[str, ...] = (
-        "fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "awr", "best-of-1", "best-of-4",
+        "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1",
     )  # fmt: skip
     offline_rollouts: int = 400
     test_tasks: int = 96
