@@ -14,6 +14,7 @@ from turnwise.agents.screen_policy import new_screen_policy
 from turnwise.engine.forward import Prompt
 from turnwise.errors import UserError
 from turnwise.evaluate.ranking import auc
+from turnwise.learn.advantage import AdvantageCritics
 from turnwise.learn.candidates import Candidates, draw_candidates, extract
 from turnwise.learn.change import (
     NOTHING,
@@ -33,7 +34,7 @@ from turnwise.learn.divergence import mean_token_kl, token_kl
 from turnwise.learn.doubly_robust import CreditConfig, choose
 from turnwise.learn.examples import context_at
 from turnwise.learn.goal_words import GoalWords
-from turnwise.learn.qlearning import Backup, Critics, QConfig, tabulate
+from turnwise.learn.qlearning import Backup, Critics, Form, QConfig, tabulate
 from turnwise.learn.rename import keep_words
 from turnwise.learn.replay import played, read, successes
 from turnwise.learn.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
@@ -253,9 +254,10 @@ def doors(world):
     return episodes, steps, *(ActionFeatures(one, policy.frames, policy.tokenizer) for one in (tuned, plain))
 
 
-def trained(world, actions, steps, backup: Backup = "td"):
-    config = QConfig(backup=backup, updates=150, batch_size=64, learning_rate=3e-3, width=32)
-    critics = Critics(GoalWords(world[1]), world[2], actions, config, seed=0)
+def trained(world, actions, steps, form: Form = "direct", backup: Backup = "td", decay=0.9):
+    config = QConfig(form, backup, decay=decay, updates=150, batch_size=64, learning_rate=3e-3, width=32)
+    made = AdvantageCritics if form == "advantage" else Critics
+    critics = made(GoalWords(world[1]), world[2], actions, config, 0)
     critics.fit(steps)
     return critics
 
@@ -277,10 +279,11 @@ def exact_values(episodes, discount=0.95):
     return first + (1 - first) * nothing, 1.0, nothing
 
 
-@pytest.mark.parametrize("backup", ["td", "mc"])
-def test_q_and_v_approach_the_exact_values_of_the_data(world, doors, backup):
+@pytest.mark.parametrize("form", ["direct", "advantage"])
+@pytest.mark.parametrize(("backup", "decay"), [("td", 0.9), ("td", 0.5), ("td", 0.0), ("mc", 0.9)])
+def test_q_and_v_approach_the_exact_values_of_the_data(world, doors, form, backup, decay):
     episodes, steps, tuned, _ = doors
-    found = door_values(trained(world, tuned, steps, backup), steps)
+    found = door_values(trained(world, tuned, steps, form, backup, decay), steps)
     assert found == pytest.approx(exact_values(episodes), abs=0.15)
 
 

@@ -30,6 +30,7 @@ from turnwise.learn.values import WordBag, screen_vectors
 from turnwise.trace.types import ImageRef
 
 Backup = Literal["td", "mc"]
+Form = Literal["direct", "advantage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +38,31 @@ class QConfig:
     """How the critics learn.
 
     Attributes:
+        form: "direct" learns Q and V as the paper does; "advantage" as V + A, see `learn.advantage`.
         backup: "td" bootstraps, "mc" regresses to the discounted return (an ablation; nothing else changes).
         discount: γ.
         decay: λ of the bootstrap; 0 is the paper's TD(0).
-        refresh: updates after which the λ-returns of the log are computed anew from the slow V (λ > 0).
-        rate: τ, applied after every update.
+        refresh: updates after which the λ-returns of the log are computed anew from the slow V (direct, λ > 0).
+        rate: τ, applied after every update (direct).
         updates, batch_size, learning_rate, grad_clip: of Adam.
+        folds, value_updates: how many parts the episodes are in, so that V of each comes from the others, and the
+            updates of each such V (advantage).
         heads: how the two heads become one number where a policy is extracted.
         width: of the hidden layers.
     """
 
+    form: Form = "advantage"
     backup: Backup = "td"
     discount: float = 0.9
-    decay: float = 0.9
+    decay: float = 0.5
     refresh: int = 100
     rate: float = 0.1
     updates: int = 3000
-    batch_size: int = 128
-    learning_rate: float = 3e-4
+    batch_size: int = 256
+    learning_rate: float = 1e-3
     grad_clip: float = 1.0
+    folds: int = 4
+    value_updates: int = 600
     heads: Heads = "min"
     width: int = 128
 
@@ -132,7 +139,9 @@ def tabulate(log: Sequence[Played], features: Features, words: GoalWords, discou
 class CriticNet(nn.Module):
     """Two heads over the inputs of V, or of Q where `action_size` is given."""
 
-    def __init__(self, vocab_size: int, vector_size: int, width: int, action_size: int = 0) -> None:
+    def __init__(
+        self, vocab_size: int, vector_size: int, width: int, action_size: int = 0, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.goal, self.typed = WordBag(vocab_size, 32), WordBag(vocab_size, 16)
         self.kinds = nn.Embedding(len(TYPES), 8)
@@ -140,9 +149,12 @@ class CriticNet(nn.Module):
         if action_size:
             size += 16 + 8 + action_size + 1
         self.heads = nn.ModuleList(
-            nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+            nn.Sequential(
+                nn.Linear(size, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width), nn.GELU(),
+                nn.Linear(width, 1),
+            )
             for _ in range(2)
-        )
+        )  # fmt: skip
 
     def forward(self, state: Sequence[Tensor], action: Sequence[Tensor] = ()) -> Tensor:
         """(goal, previous kind and text, screens) and, for Q, (kind, text, feature, log π_β) of the action: (2, B)."""
@@ -192,9 +204,7 @@ class Critics:
             UserError: if a loss is not finite.
         """
         config = self.config
-        read = self.actions([steps.images[state] for state in steps.state_S.tolist()], steps.deeds)
-        self._centre, self._spread = read.mean(dim=0), read.std(dim=0) + 1e-3
-        taken = self._deeds(steps, steps.state_S, steps.deeds, steps.likelihood_S)
+        taken = self.taken(steps)
         optimizer = torch.optim.Adam([*self.q.parameters(), *self.v.parameters()], lr=config.learning_rate)
         source = np.random.default_rng(self.seed)
         losses_q, losses_v = [], []
@@ -224,6 +234,12 @@ class Critics:
             losses_q.append(float(loss_q.detach()))
             losses_v.append(float(loss_v.detach()))
         return losses_q, losses_v
+
+    def taken(self, steps: Steps) -> list[Tensor]:
+        """The executed actions as Q reads them; features are scaled by their mean and spread from here on."""
+        read = self.actions([steps.images[state] for state in steps.state_S.tolist()], steps.deeds)
+        self._centre, self._spread = read.mean(dim=0), read.std(dim=0) + 1e-3
+        return self._deeds(steps, steps.state_S, steps.deeds, steps.likelihood_S)
 
     def _lambda_returns(self, steps: Steps) -> Tensor:
         """The λ-return of every step, from the mean of the slow heads."""

@@ -70,7 +70,7 @@ class Extraction:
     candidates: int = 16
     states: int = 8000
     temperature: float = 1.0
-    margin: float = 0.0
+    margin: float = 0.02
     awr_temperature: float = 0.05
     updates: int = 400
     batch_size: int = 32
@@ -136,7 +136,7 @@ class Config:
                 policy=policies.TINY_POLICY,
                 features=FeatureConfig(16, 2),
                 representation=Representation(2, 4),
-                critics=QConfig(updates=3, batch_size=4, width=16),
+                critics=QConfig(updates=3, batch_size=4, width=16, value_updates=3),
                 extraction=Extraction(3, 4, margin=-9.0, updates=2, batch_size=4),
                 arms=("fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "awr", "reinforce", "best-of-1"),
                 offline_rollouts=3,
@@ -149,7 +149,9 @@ class Config:
                 preset_name="paper",
                 offline_rollouts=1296,
                 representation=Representation(epsilon=30.0),
-                critics=QConfig(discount=0.95, decay=0.0, learning_rate=1e-5, grad_clip=0.01, heads="max"),
+                critics=QConfig(
+                    "direct", discount=0.95, decay=0.0, batch_size=128, learning_rate=1e-5, grad_clip=0.01, heads="max"
+                ),
                 extraction=Extraction(16, 20_000, 1.2, margin=0.05, updates=900, batch_size=128, learning_rate=1e-4),
                 credit=CreditConfig(),
                 test_rollouts=1,

@@ -168,6 +168,7 @@ class Bench:
 
     def critics(self, tuned: bool, backup: str) -> Any:
         """Q and V by "td", "td-0" or "mc", trained when first asked for."""
+        from turnwise.learn.advantage import AdvantageCritics
         from turnwise.learn.change import ActionFeatures
         from turnwise.learn.qlearning import Critics
 
@@ -182,7 +183,8 @@ class Bench:
                 numbers = replace(numbers, decay=0.0)
             elif backup == "mc":
                 numbers = replace(numbers, backup="mc")
-            critics = Critics(self.words, self.features, actions, numbers, self.config.seed)
+            made = AdvantageCritics if numbers.form == "advantage" else Critics
+            critics = made(self.words, self.features, actions, numbers, self.config.seed)
             with progress_bar(f"stage 2: critics by {backup}", 1) as advance:
                 losses_q, losses_v = critics.fit(self.steps)
                 advance(note=f"J_Q {losses_q[-1]:.4f}, J_V {losses_v[-1]:.4f}")
