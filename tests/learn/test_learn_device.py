@@ -21,6 +21,7 @@ from turnwise.learn.change import (
     TYPES,
     ActionFeatures,
     ActionReader,
+    Deed,
     change_data,
     change_scores,
     changed,
@@ -34,7 +35,7 @@ from turnwise.learn.divergence import mean_token_kl, token_kl
 from turnwise.learn.doubly_robust import CreditConfig, choose
 from turnwise.learn.examples import context_at
 from turnwise.learn.goal_words import GoalWords
-from turnwise.learn.qlearning import Backup, Critics, Form, QConfig, tabulate
+from turnwise.learn.qlearning import Backup, Critics, Form, QConfig, same, tabulate
 from turnwise.learn.rename import keep_words
 from turnwise.learn.replay import played, read, successes
 from turnwise.learn.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
@@ -238,6 +239,14 @@ def test_critics_can_read_goals_without_their_names(world):
         assert int(rows.max()) < len(words)
     finally:
         policy.model.config.turnwise = noted
+
+
+def test_an_action_is_the_same_again_within_a_cell():
+    assert same(Deed(1, "", (0.5, 0.5)), Deed(1, "", (0.52, 0.45)))
+    assert not same(Deed(1, "", (0.5, 0.5)), Deed(1, "", (0.55, 0.5)))
+    assert not same(Deed(1, "", (0.5, 0.5)), Deed(1, ""))
+    assert same(Deed(0, "lamp"), Deed(0, "lamp"))
+    assert not same(Deed(0, "lamp"), Deed(0, "lam"))
 
 
 @pytest.fixture(scope="module")

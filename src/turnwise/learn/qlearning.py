@@ -8,7 +8,8 @@ screen; Q also reads the action's type and text and the action reader's feature.
 feature alone. Two heads of each. Targets start as copies (the authors' code starts them at random).
 
 Not the paper's: goals and texts are read with names by their place in the goal (`learn.goal_words`), and Q reads how
-likely the behaviour policy finds the action.
+likely the behaviour policy finds the action and whether it is the previous one once more: what had no effect a moment
+ago looks as promising as before.
 """
 
 import copy
@@ -74,6 +75,7 @@ class Steps:
     Attributes:
         goals: what was asked in the episode of each state.
         goal_ML, kind_M, text_ML, vector_MD: goal, type and text of the previous action, screens of each state.
+        before: the previous action of each state.
         images: the current screen of each state.
         state_S: the state in which each step was taken; the next state is the row after it.
         deeds: the executed action of each step.
@@ -87,6 +89,7 @@ class Steps:
     kind_M: Tensor
     text_ML: Tensor
     vector_MD: Tensor
+    before: list[Deed]
     images: list[ImageRef]
     state_S: Tensor
     deeds: list[Deed]
@@ -125,6 +128,7 @@ def tabulate(log: Sequence[Played], features: Features, words: GoalWords, discou
         torch.tensor([deed.kind for deed in before]),
         words(goals, [deed.text for deed in before]),
         torch.cat(screen_vectors(log, features)),
+        before,
         images,
         torch.tensor(states),
         deeds,
@@ -147,7 +151,7 @@ class CriticNet(nn.Module):
         self.kinds = nn.Embedding(len(TYPES), 8)
         size = 32 + 16 + 8 + vector_size
         if action_size:
-            size += 16 + 8 + action_size + 1
+            size += 16 + 8 + action_size + 2
         self.heads = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(size, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width), nn.GELU(),
@@ -157,13 +161,28 @@ class CriticNet(nn.Module):
         )  # fmt: skip
 
     def forward(self, state: Sequence[Tensor], action: Sequence[Tensor] = ()) -> Tensor:
-        """(goal, previous kind and text, screens) and, for Q, (kind, text, feature, log π_β) of the action: (2, B)."""
+        """Values of each head, (2, B).
+
+        Args:
+            state: goal, kind and text of the previous action, screens.
+            action: for Q its kind, text, feature, log π_β, and 1 where it is the previous one once more.
+        """
         goal_BL, kind_B, text_BL, vector_BD = state
         parts = [self.goal(goal_BL), self.kinds(kind_B), self.typed(text_BL), vector_BD]
         if action:
             parts += [self.kinds(action[0]), self.typed(action[1]), action[2], _squashed(action[3])[:, None]]
+            parts.append(action[4][:, None])
         joined = torch.cat(parts, dim=1)
         return torch.stack([head(joined)[:, 0] for head in self.heads])
+
+
+def same(one: Deed, other: Deed) -> bool:
+    """Whether two actions are the same, points to within about a cell of the small policy."""
+    if (one.kind, one.text, one.point is None) != (other.kind, other.text, other.point is None):
+        return False
+    if one.point is None or other.point is None:
+        return True
+    return abs(one.point[0] - other.point[0]) < 0.03 and abs(one.point[1] - other.point[1]) < 0.06
 
 
 def _squashed(likelihood_B: Tensor) -> Tensor:
@@ -276,4 +295,5 @@ class Critics:
         texts = self.words([steps.goals[state] for state in states], [deed.text for deed in deeds])
         read = self.actions([steps.images[state] for state in states], deeds)
         scaled = ((read - self._centre) / self._spread).clamp(-5.0, 5.0)  # no candidate lies far from all that was done
-        return [kinds, texts, scaled, likelihood_N]
+        again = torch.tensor([float(same(steps.before[s], deed)) for s, deed in zip(states, deeds, strict=True)])
+        return [kinds, texts, scaled, likelihood_N, again]
