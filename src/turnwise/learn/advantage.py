@@ -12,18 +12,15 @@ J_Q, with V fixed in the place of the slow copies. Every critic is fitted once, 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from turnwise.credit.td import join_heads, lambda_target
-from turnwise.errors import UserError
 from turnwise.learn.change import Deed
 from turnwise.learn.qlearning import CriticNet, Critics, Steps
+from turnwise.learn.values import FitConfig, fit
 
-DROPOUT = 0.1
 _DECAY = 0.01
 _RATE = 1e-3
 """Where the rate of V's fits begins; it falls to 0, as all rates here."""
@@ -32,15 +29,7 @@ _RATE = 1e-3
 class AdvantageCritics(Critics):
     """Q and V of one log, as V + A. `Critics` is the contract; what is asked later is about the log of `fit`."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        vectors = 2 * self.features.model.size
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.q = CriticNet(len(self.words), vectors, self.config.width, self.actions.reader.feature_size, DROPOUT)
-            self.v = CriticNet(len(self.words), vectors, self.config.width, dropout=DROPOUT)
-        self._value_M = torch.zeros(0)
-        self._scale = 1.0
+    dropout = 0.1
 
     def fit(self, steps: Steps) -> tuple[list[float], list[float]]:
         """Learn V, then A and W, from the executed actions.
@@ -69,10 +58,8 @@ class AdvantageCritics(Critics):
 
         every = torch.arange(len(target))
         rate, updates = config.learning_rate, config.updates
-        return tuple(  # type: ignore[return-value]
-            self._regress(net, estimate, target, every, rate, updates, self.seed)
-            for net, estimate in ((self.q, of_action), (self.v, of_state))
-        )
+        losses_q = self._regress(self.q, of_action, target, every, rate, updates, self.seed)
+        return losses_q, self._regress(self.v, of_state, target, every, rate, updates, self.seed)
 
     def values(self, steps: Steps, rows: Sequence[int]) -> Tensor:
         """V(s) + σ W(s) of the states of these steps, (B,)."""
@@ -98,7 +85,7 @@ class AdvantageCritics(Critics):
                 others = torch.arange(len(episode_S))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed + fold)
-                net = CriticNet(len(self.words), 2 * self.features.model.size, self.config.width, dropout=DROPOUT)
+                net = CriticNet(len(self.words), 2 * self.features.model.size, self.config.width, dropout=self.dropout)
 
             def of_state(rows: Tensor, net: CriticNet = net) -> Tensor:
                 return net(self._state(steps, steps.state_S[rows]))
@@ -120,22 +107,11 @@ class AdvantageCritics(Critics):
         seed: int,
     ) -> list[float]:
         """Squared error of all heads on these steps, the rate falling to 0; leaves the net in `eval()` mode."""
+
+        def loss_of(places: Tensor) -> Tensor:
+            rows = rows_N[places]
+            return (estimate(rows) - target_S[rows]).square().mean()
+
+        config = FitConfig(updates, self.config.batch_size, rate, self.config.grad_clip, seed, falling=True)
         optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=_DECAY)
-        source, losses = np.random.default_rng(seed), []
-        net.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # of the dropout
-            for update in range(updates):
-                rows = rows_N[torch.from_numpy(source.integers(0, len(rows_N), size=self.config.batch_size))]
-                loss = (estimate(rows) - target_S[rows]).square().mean()
-                if not torch.isfinite(loss):
-                    raise UserError(f"update {update + 1} of the critics: the loss is {float(loss)}; lower its rate.")
-                for group in optimizer.param_groups:
-                    group["lr"] = rate * (1 - update / updates)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                nn.utils.clip_grad_norm_(net.parameters(), self.config.grad_clip)
-                optimizer.step()
-                losses.append(float(loss.detach()))
-        net.eval()
-        return losses
+        return fit(net, loss_of, len(rows_N), config, optimizer)

@@ -1,6 +1,6 @@
 """Digi-Q's stage 3: candidates that were never executed, and what a policy learns from Q among them.
 
-For a sample of the logged states, N − 1 actions are drawn from the behaviour policy at temperature 1.2; candidate 0 is
+For a sample of the logged states, N − 1 actions are drawn from the behaviour policy; candidate 0 is
 the action that was executed. They are drawn once, kept on disk, and shared by all arms.
 """
 

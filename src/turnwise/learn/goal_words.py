@@ -8,10 +8,10 @@ goal: in "Go to <0>.com, search for '<1> lamp'" the text "<1> lamp" is right and
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from turnwise.learn.rename import Word, renamer_of
+from turnwise.learn.values import padded
 
 PLACES = 16
 """How many different names of a goal have a place of their own; further ones share the last."""
@@ -40,10 +40,7 @@ class GoalWords:
             if (goal, text) not in known:
                 known[goal, text] = self._encode(goal, text)
             rows.append(known[goal, text])
-        ids = torch.zeros(len(rows), max((len(row) for row in rows), default=0) or 1, dtype=torch.long)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = torch.tensor(row, dtype=torch.long)
-        return ids
+        return padded(rows)
 
     def _encode(self, goal: str, text: str) -> Word:
         ids = self._pieces(text)

@@ -199,6 +199,8 @@ class Critics:
         config, seed: see there.
     """
 
+    dropout = 0.0
+
     def __init__(
         self, words: GoalWords, features: Features, actions: ActionFeatures, config: QConfig, seed: int
     ) -> None:
@@ -206,12 +208,9 @@ class Critics:
         vectors = 2 * features.model.size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.q = CriticNet(len(words), vectors, config.width, actions.reader.feature_size)
-            self.v = CriticNet(len(words), vectors, config.width)
+            self.q = CriticNet(len(words), vectors, config.width, actions.reader.feature_size, self.dropout)
+            self.v = CriticNet(len(words), vectors, config.width, dropout=self.dropout)
         self._centre, self._spread = torch.zeros(actions.reader.feature_size), torch.ones(actions.reader.feature_size)
-        self.slow_q, self.slow_v = copy.deepcopy(self.q), copy.deepcopy(self.v)
-        for slow in (self.slow_q, self.slow_v):
-            slow.requires_grad_(False)
 
     def fit(self, steps: Steps) -> tuple[list[float], list[float]]:
         """Learn from the executed actions.
@@ -227,6 +226,9 @@ class Critics:
         optimizer = torch.optim.Adam([*self.q.parameters(), *self.v.parameters()], lr=config.learning_rate)
         source = np.random.default_rng(self.seed)
         losses_q, losses_v = [], []
+        self.slow_q, self.slow_v = copy.deepcopy(self.q), copy.deepcopy(self.v)
+        for slow in (self.slow_q, self.slow_v):
+            slow.requires_grad_(False)
         returns_S = steps.return_S
         for update in range(config.updates):
             if config.backup == "td" and config.decay > 0 and update % config.refresh == 0:

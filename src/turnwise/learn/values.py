@@ -63,7 +63,11 @@ class Nameless:
 
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> Tensor:
     """Word pieces of texts, (N, L) padded with 0."""
-    rows = [tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids for text in texts]
+    return padded([tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids for text in texts])
+
+
+def padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Rows of ids, (N, L) padded with 0 on the right; L is at least 1."""
     ids = torch.zeros(len(rows), max((len(row) for row in rows), default=0) or 1, dtype=torch.long)
     for index, row in enumerate(rows):
         ids[index, : len(row)] = torch.tensor(row, dtype=torch.long)
@@ -121,13 +125,17 @@ def value_loss(raw_HB: Tensor, target_B: Tensor, loss: Loss) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
-    """How a head is fitted: updates of `batch_size` examples drawn with replacement, Adam, a clip on the gradient."""
+    """How a head is fitted: updates of `batch_size` examples drawn with replacement, Adam, a clip on the gradient.
+
+    With `falling` the rate falls to 0 in equal steps.
+    """
 
     updates: int = 200
     batch_size: int = 128
     learning_rate: float = 1e-3
     grad_clip: float = 1.0
     seed: int = 0
+    falling: bool = False
 
 
 def fit(
@@ -161,6 +169,9 @@ def fit(
             loss = loss_of(rows)
             if not torch.isfinite(loss):
                 raise UserError(f"update {update + 1} of a value function: the loss is {float(loss)}; lower its rate.")
+            if config.falling:
+                for group in optimizer.param_groups:
+                    group["lr"] = config.learning_rate * (1 - update / config.updates)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)

@@ -159,6 +159,6 @@ def _record(recipe: str, config: Any, claims: Any, ignore: Sequence[str] = ()) -
     for row in reports:
         made = row["config"]
         start = f"turnwise run {recipe} --preset laptop --seed {made['seed']} --name {made['name']}"
-        options = {"first": made.get("first"), "from": made.get("source")}
+        options = {"first": made.get("first"), "from": " ".join(made.get("source", ()))}
         commands.append(start + "".join(f" --{name} {value}" for name, value in options.items() if value))
     console.print(f"recorded {record(recipe, claims(rewards), '; '.join(commands))}")
