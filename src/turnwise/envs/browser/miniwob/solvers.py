@@ -319,8 +319,8 @@ def mail(scene: Scene) -> Call:
     """Trash, star or forward the mail of one sender.
 
     In the inbox a mail has five marks: sender, subject, beginning, and, without a text, trash and star. While the icons
-    are not loaded yet, their places are slivers, and a click there opens the mail; its first mark closes it again. While
-    one is forwarded, the second mark sends it. (An answer is out of reach: Enter puts a line break at its end.)
+    are not loaded yet, their places are slivers, and a click there opens the mail; its first mark closes it again.
+    While one is forwarded, the second mark sends it. (An answer is out of reach: Enter puts a line break at its end.)
     """
     (sender,) = scene.read(r"email by (.+?) and ")
     if scene.shows("Forward"):
