@@ -18,7 +18,7 @@ from turnwise.trace.types import StopReason
 torch.set_num_threads(1)
 
 
-def tiny_llama():
+def tiny_llama(seed=0):
     config = LlamaConfig(
         vocab_size=60,
         hidden_size=16,
@@ -30,7 +30,9 @@ def tiny_llama():
         eos_token_id=1,
         pad_token_id=0,
     )
-    return LlamaForCausalLM(config)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
 
 
 def sharp(model):

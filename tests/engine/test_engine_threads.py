@@ -131,9 +131,10 @@ def summary(trees):
     ]
 
 
+@pytest.mark.parametrize("abreast", [None, 1, 2])
 @pytest.mark.parametrize("cancel", ["never", "claimed", "verified"])
-def test_trees_do_not_depend_on_what_shares_the_batch(model, cancel):
-    limits = replace(LIMITS, cancel=cancel, threads=1000)
+def test_trees_do_not_depend_on_what_shares_the_batch(model, cancel, abreast):
+    limits = replace(LIMITS, cancel=cancel, threads=1000, abreast=abreast)
     wide = Engine(model, Toy(), limits, temperature=2.0, rows=64)
     narrow = Engine(model, Toy(), limits, temperature=2.0, rows=2)
     together = wide.run(requests(9))
@@ -141,6 +142,15 @@ def test_trees_do_not_depend_on_what_shares_the_batch(model, cancel):
     assert summary(together)[:2] == [summary(wide.run([request]))[0] for request in requests(9)[:2]]
     cancelled = [t for tree in together for t in tree.threads if t.status is Status.CANCELLED]
     assert bool(cancelled) == (cancel != "never")
+
+
+@pytest.mark.parametrize("abreast", [None, 2])
+@pytest.mark.parametrize("seed", [55, 56])  # 55: a child ran past its parent's deadline and was cut to a time before it
+def test_what_ran_ahead_of_a_success_leaves_no_trace(seed, abreast):
+    model = sharp(tiny_llama(seed))
+    limits = replace(LIMITS, cancel="claimed", threads=1000, abreast=abreast)
+    wide, narrow = (Engine(model, Toy(), limits, temperature=2.0, rows=rows).run(requests(9)) for rows in (64, 2))
+    assert summary(wide) == summary(narrow)
 
 
 def test_a_first_success_stops_its_siblings_at_the_same_clock(model):
@@ -159,6 +169,27 @@ def test_a_first_success_stops_its_siblings_at_the_same_clock(model):
                 else:
                     assert (thread.ids, thread.status) == (uncut.ids, uncut.status)
     assert saved > 0
+
+
+def test_children_one_after_the_other_say_the_same_up_to_the_first_success(model):
+    limits = replace(LIMITS, depth=1, spawns=1)
+    wide = Engine(model, Toy(), limits, temperature=2.0).run(requests(25))
+    never = Engine(model, Toy(), replace(limits, abreast=1), temperature=2.0).run(requests(25))
+    first = Engine(model, Toy(), replace(limits, abreast=1, cancel="verified"), temperature=2.0).run(requests(25))
+    spared = 0
+    for whole, sequence, cancelled in zip(wide, never, first, strict=True):
+        assert [(t.ids, t.status) for t in sequence.threads] == [(t.ids, t.status) for t in whole.threads]
+        children = sequence.root.children
+        assert sequence.critical_path == whole.critical_path + (
+            sum(t.own for t in children) - max((t.own for t in children), default=0)
+        )
+        won = [place for place, t in enumerate(children) if t.status is Status.ENDED and Toy().claims(t)]
+        begun = children[: won[0] + 1] if won else children
+        assert [t.ids for t in cancelled.root.children if t.calls] == [t.ids for t in begun]
+        for thread in cancelled.root.children[len(begun) :]:
+            assert (thread.status, thread.own, thread.clock) == (Status.CANCELLED, 0, begun[-1].clock)
+        spared += len(children) - len(begun)
+    assert spared > 0
 
 
 def test_plain_sampling_equals_the_local_sampler(model):
@@ -185,9 +216,12 @@ def test_a_sliding_window_model_is_served_exactly():
         max_position_embeddings=64,
         sliding_window=7,
     )
-    model = sharp(MistralForCausalLM(config))
-    expected = [reference(model, Toy(), LIMITS, request.prompt_ids) for request in requests(5)]
-    trees = [Engine(model, Toy(), LIMITS, temperature=0).run([request])[0] for request in requests(5)]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = sharp(MistralForCausalLM(config))
+    limits = replace(LIMITS, threads=1000)  # see above
+    expected = [reference(model, Toy(), limits, request.prompt_ids) for request in requests(5)]
+    trees = [Engine(model, Toy(), limits, temperature=0).run([request])[0] for request in requests(5)]
     assert [nested(tree.root) for tree in trees] == expected
 
 

@@ -16,6 +16,8 @@ Notable:
   reuse what their prompt shares with their parent's text.
 - Short contexts are fed a token a step beside the others, longer ones in a pass of their own: for a small model on a
   CPU a forward pass costs as much as sixty tokens in a batch.
+- How many children run side by side can be limited: the next takes the place of an earlier one, at its clock. With
+  cancelling this does less in vain, for a longer critical path.
 - Nothing waits for ever: every thread ends at its window, a tree has so many threads, a thread so many spawns. A thread
   that fails ends alone, with its reason, and joins as one without a result.
 """
@@ -41,6 +43,7 @@ from turnwise.engine.tree import (
     ThreadProtocol,
     Tree,
     cut,
+    never_began,
     numbered,
     set_deadline,
 )
@@ -245,7 +248,7 @@ class _Run:
         self.counts[thread.tree] += len(group)
         thread.groups.append(group)
         thread.waiting = True
-        for child in group:
+        for child in group[: self.limits.abreast]:
             self.begin(child)
 
     def check(self, thread: Thread, asked: Sequence[tuple[list[int], Any]]) -> None:
@@ -286,9 +289,22 @@ class _Run:
                 set_deadline(sibling, thread.clock)
             for sibling in group:
                 self.stop(sibling)
+        self.follow(thread, group)
         if parent.waiting and all(child.status is not None for child in group):
             parent.waiting = False
             self.join(parent, group)
+
+    def follow(self, thread: Thread, group: Sequence[Thread]) -> None:
+        """Let the sibling begin that waited for this thread's place; which one it is does not depend on the machine."""
+        place = group.index(thread) + (self.limits.abreast or len(group))
+        if place < len(group) and group[place].status is None:
+            following = group[place]
+            following.start = thread.clock
+            if following.clock < following.deadline:
+                self.begin(following)
+            else:
+                never_began(following, int(following.deadline))
+                self.follow(following, group)
 
     def succeeded(self, thread: Thread) -> bool:
         if thread.clock > thread.deadline:
@@ -313,12 +329,12 @@ class _Run:
             self.end(thread, Status.CANCELLED, SIBLING)
 
     def join(self, parent: Thread, group: Sequence[Thread]) -> None:
+        for child in group:  # first of all: what ran ahead of a success must not count as time that the parent waited
+            cut(child)
         if max(child.clock for child in group) >= parent.deadline:
             parent.waited += max(child.clock for child in group) - parent.clock
             self.end(parent, Status.CANCELLED, SIBLING)
             return
-        for child in group:
-            cut(child)
         parent.waited += max(child.clock for child in group) - parent.clock
         old, kept = parent.ids, parent.kept
         try:

@@ -42,6 +42,8 @@ class Limits:
         spawns: how often one thread may.
         cancel: stop a thread's siblings when it claims a solution, when it claims one that passes the protocol's
             check, or never (the paper).
+        abreast: children of one spawn that run side by side; the next begins where an earlier one ended. None: all.
+            With cancelling, fewer abreast do less in vain and take longer.
     """
 
     window: int
@@ -49,6 +51,7 @@ class Limits:
     depth: int = 1
     spawns: int = 8
     cancel: Cancel = "never"
+    abreast: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Thread:
         parent: the thread that spawned it; None for a root.
         state: the protocol's.
         depth: 0 for a root.
-        calls: what it read and wrote; more than one only where joins rewrite.
+        calls: what it read and wrote; more than one only where joins rewrite, none where it never began.
         status, reason: how it ended.
         ids: its present context.
         start: the tree's clock when it began.
@@ -229,8 +232,8 @@ class Tree:
 
     @property
     def total(self) -> int:
-        """All tokens of all threads, prompts and joined text included; the parent's counted once."""
-        return sum(len(thread.ids) for thread in self.threads)
+        """All tokens of all threads that began, prompts and joined text included; the parent's counted once."""
+        return sum(len(thread.ids) for thread in self.threads if thread.calls)
 
     @property
     def longest(self) -> int:
@@ -263,6 +266,11 @@ def cut(thread: Thread) -> None:
     thread.groups = [group for group in thread.groups if group[0].start < deadline]
     for child in thread.children:
         cut(child)
+    if thread.calls and thread.start >= deadline:  # it took the place of a sibling that ran ahead, too
+        thread.ids, thread.calls = list(thread.calls[0].prompt_ids), []
+    if not thread.calls:
+        never_began(thread, int(deadline))
+        return
     thread.calls = [call for call in thread.calls if call.begun < deadline]
     call = thread.calls[-1]
     kept = sum(
@@ -274,6 +282,12 @@ def cut(thread: Thread) -> None:
     thread.ids = [*call.prompt_ids, *call.token_ids]
     thread.own = sum(sum(call.sampled) for call in thread.calls)
     thread.waited = int(deadline) - thread.start - thread.own
+    thread.status, thread.reason = Status.CANCELLED, SIBLING
+
+
+def never_began(thread: Thread, clock: int) -> None:
+    """Mark a thread as cancelled at this point of the tree's clock, before its first token."""
+    thread.start, thread.own, thread.waited = clock, 0, 0
     thread.status, thread.reason = Status.CANCELLED, SIBLING
 
 

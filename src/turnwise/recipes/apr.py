@@ -190,7 +190,7 @@ def _method(config: Config, arm: str) -> Any:
 
 def cells(config: Config, arm: str) -> list[Any]:
     """What is measured of an arm (its name ends in "-rl" after GRPO)."""
-    from turnwise.recipes.apr_eval import Cell
+    from turnwise.recipes.apr_eval import ABREAST, Cell
 
     free = _method(config, arm.removesuffix("-rl"))
     widest = config.windows[-1]
@@ -216,6 +216,7 @@ def cells(config: Config, arm: str) -> list[Any]:
             Cell(arm, "fixed children", replace(free, budget=fixed, temperature=0.0)),
             Cell(arm, "free", replace(free, cancel="claimed")),
             Cell(arm, "free", replace(free, window=widest, cancel="verified")),
+            *(Cell(arm, "free", replace(free, cancel="verified", abreast=n)) for n in ABREAST),
         ]
     return asked
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from turnwise.evaluate.claims import Claim, record
 from turnwise.evaluate.stats import clustered_bootstrap
-from turnwise.recipes.apr_eval import Result, cons_at, pass_at, read_results, within
+from turnwise.recipes.apr_eval import ABREAST, Result, cons_at, pass_at, read_results, within
 from turnwise.recipes.progress import console
 from turnwise.recipes.seeds import finished_runs
 
@@ -36,8 +36,10 @@ def claims(config: Any, seeds: dict[int, Seed], suffix: str = "") -> list[Claim]
     window, widest = config.window, config.windows[-1]
     order = sorted(seeds)
 
-    def cell(arm: str, label: str = "free", at: int = window, temperature: float = 1.0, cancel: str = "") -> str:
-        tail = f", cancel {cancel}" if cancel else ""
+    def cell(
+        arm: str, label: str = "free", at: int = window, temperature: float = 1.0, cancel: str = "", abreast: int = 0
+    ) -> str:
+        tail = (f", cancel {cancel}" if cancel else "") + (f", {abreast} abreast" if abreast else "")
         return f"{arm}, {label}, window {at}, temperature {temperature:g}{tail}"
 
     def values(arm: str, **how: Any) -> list[list[float]]:
@@ -129,22 +131,37 @@ def claims(config: Any, seeds: dict[int, Seed], suffix: str = "") -> list[Claim]
         )
     if has(cell("apr-rl"), cell("apr-rl", cancel="verified")):
         whole = _mean([seeds[s][cell("apr-rl")].mean("total") for s in order])
-        difference(
-            "cancel_accuracy_points",
-            "Accuracy with siblings cancelled at the first verified success, less accuracy without",
-            values("apr-rl"),
-            values("apr-rl", cancel="verified"),
-        )
-        plain(
-            "cancel_saving_pct",
-            "Total tokens saved by cancelling siblings at the first verified success, per cent",
-            lambda seed: (
-                100 * (1 - seed[cell("apr-rl", cancel="verified")].mean("total") / seed[cell("apr-rl")].mean("total"))
-            ),
-            goal=">= 20",
-            baseline=f"{whole:.0f} tokens a problem",
-            note="Equal accuracy: see cancel_accuracy_points.",
-        )
+        measured = [n for n in ABREAST if has(cell("apr-rl", cancel="verified", abreast=n))]
+
+        def spared(seed: Seed, name: str, abreast: int) -> float:
+            """How much less it is with cancelling, so many children abreast, than without; per cent."""
+            return 100 * (
+                1
+                - seed[cell("apr-rl", cancel="verified", abreast=abreast)].mean(name) / seed[cell("apr-rl")].mean(name)
+            )
+
+        for n in (0, *measured):
+            id = "_all_abreast" if not n else "" if n == ABREAST[0] else f"_{n}_abreast"
+            how = f"siblings cancelled at the first verified success, {n or 'all'} children abreast"
+            difference(
+                f"cancel_accuracy{id}_points",
+                f"Accuracy with {how}, less accuracy without",
+                values("apr-rl"),
+                values("apr-rl", cancel="verified", abreast=n),
+            )
+            plain(
+                f"cancel_saving{id}_pct",
+                f"Total tokens saved by cancelling: {how}, per cent",
+                lambda seed, n=n: spared(seed, "total", n),
+                goal=">= 20" if n == ABREAST[0] else "",
+                baseline=f"{whole:.0f} tokens a problem",
+                note="Equal accuracy and a longer critical path: see the rows beside it.",
+            )
+            plain(
+                f"cancel_critical_path{id}_pct",
+                f"Critical path above that of all children at once without cancelling: {how}, per cent",
+                lambda seed, n=n: -spared(seed, "critical", n),
+            )
     if serial_arm:
         plain(
             "serial_strong_success",

@@ -18,6 +18,9 @@ from turnwise.evaluate.stats import wilson
 from turnwise.recipes.apr_rollout import Attempts, Method, attempt_all
 from turnwise.recipes.apr_threads import CompactThreads
 
+ABREAST = (4, 2, 1)
+"""Children side by side where cancelling is measured, beside all of them at once; the claim is about the first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -40,7 +43,8 @@ class Cell:
         """Its name in `evaluations.jsonl`."""
         method = self.method
         cancel = "" if method.cancel == "never" else f", cancel {method.cancel}"
-        return f"{self.arm}, {self.label}, window {method.window}, temperature {method.temperature:g}{cancel}"
+        abreast = "" if method.abreast is None else f", {method.abreast} abreast"
+        return f"{self.arm}, {self.label}, window {method.window}, temperature {method.temperature:g}{cancel}{abreast}"
 
 
 @dataclass(frozen=True, slots=True)

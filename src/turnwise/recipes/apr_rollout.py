@@ -27,7 +27,7 @@ class Method:
         budget: words before the problem (`calls 9`, `tokens 2`), or none.
         window: tokens of a thread.
         temperature: of sampling.
-        cancel: see `engine.threads.Limits`.
+        cancel, abreast: see `engine.tree.Limits`.
         join: which join the model has learned.
         depth: how deep threads may spawn; 0 forbids it (serial models never ask).
     """
@@ -36,6 +36,7 @@ class Method:
     budget: tuple[str, ...] = ()
     temperature: float = 1.0
     cancel: Cancel = "never"
+    abreast: int | None = None
     join: Join = "append"
     depth: int = 1
 
@@ -86,7 +87,7 @@ def attempt_all(
         problems, seeds: of equal length; a seed determines its attempt.
         rows: threads decoded at once.
     """
-    limits = Limits(method.window, depth=method.depth, cancel=method.cancel)
+    limits = Limits(method.window, depth=method.depth, cancel=method.cancel, abreast=method.abreast)
     words = CompactThreads(protocol.vocabulary, method.join)
     engine = Engine(model, words, limits, method.temperature, rows=rows)
     requests = [
