@@ -46,8 +46,8 @@ class QConfig:
         refresh: updates after which the λ-returns of the log are computed anew from the slow V (direct, λ > 0).
         rate: τ, applied after every update (direct).
         updates, batch_size, learning_rate, grad_clip: of Adam.
-        folds, value_updates: how many parts the episodes are in, so that V of each comes from the others, and the
-            updates of each such V (advantage).
+        folds, value_updates: how many parts the episodes are in, so that what is said of each comes from the others,
+            and the updates of each V and W (advantage).
         heads: how the two heads become one number where a policy is extracted.
         width: of the hidden layers.
     """
