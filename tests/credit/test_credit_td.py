@@ -4,7 +4,16 @@ import pytest
 import torch
 from finite_mdp import HORIZON, STOP, _transitions, expected_return, log_prob, trajectories
 
-from turnwise.credit.td import best_of_n, join_heads, lambda_target, mc_target, polyak, q_target, squared_error
+from turnwise.credit.td import (
+    best_of_n,
+    join_heads,
+    lambda_target,
+    mc_target,
+    polyak,
+    q_target,
+    softmax_of_n,
+    squared_error,
+)
 
 THETA = torch.tensor([[0.3, -0.2, 0.1], [-0.4, 0.5, 0.2]], dtype=torch.float64)
 DISCOUNT = 0.9
@@ -152,6 +161,24 @@ def test_the_expected_q_of_the_chosen_candidate_rises_with_n(count):
         assert expected(count) > expected(count - 1)
 
 
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 5.0])
+def test_softmax_of_n_draws_from_the_policy_tilted_by_q(temperature):
+    """Of many candidates from π_β it draws π_β exp(Q / β) / Z: the frequencies of 20,000 draws against that."""
+    policy, q = torch.tensor([0.6, 0.3, 0.1, 0.0]), torch.tensor([0.0, 0.2, 0.5, 9.0])
+    source = torch.Generator().manual_seed(4)
+    drawn = torch.multinomial(policy, 20_000 * 64, replacement=True, generator=source).view(20_000, 64)
+    chosen = softmax_of_n(q[drawn], torch.ones_like(drawn, dtype=torch.bool), temperature, source)
+    found = torch.bincount(drawn.gather(1, chosen[:, None])[:, 0], minlength=4) / 20_000
+    expected = policy * (q.masked_fill(policy == 0, 0) / temperature).exp()
+    torch.testing.assert_close(found, expected / expected.sum(), atol=0.02, rtol=0)
+
+
+def test_softmax_of_n_leaves_out_what_did_not_parse():
+    valid = torch.tensor([[False, True, False], [False, False, False]])
+    chosen = softmax_of_n(torch.zeros(2, 3), valid, 0.1, torch.Generator().manual_seed(0))
+    assert chosen.tolist() == [1, 0]
+
+
 def test_heads_are_joined_by_name():
     heads = torch.tensor([[1.0, 4.0], [3.0, 2.0]])
     assert join_heads(heads, "max").tolist() == [3.0, 4.0]
@@ -166,4 +193,8 @@ def test_impossible_arguments_are_refused():
         polyak([], [], 2.0)
     with pytest.raises(ValueError, match="do not fit"):
         best_of_n(torch.zeros(2, 3), torch.zeros(3), torch.ones(2, 3, dtype=torch.bool))
+    with pytest.raises(ValueError, match="do not fit"):
+        softmax_of_n(torch.zeros(2, 3), torch.ones(2, 2, dtype=torch.bool), 1.0, torch.Generator())
+    with pytest.raises(ValueError, match="positive"):
+        softmax_of_n(torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool), 0.0, torch.Generator())
     assert STOP == 2

@@ -296,6 +296,37 @@ def test_q_and_v_approach_the_exact_values_of_the_data(world, doors, form, backu
     assert found == pytest.approx(exact_values(episodes), abs=0.15)
 
 
+def test_what_advantage_critics_say_of_an_episode_comes_from_others(world, doors):
+    _, steps, _, plain = doors
+
+    class Telling:  # features by which every tap could be known again
+        reader, known = plain.reader, {}
+
+        def __call__(self, images, deeds):
+            source = torch.Generator().manual_seed(2)
+            made = torch.randn(len(deeds), self.reader.feature_size, generator=source)
+            keys = [(image.digest, deed) for image, deed in zip(images, deeds, strict=True)]
+            return torch.stack([self.known.setdefault(key, row) for key, row in zip(keys, made, strict=True)])
+
+    luck = torch.randint(0, 2, (len(steps.place),), generator=torch.Generator().manual_seed(1)).float() * steps.done_S
+    noise = replace(steps, reward_S=luck, return_S=luck)
+    config = QConfig(updates=400, batch_size=64, learning_rate=3e-3, width=64, value_updates=50)
+    critics = AdvantageCritics(GoalWords(world[1]), world[2], Telling(), config, 0)
+    critics.fit(noise)
+    rows = torch.nonzero(steps.done_S)[:, 0].tolist()
+
+    def correlation() -> float:
+        deeds = [[steps.deeds[row]] for row in rows]
+        gain = critics.q_values(noise, rows, deeds, torch.zeros(len(rows), 1))[:, 0] - critics.values(noise, rows)
+        return float(torch.corrcoef(torch.stack([gain, luck[rows]]))[0, 1])
+
+    fair = correlation()
+    critics._fold_M = (critics._fold_M + 1) % config.folds  # now from nets that have seen the very episode
+    unfair = correlation()
+    assert unfair > 0.4
+    assert abs(fair) < 0.25  # 80 episodes
+
+
 def test_features_that_overlook_the_action_make_q_a_v_function(world, doors):
     _, steps, tuned, plain = doors
 
@@ -347,6 +378,11 @@ def test_extraction_imitates_the_best_candidate_and_leaves_bad_actions_out(world
     assert found.sensitivity > 0.1
     # N = 1 is the executed action, and tapping nothing is worth less than the hall.
     assert extract("best_of_n", critics, steps, episodes, all_three.first(1), policy).kept == 0.0
+    soft = extract("softmax_of_n", critics, steps, episodes, all_three, policy, temperature=0.01)
+    assert [example.token_ids for example in soft.examples] == [one[2].token_ids for one in offered]
+    wide = extract("softmax_of_n", critics, steps, episodes, all_three, policy, temperature=99.0)
+    assert wide.kept == 1.0
+    assert 0 < sum(e.token_ids == one[2].token_ids for e, one in zip(wide.examples, offered, strict=True)) < len(rows)
     awr = extract("awr", critics, steps, episodes, all_three, policy, temperature=0.2, largest=5.0)
     assert all(0 < example.weight < 1 for example in awr.examples)
     signed = extract("reinforce", critics, steps, episodes, all_three, policy)

@@ -124,3 +124,31 @@ def best_of_n(q_BN: Tensor, value_B: Tensor, valid_BN: Tensor, margin: float = 0
     best_B = q_BN.masked_fill(~valid_BN, -torch.inf).argmax(dim=1)
     gain_B = q_BN.gather(1, best_B[:, None])[:, 0] - value_B
     return best_B, (gain_B > margin) & valid_BN.any(dim=1)
+
+
+def softmax_of_n(q_BN: Tensor, valid_BN: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """A soft best of N: of each state one candidate, drawn with probability ∝ exp(Q(s, a_i) / β).
+
+    With N growing and candidates from π_β this draws from π_β(a|s) exp(Q(s, a) / β) / Z, the policy that is best at
+    E[Q] − β KL(π‖π_β). The best of N instead takes whatever Q errs about most, however rare it is.
+
+    Args:
+        q_BN: Q of each candidate, shape (B, N); a candidate drawn several times is there as often.
+        valid_BN: True where the candidate is an action, shape (B, N).
+        temperature: β, in units of Q.
+        generator: of the draws.
+
+    Returns:
+        Index of the drawn candidate, (B,); 0 for a state without a valid one.
+
+    Raises:
+        ValueError: if the shapes do not fit or β is not positive.
+    """
+    if q_BN.shape != valid_BN.shape:
+        raise ValueError(f"shapes {tuple(q_BN.shape)} and {tuple(valid_BN.shape)} do not fit")
+    if temperature <= 0:
+        raise ValueError(f"the temperature of a softmax is positive, not {temperature}")
+    weights = (q_BN / temperature).masked_fill(~valid_BN, -torch.inf).softmax(dim=1)
+    weights[~valid_BN.any(dim=1)] = 1.0  # the caller leaves these states out
+    drawn_B = torch.multinomial(weights, 1, generator=generator)[:, 0]
+    return drawn_B.masked_fill(~valid_BN.any(dim=1), 0)

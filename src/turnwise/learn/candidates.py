@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from turnwise.credit.digirl import awr_weights
-from turnwise.credit.td import best_of_n
+from turnwise.credit.td import best_of_n, softmax_of_n
 from turnwise.engine.sampling import Sample, Sampling, turn_seed
 from turnwise.learn.change import NOTHING, Deed, action_sensitivity, deed_of
 from turnwise.learn.examples import Example, context_at, example_from_turn
@@ -26,7 +26,7 @@ from turnwise.trace.types import Action, StopReason
 if TYPE_CHECKING:
     from turnwise.agents.screen_policy import ScreenPolicy
 
-Extraction = Literal["best_of_n", "awr", "reinforce"]
+Extraction = Literal["best_of_n", "softmax_of_n", "awr", "reinforce"]
 _TRIES = 3
 _CHUNK = 512
 """Actions scored at once, so that not all their screens are held as pixels."""
@@ -205,10 +205,12 @@ def extract(
     margin: float = 0.0,
     temperature: float = 0.05,
     largest: float = 20.0,
+    seed: int = 0,
 ) -> Extracted:
     """Examples for the actor from Q and V.
 
-    - best_of_n: the best of all candidates, where it gains more than `margin` over V.
+    - best_of_n: the best of all candidates, where it gains more than `margin` over V (the paper).
+    - softmax_of_n: one candidate of every state, drawn by exp((Q − V) / β).
     - awr: the executed action, weighted by min(exp((Q − V) / β), largest).
     - reinforce: the executed action, weighted by Q − V, signed, scaled to a mean magnitude of 1.
 
@@ -218,15 +220,21 @@ def extract(
         steps, log: the log.
         candidates: of some steps; the executed actions are the first of each.
         policy: that is going to learn; its prompts are rendered.
-        margin, temperature, largest: as above.
+        margin, temperature, largest: as above; β is `temperature`.
+        seed: of the draws.
     """
-    used = candidates if how == "best_of_n" else candidates.first(1)
+    among = how in ("best_of_n", "softmax_of_n")
+    used = candidates if among else candidates.first(1)
     value_B = critics.values(steps, used.rows)
     q_BN = critics.q_values(steps, used.rows, used.deeds, used.likelihood_BN)
     valid_BN = used.valid_BN
     if how == "best_of_n":
         best_B, kept_B = best_of_n(q_BN, value_B, valid_BN, margin)
         weight_B = kept_B.float()
+    elif how == "softmax_of_n":
+        source = torch.Generator().manual_seed(seed)
+        best_B = softmax_of_n(q_BN - value_B[:, None], valid_BN, temperature, source)
+        weight_B = valid_BN.any(dim=1).float()
     else:
         best_B = torch.zeros(len(used.rows), dtype=torch.long)
         gain_B = q_BN[:, 0] - value_B
@@ -243,5 +251,5 @@ def extract(
             context = context_at(trace, turn)
             action = replace(actions[best], prompt_ids=policy.encode_prompt(context)[0])
             examples.append(example_from_turn(replace(trace.turns[turn], action=action), context, policy, weight))
-    sensitivity = action_sensitivity(q_BN) if how == "best_of_n" and q_BN.shape[1] > 1 else None
+    sensitivity = action_sensitivity(q_BN) if among and q_BN.shape[1] > 1 else None
     return Extracted(examples, float((weight_B != 0).float().mean()), sensitivity)

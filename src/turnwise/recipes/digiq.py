@@ -8,8 +8,8 @@
 
 All arms start from π_β, learn from the same log with as many actor updates, and act without re-ranking. `fbc` imitates
 successes, `digirl` filters steps offline, `digiq` is the method, and the others change one thing of it: `mc` and `td-0`
-the backup, `no-representation` leaves stage 1 out, `awr` and `reinforce` the extraction (on executed actions),
-`best-of-N` the number of candidates.
+the backup, `no-representation` leaves stage 1 out, `argmax` takes the best candidate, `awr` and `reinforce` executed
+actions, `best-of-N` N candidates.
 
 Without `--from` the run makes its own log as `digirl` does: demonstrations, a first policy, its episodes.
 """
@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -40,7 +40,7 @@ from turnwise.trace.run import Run, find_run
 from turnwise.trace.store import Store
 from turnwise.trace.types import Trace
 
-ARMS = ("fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "awr", "reinforce", "best-of-N")
+ARMS = ("fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "argmax", "awr", "reinforce", "best-of-N")
 """What can be compared; "best-of-N" with a number for N, such as "best-of-4"."""
 
 
@@ -62,7 +62,10 @@ class Extraction:
         candidates: N.
         states: logged states for which candidates are drawn.
         temperature: of drawing them.
-        margin: what the best must gain over V (the paper: 0; the authors' code: 1/H).
+        pick: "best" imitates the best candidate where it gains `margin` over V, as the paper does; "softmax" one of
+            every state, drawn by exp((Q − V) / β).
+        pick_temperature: that β, in units of success.
+        margin: what the best must gain (the paper: 0; the authors' code: 1/H).
         awr_temperature: β of the AWR arm; weights are clipped at 20.
         updates, batch_size, learning_rate: of every arm's actor.
     """
@@ -70,7 +73,9 @@ class Extraction:
     candidates: int = 16
     states: int = 8000
     temperature: float = 1.0
-    margin: float = 0.02
+    pick: Literal["softmax", "best"] = "softmax"
+    pick_temperature: float = 0.03
+    margin: float = 0.0
     awr_temperature: float = 0.05
     updates: int = 400
     batch_size: int = 32
@@ -137,8 +142,19 @@ class Config:
                 features=FeatureConfig(16, 2),
                 representation=Representation(2, 4),
                 critics=QConfig(updates=3, batch_size=4, width=16, value_updates=3),
-                extraction=Extraction(3, 4, margin=-9.0, updates=2, batch_size=4),
-                arms=("fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "awr", "reinforce", "best-of-1"),
+                extraction=Extraction(3, 4, updates=2, batch_size=4),
+                arms=(
+                    "fbc",
+                    "digirl",
+                    "digiq",
+                    "no-representation",
+                    "mc",
+                    "td-0",
+                    "argmax",
+                    "awr",
+                    "reinforce",
+                    "best-of-1",
+                ),
                 offline_rollouts=3,
                 test_tasks=1,
                 test_rollouts=1,
@@ -152,7 +168,9 @@ class Config:
                 critics=QConfig(
                     "direct", discount=0.95, decay=0.0, batch_size=128, learning_rate=1e-5, grad_clip=0.01, heads="max"
                 ),
-                extraction=Extraction(16, 20_000, 1.2, margin=0.05, updates=900, batch_size=128, learning_rate=1e-4),
+                extraction=Extraction(
+                    16, 20_000, 1.2, "best", margin=0.05, updates=900, batch_size=128, learning_rate=1e-4
+                ),
                 credit=CreditConfig(),
                 test_rollouts=1,
             ),

@@ -102,15 +102,19 @@ class Bench:
         found = BEST_OF.fullmatch(arm)
         count = int(found[1]) if found else self.config.extraction.candidates
         critics = self.critics(arm != "no-representation", arm if arm in ("mc", "td-0") else "td")
+        numbers = self.config.extraction
+        best = arm == "argmax" or numbers.pick == "best"
+        how = arm if arm in ("awr", "reinforce") else "best_of_n" if best else "softmax_of_n"
         extracted = extract(
-            arm if arm in ("awr", "reinforce") else "best_of_n",  # type: ignore[arg-type]
+            how,  # type: ignore[arg-type]
             critics,
             self.steps,
             self.log,
             self.candidates().first(count),
             policy,
-            margin=self.config.extraction.margin,
-            temperature=self.config.extraction.awr_temperature,
+            margin=numbers.margin,
+            temperature=numbers.awr_temperature if arm == "awr" else numbers.pick_temperature,
+            seed=self.config.seed,
         )
         critics.actions.save(self._cache(arm != "no-representation"))
         return extracted.examples, {"kept": extracted.kept, "sensitivity": extracted.sensitivity}
