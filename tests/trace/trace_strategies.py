@@ -81,6 +81,7 @@ threads = st.builds(
     spawned_at=int64,
     joined_at=st.none() | int64,
     status=st.sampled_from(["joined", "cancelled", "failed", "running"]),
+    delay=int64,
 )
 traces = st.builds(
     Trace,

@@ -173,28 +173,30 @@ def test_the_page_follows_a_run_that_is_being_written_without_a_reload(page, tmp
 
 
 def test_threads_are_drawn_as_lanes_in_sequential_tokens(page, tmp_path):
-    # The root samples 10 tokens, spawns two threads of 20 and 5, waits for both, and samples 10 more: 40 in sequence.
+    # The root samples 10 tokens, spawns threads of 20, 5 and 4, waits for all, and samples 10 more: 40 in sequence.
+    # The last of the three takes the place of the second.
     def turn(thread: int, tokens: int) -> Turn:
         action = Action("x" * tokens, token_ids=(1,) * tokens, logprobs=(-0.1,) * tokens)
         return Turn(Observation(f"thread {thread}"), action, thread=thread)
 
-    threads = (Thread(0), Thread(1, 0, 10, 10), Thread(2, 0, 10, 10))
-    turns = (turn(0, 10), turn(1, 20), turn(2, 5), turn(0, 10))
+    threads = (Thread(0), Thread(1, 0, 10, 10), Thread(2, 0, 10, 10), Thread(3, 0, 10, 10, "cancelled", 5))
+    turns = (turn(0, 10), turn(1, 20), turn(2, 5), turn(3, 4), turn(0, 10))
     (tmp_path / "apr").mkdir()
     (tmp_path / "apr" / "config.json").write_text("{}")
     with Store(tmp_path / "apr" / "run.db") as store:
         store.append(Trace("tree", Task("t", "Reach 24 from 1, 2, 3, 4.", "countdown"), turns, threads=threads))
     with serving(tmp_path) as own:
         visit(page, own, "run/apr/trace/tree")
-        page.get_by_role("img", name="3 threads over 40 tokens").wait_for()
+        page.get_by_role("img", name="4 threads over 40 tokens").wait_for()
         pieces = [piece.bounding_box() for piece in page.locator(".piece").all()]
-        first, last, longer, shorter = (box or {} for box in pieces)
+        first, last, longer, shorter, following = (box or {} for box in pieces)
         assert longer["x"] == pytest.approx(shorter["x"], abs=1)
         assert longer["x"] >= first["x"] + first["width"]
         assert last["x"] >= longer["x"] + longer["width"]
-        assert first["y"] < longer["y"] < shorter["y"]
+        assert first["y"] < longer["y"] < shorter["y"] < following["y"]
+        assert following["x"] == pytest.approx(shorter["x"] + shorter["width"] + 1, abs=1)
         page.locator(".piece").nth(2).click()
-        page.get_by_role("heading", name="Turn 2 of 4").wait_for()
+        page.get_by_role("heading", name="Turn 2 of 5").wait_for()
 
 
 def test_a_damaged_run_shows_what_is_readable_and_says_what_is_not(chromium, tmp_path):

@@ -153,6 +153,7 @@ export interface Thread {
   spawned_at: number;
   joined_at: number | null;
   status: string;
+  delay: number;
 }
 
 export interface Verdict {

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from turnwise.agents.screen_policy import ScreenPolicy
 
 Extraction = Literal["best_of_n", "softmax_of_n", "awr", "reinforce"]
+Where = Literal["all", "successes"]
 _TRIES = 3
 _CHUNK = 512
 """Actions scored at once, so that not all their screens are held as pixels."""
@@ -71,6 +72,7 @@ def draw_candidates(
     temperature: float = 1.2,
     path: Path | None = None,
     on_progress: Any = None,
+    where: Where = "all",
 ) -> Candidates:
     """Draw candidates from the behaviour policy, or read them back.
 
@@ -83,16 +85,18 @@ def draw_candidates(
         temperature: of the draws.
         path: a file that keeps them; made for these weights, this seed and these numbers only.
         on_progress: called after each batch.
+        where: draw states of all episodes or of rewarded ones alone.
     """
     from turnwise.learn.screen_features import weights_digest
 
-    order = np.random.default_rng(seed).permutation(len(steps.place))[:states]
-    rows = sorted(int(row) for row in order)
+    possible = [row for row, (index, _) in enumerate(steps.place) if where == "all" or log[index].success > 0]
+    order = np.random.default_rng(seed).permutation(len(possible))[:states]
+    rows = sorted(possible[place] for place in order)
     places = [steps.place[row] for row in rows]
     executed = [_executed(policy, log, place) for place in places]
     notes = {
         "weights": weights_digest(policy.model), "seed": str(seed), "count": str(count), "rows": str(len(rows)),
-        "temperature": str(temperature), "steps": str(len(steps.place)),
+        "temperature": str(temperature), "steps": str(len(steps.place)), "where": where,
     }  # fmt: skip
     found = None if path is None else load_tensors(path, notes)
     if found is not None:

@@ -138,6 +138,7 @@ def trace_of(attempt: Attempt, protocol: CompactThreads, id: str, policy: str, p
                 thread.spawned_at,
                 thread.joined_at,
                 _THREAD_STATUS[thread.status or Status.FAILED],
+                _delay(thread),
             )
             for thread in tree.threads
         ),
@@ -157,6 +158,12 @@ _THREAD_STATUS = {
     Status.FAILED: "failed",
     Status.CANCELLED: "cancelled",
 }
+
+
+def _delay(thread: Thread) -> int:
+    """The tree's clock from the spawn of a thread, which is when the first of its siblings began, to its beginning."""
+    groups = [] if thread.parent is None else thread.parent.groups
+    return next((thread.start - group[0].start for group in groups if thread in group), 0)
 
 
 def _why_not(attempt: Attempt) -> str:

@@ -61,6 +61,8 @@ class Extraction:
     Attributes:
         candidates: N.
         states: logged states for which candidates are drawn.
+        where: whether these are states of "all" episodes, as in the paper, or of rewarded ones, where a good policy
+            will be again; critics learn from all episodes.
         temperature: of drawing them.
         pick: "best" imitates the best candidate where it gains `margin` over V, as the paper does; "softmax" one of
             every state, drawn by exp((Q − V) / β).
@@ -72,6 +74,7 @@ class Extraction:
 
     candidates: int = 16
     states: int = 8000
+    where: Literal["all", "successes"] = "successes"
     temperature: float = 1.0
     pick: Literal["softmax", "best"] = "softmax"
     pick_temperature: float = 0.03
@@ -142,7 +145,7 @@ class Config:
                 features=FeatureConfig(16, 2),
                 representation=Representation(2, 4),
                 critics=QConfig(updates=3, batch_size=4, width=16, value_updates=3),
-                extraction=Extraction(3, 4, updates=2, batch_size=4),
+                extraction=Extraction(3, 4, "all", updates=2, batch_size=4),
                 arms=(
                     "fbc",
                     "digirl",
@@ -169,7 +172,7 @@ class Config:
                     "direct", discount=0.95, decay=0.0, batch_size=128, learning_rate=1e-5, grad_clip=0.01, heads="max"
                 ),
                 extraction=Extraction(
-                    16, 20_000, 1.2, "best", margin=0.05, updates=900, batch_size=128, learning_rate=1e-4
+                    16, 20_000, "all", 1.2, "best", margin=0.05, updates=900, batch_size=128, learning_rate=1e-4
                 ),
                 credit=CreditConfig(),
                 test_rollouts=1,

@@ -215,6 +215,7 @@ class Bench:
                     numbers.temperature,
                     self.run.folder / "cache" / "candidates.safetensors",
                     advance,
+                    numbers.where,
                 )
         return self._candidates
 

@@ -198,7 +198,7 @@ def _trace_row(trace: Trace, hidden: bool) -> Row:
         "turn_count": len(trace.turns),
         "final": None if trace.final is None else trace.final.text,
         "final_images": [] if trace.final is None else _digests(trace.final),
-        "threads": json.dumps([[t.id, t.parent, t.spawned_at, t.joined_at, t.status] for t in trace.threads]),
+        "threads": json.dumps([[t.id, t.parent, t.spawned_at, t.joined_at, t.status, t.delay] for t in trace.threads]),
         "info": _json(trace.info),
     }
 

@@ -53,7 +53,8 @@ def _head_row(trace: Trace) -> Row:
         "task": codec.task_to_json(task),
         "final": None if trace.final is None else codec.observation_to_json(trace.final),
         "threads": [
-            [thread.id, thread.parent, thread.spawned_at, thread.joined_at, thread.status] for thread in trace.threads
+            [thread.id, thread.parent, thread.spawned_at, thread.joined_at, thread.status, thread.delay]
+            for thread in trace.threads
         ],
         "info": dict(trace.info),
     }

@@ -180,6 +180,7 @@ class Thread:
         spawned_at: how many tokens or turns of the parent lay before the spawn.
         joined_at: likewise for the join; None when it never joined.
         status: "joined", "cancelled", "failed" or "running".
+        delay: how many tokens or turns of its siblings passed between the spawn and its beginning (few run abreast).
     """
 
     id: int
@@ -187,6 +188,7 @@ class Thread:
     spawned_at: int = 0
     joined_at: int | None = None
     status: str = "joined"
+    delay: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,11 +125,12 @@ def _observation_json(observation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_thread(thread: Any) -> bool:
-    return isinstance(thread, list) and len(thread) == 5
+    return isinstance(thread, list) and len(thread) in (5, 6)  # the delay is missing in older rows
 
 
 def _thread_json(thread: list[Any]) -> dict[str, Any]:
-    return dict(zip(("id", "parent", "spawned_at", "joined_at", "status"), thread, strict=True))
+    names = ("id", "parent", "spawned_at", "joined_at", "status", "delay")
+    return dict(zip(names, [*thread, 0][: len(names)], strict=True))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

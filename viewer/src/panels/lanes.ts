@@ -36,7 +36,7 @@ export function lanes(threads: Thread[], turns: Turn[]): { lanes: Lane[]; length
     // What happens at a point of the thread's own text: children start, and joined ones are waited for.
     const reach = (point: number) => {
       for (const child of children.filter((one) => one.spawned_at <= point && !placed.has(one.id))) {
-        waiting.push({ child, lane: place(child, time) });
+        waiting.push({ child, lane: place(child, time + child.delay) });
       }
       const joining = waiting.filter(({ child, lane: line }) => child.joined_at !== null && child.joined_at <= point && line.join === null);
       time = Math.max(time, ...joining.map(({ lane: line }) => line.end));
@@ -54,7 +54,7 @@ export function lanes(threads: Thread[], turns: Turn[]): { lanes: Lane[]; length
     return lane;
   };
 
-  const root = threads.find((thread) => thread.parent === null) ?? { id: 0, parent: null, spawned_at: 0, joined_at: null, status: "joined" };
+  const root = threads.find((thread) => thread.parent === null) ?? { id: 0, parent: null, spawned_at: 0, joined_at: null, status: "joined", delay: 0 };
   place(root, 0);
   for (const orphan of threads.filter((thread) => !placed.has(thread.id))) place(orphan, 0);
   const all = [...placed.values()];
