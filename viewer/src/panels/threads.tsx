@@ -11,7 +11,9 @@ const LEFT = 92;
 function Stage({ trace, turn, observation, select }: PanelProps) {
   const [ref, width] = useWidth<HTMLDivElement>(800);
   const { lanes: drawn, length, unit } = lanes(trace.threads, trace.turns);
-  const x = (time: number) => LEFT + (time / (length || 1)) * (width - LEFT - 16);
+  // A thread that was not joined says so after its end, which may be the end of all.
+  const right = drawn.some((lane) => lane.status !== "joined" && lane.id !== 0) ? 68 : 16;
+  const x = (time: number) => LEFT + (time / (length || 1)) * (width - LEFT - right);
   const y = (lane: Lane) => 14 + lane.row * LANE;
   const byId = new Map(drawn.map((lane) => [lane.id, lane]));
   return (
@@ -37,7 +39,7 @@ function Stage({ trace, turn, observation, select }: PanelProps) {
           );
         })}
         <text class="tick" x={LEFT} y={drawn.length * LANE + 24}>0</text>
-        <text class="tick" x={width - 16} y={drawn.length * LANE + 24} text-anchor="end">{length} {unit} in sequence</text>
+        <text class="tick" x={width - right} y={drawn.length * LANE + 24} text-anchor="end">{length} {unit} in sequence</text>
       </svg>
       <pre class="observation-text" tabIndex={0}>{observation.text || turn?.action.text || "No text on this turn."}</pre>
     </div>
