@@ -59,7 +59,7 @@ class AdvantageCritics(Critics):
         def of_action(net: CriticNet) -> Callable[[Tensor], Tensor]:
             return lambda rows: net(self._state(steps, steps.state_S[rows]), [part[rows] for part in taken])
 
-        nets = [self._net(fold) for fold in range(config.folds)]
+        nets = self._nets()
         for fold, net in enumerate(nets):
             self._regress(net, of_state(net), steps.return_S, others[fold], _RATE, config.value_updates, fold)
         every = torch.arange(len(steps.images))
@@ -72,9 +72,7 @@ class AdvantageCritics(Critics):
         self._scale = float(advantage.std().clamp_min(1e-6)) if len(advantage) > 1 else 1.0
         target = advantage / self._scale
 
-        size = self.actions.reader.feature_size
-        self._of_action = [self._net(fold, size) for fold in range(config.folds)]
-        self._of_state = [self._net(fold) for fold in range(config.folds)]
+        self._of_action, self._of_state = self._nets(self.actions.reader.feature_size), self._nets()
         losses_q, losses_v = [], []
         for fold, (q, v) in enumerate(zip(self._of_action, self._of_state, strict=True)):
             losses_q += self._regress(q, of_action(q), target, others[fold], config.learning_rate, config.updates, fold)
@@ -103,11 +101,14 @@ class AdvantageCritics(Critics):
         advantage = self._of_folds(self._of_action, states, estimate, self.config.heads)
         return (self._value_M[states] + self._scale * advantage).view(len(candidates), count)
 
-    def _net(self, fold: int, action_size: int = 0) -> CriticNet:
-        vectors = 2 * self.features.model.size
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed + fold)
-            return CriticNet(len(self.words), vectors, self.config.width, action_size, self.dropout)
+    def _nets(self, action_size: int = 0) -> list[CriticNet]:
+        """A new net for each fold."""
+        made = []
+        for fold in range(self.config.folds):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed + fold)
+                made.append(self._net(action_size))
+        return made
 
     def _of_folds(
         self, nets: Sequence[CriticNet], states: Tensor, estimate: Callable[[CriticNet, Tensor], Tensor], heads: Heads

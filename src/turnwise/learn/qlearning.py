@@ -205,11 +205,6 @@ class Critics:
         self, words: GoalWords, features: Features, actions: ActionFeatures, config: QConfig, seed: int
     ) -> None:
         self.words, self.features, self.actions, self.config, self.seed = words, features, actions, config, seed
-        vectors = 2 * features.model.size
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.q = CriticNet(len(words), vectors, config.width, actions.reader.feature_size, self.dropout)
-            self.v = CriticNet(len(words), vectors, config.width, dropout=self.dropout)
         self._centre, self._spread = torch.zeros(actions.reader.feature_size), torch.ones(actions.reader.feature_size)
 
     def fit(self, steps: Steps) -> tuple[list[float], list[float]]:
@@ -223,6 +218,9 @@ class Critics:
         """
         config = self.config
         taken = self.taken(steps)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.q, self.v = self._net(self.actions.reader.feature_size), self._net()
         optimizer = torch.optim.Adam([*self.q.parameters(), *self.v.parameters()], lr=config.learning_rate)
         source = np.random.default_rng(self.seed)
         losses_q, losses_v = [], []
@@ -287,6 +285,10 @@ class Critics:
         with torch.inference_mode():
             q = join_heads(self.q(self._state(steps, states), action), self.config.heads)
         return q.clone().view(len(candidates), count)
+
+    def _net(self, action_size: int = 0) -> CriticNet:
+        vectors = 2 * self.features.model.size
+        return CriticNet(len(self.words), vectors, self.config.width, action_size, self.dropout)
 
     def _state(self, steps: Steps, state_B: Tensor) -> list[Tensor]:
         return [steps.goal_ML[state_B], steps.kind_M[state_B], steps.text_ML[state_B], steps.vector_MD[state_B]]
