@@ -359,7 +359,9 @@ def test_candidates_are_kept_and_the_first_is_the_executed_action(world, doors, 
     prompt = policy.encode_prompt(context)[0]
     alone = policy.score([(context, replace(action, prompt_ids=prompt))])
     assert float(made[0].likelihood_BN[0, 1]) == pytest.approx(sum(alone[0]), abs=1e-3)
-    won = draw_candidates(policy, episodes, steps, 2, 10_000, seed=1, path=path, where="successes")  # the file is of all
+    won = draw_candidates(
+        policy, episodes, steps, 2, 10_000, seed=1, path=path, where="successes"
+    )  # the file is of all
     assert {steps.place[row][0] for row in won.rows} == {i for i, one in enumerate(episodes) if one.success > 0}
 
 

@@ -12,7 +12,7 @@ from turnwise.errors import UserError
 from turnwise.learn.replay import read
 from turnwise.recipes import digiq, digirl
 from turnwise.recipes.config import from_json, to_json
-from turnwise.recipes.device_claims import digiq_claims, digirl_claims, relative_gain
+from turnwise.recipes.device_claims import command_of, digiq_claims, digirl_claims, relative_gain, shared_log
 from turnwise.trace.run import Run
 from turnwise.trace.store import Store
 
@@ -158,6 +158,15 @@ def test_relative_gain_is_over_the_better_rival():
     nothing = next(claim for claim in none if claim.id == "over_best_offline_relative_pct")
     assert nothing.value is None
     assert nothing.holds is False
+
+
+def test_the_recorded_command_and_note_name_a_log_of_several_runs():
+    made = {"seed": 2, "name": "q", "source": ["one", "two"], "first": ""}
+    assert command_of("digiq", made) == "turnwise run digiq --preset laptop --seed 2 --name q --from one two"
+    assert "one log" in shared_log([{"config": made}, {"config": {**made, "seed": 3}}])
+    assert not shared_log([{"config": made}])
+    assert not shared_log([{"config": made}, {"config": {**made, "source": ["three"]}}])
+    assert not shared_log([{"config": {"seed": 1}}, {"config": {"seed": 2}}])
 
 
 def test_a_drop_of_nothing_does_not_hold():
