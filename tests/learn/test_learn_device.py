@@ -311,7 +311,7 @@ def test_what_advantage_critics_say_of_an_episode_comes_from_others(world, doors
     luck = torch.randint(0, 2, (len(steps.place),), generator=torch.Generator().manual_seed(1)).float() * steps.done_S
     noise = replace(steps, reward_S=luck, return_S=luck)
     config = QConfig(updates=400, batch_size=64, learning_rate=3e-3, width=64, value_updates=50)
-    critics = AdvantageCritics(GoalWords(world[1]), world[2], Telling(), config, 0)
+    critics = AdvantageCritics(GoalWords(world[1]), world[2], Telling(), config, 0)  # type: ignore[arg-type]
     critics.fit(noise)
     rows = torch.nonzero(steps.done_S)[:, 0].tolist()
 
