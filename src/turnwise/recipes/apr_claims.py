@@ -25,8 +25,11 @@ def record_seeds(config: Any, runs: Path = Path("runs")) -> None:
         return
     suffix = "" if config.preset_name == "laptop" else f"_{config.preset_name}"
     names = {row["config"]["seed"]: row["config"]["name"] for row in reports}
+    usual = type(config).preset(config.preset_name).arms
+    arms = "" if config.arms == usual else f" --arms {' '.join(config.arms)}"
     command = "; ".join(
-        f"turnwise run apr --preset {config.preset_name} --seed {seed} --name {names[seed]}" for seed in sorted(names)
+        f"turnwise run apr --preset {config.preset_name} --seed {seed} --name {names[seed]}{arms}"
+        for seed in sorted(names)
     )
     console.print(f"recorded {record('apr', claims(config, seeds, suffix), command)}")
 
