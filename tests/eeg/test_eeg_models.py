@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from turnwise.eeg import mae
 from turnwise.eeg.baselines import BASELINES, braindecode_model
-from turnwise.eeg.vit import EEGViT, load_image_weights
+from turnwise.eeg.vit import Block, EEGViT, load_image_weights
 from turnwise.errors import UserError
 
 TINY = {"filters": 8, "width": 16, "depth": 2, "heads": 2, "mlp": 32, "head": 8}
@@ -86,6 +86,17 @@ def test_blocks_with_image_weights_compute_what_transformers_vit_computes(tmp_pa
     assert load_image_weights(again, tmp_path) == filled
     for key in filled:
         torch.testing.assert_close(again.state_dict()[key], ours.state_dict()[key])
+
+
+def test_a_block_that_is_asked_for_some_tokens_gives_what_the_whole_block_gives_for_them():
+    torch.manual_seed(0)
+    block = Block(16, 2, 32)
+    x = torch.randn(3, 7, 16, requires_grad=True)
+    rows = torch.tensor([[0, 3, 6], [1, 2, 4], [5, 2, 0]])
+    some, every = block(x, rows), block(x).gather(1, rows[:, :, None].expand(-1, -1, 16))
+    torch.testing.assert_close(some, every)
+    wanted, expected = (torch.autograd.grad(out.square().sum(), [x, *block.parameters()]) for out in (some, every))
+    torch.testing.assert_close(wanted, expected)
 
 
 def test_image_weights_of_another_size_are_refused(tmp_path):

@@ -109,6 +109,8 @@ class FixedMae(nn.Module):
         super().__init__()
         if normalise not in ("patch", "channel"):
             raise ValueError(f"normalise is {normalise!r}; it is 'patch' or 'channel'")
+        if depth < 1:
+            raise ValueError(f"the decoder has {depth} blocks; it needs at least 1 to look at what was kept")
         self.encoder, self.ratio, self.normalise, self.drop = encoder, ratio, normalise, drop
         self.embed = nn.Linear(encoder.width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -138,10 +140,10 @@ class FixedMae(nn.Module):
             tokens = tokens.scatter(1, hidden[:, :, None].expand_as(masked), masked)
             full = self.embed(encoder.transform(tokens + encoder.positions[:, 1:])[:, 1:])
         x = full + self.positions
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x)
-        x = x.gather(1, hidden[:, :, None].expand(-1, -1, x.shape[2]))
-        return self.predict(self.norm(x))
+        # Of the last block only the hidden tokens are read; the others are looked at and cost nothing more.
+        return self.predict(self.norm(self.blocks[-1](x, hidden)))
 
     def forward(self, eeg: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The loss of one batch: mean squared error over hidden patches, 1 for a prediction of zero (about)."""

@@ -49,7 +49,7 @@ class Stem(nn.Module):
 
 
 class Block(nn.Module):
-    """One pre-norm transformer block, (batch, tokens, width) to the same."""
+    """One pre-norm transformer block."""
 
     def __init__(self, width: int, heads: int, mlp: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -59,12 +59,36 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, mlp), nn.GELU(), nn.Linear(mlp, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, width = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, width)
+    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        """(batch, tokens, width) to the same.
+
+        Args:
+            x: tokens.
+            rows: indices of the tokens whose outputs are wanted, (batch, wanted); they look at all tokens, and the
+                others cost no query and no MLP. None wants all.
+
+        Returns:
+            (batch, tokens or wanted, width): what the whole block gives for these tokens.
+        """
+        width = x.shape[2]
+        seen = self.norm1(x)
+        if rows is None:
+            q, k, v = (self._by_head(part) for part in self.qkv(seen).split(width, 2))
+        else:
+            wanted = rows[:, :, None].expand(-1, -1, width)
+            x = x.gather(1, wanted)
+            weight, bias = self.qkv.weight, self.qkv.bias
+            q = self._by_head(functional.linear(seen.gather(1, wanted), weight[:width], bias[:width]))
+            k, v = (
+                self._by_head(part) for part in functional.linear(seen, weight[width:], bias[width:]).split(width, 2)
+            )
+        mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         x = x + self.dropout(self.out(mixed))
         return x + self.dropout(self.mlp(self.norm2(x)))
+
+    def _by_head(self, part: Tensor) -> Tensor:
+        """(batch, tokens, width) to (batch, heads, tokens, width / heads)."""
+        return part.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
 class EEGViT(nn.Module):
