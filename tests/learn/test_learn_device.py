@@ -1,5 +1,6 @@
 """Learning from device logs: what is read, what critics learn on a phone whose values are known, what arms choose."""
 
+import asyncio
 import copy
 import random
 from dataclasses import replace
@@ -35,7 +36,8 @@ from turnwise.learn.divergence import mean_token_kl, token_kl
 from turnwise.learn.doubly_robust import CreditConfig, choose
 from turnwise.learn.examples import context_at
 from turnwise.learn.goal_words import GoalWords
-from turnwise.learn.qlearning import Backup, Critics, Form, QConfig, same, tabulate
+from turnwise.learn.qlearning import Backup, Critics, Form, QConfig, lone_state, same, tabulate
+from turnwise.learn.ranked import RankedPolicy
 from turnwise.learn.rename import keep_words
 from turnwise.learn.replay import played, read, successes
 from turnwise.learn.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
@@ -192,7 +194,7 @@ def test_actions_are_described_by_type_text_and_point():
 
 def test_the_reader_learns_which_taps_change_the_screen(world, tmp_path):
     episodes, policy, features = world
-    data = change_data(episodes, policy.frames)
+    data = change_data(episodes, features)
     assert changed(policy.frames(screen("hall")), policy.frames(screen("red")))
     assert not changed(policy.frames(screen("hall")), policy.frames(screen("hall")))
     assert 0.3 < float(data.labels.mean()) < 0.9
@@ -202,10 +204,18 @@ def test_the_reader_learns_which_taps_change_the_screen(world, tmp_path):
     torch.testing.assert_close(  # before fine-tuning the feature is the autoencoder's vector
         reader(*inputs_of(frame, [NOTHING], policy.tokenizer)), plain
     )
-    fit_change(reader, data, policy.tokenizer, FitConfig(updates=40, batch_size=24, learning_rate=3e-3))
-    score = auc(change_scores(reader, data, policy.tokenizer), [label > 0.5 for label in data.labels.tolist()])
+    config = FitConfig(updates=60, batch_size=24, learning_rate=3e-3)
+    asked_less = copy.deepcopy(reader)
+    fit_change(asked_less, data, policy.tokenizer, config)
+    fit_change(reader, data, policy.tokenizer, config, foresee=1.0)
+    scores, foreseen = change_scores(reader, data, policy.tokenizer)
+    score = auc(scores, [label > 0.5 for label in data.labels.tolist()])
     assert score is not None
     assert score > 0.9
+    unseen = change_scores(asked_less, data, policy.tokenizer)[1]
+    assert foreseen is not None
+    assert unseen is not None
+    assert foreseen > 0.7 > 0.1 > unseen  # which room a tap leads to, where that was asked for
     cache = ActionFeatures(reader, policy.frames, policy.tokenizer)
     images, deeds = [screen("hall")] * 2, [deed_of(tap("red", random.Random(1))), deed_of(Call("type", {"text": "a"}))]
     made = cache(images, deeds)
@@ -256,7 +266,7 @@ def doors(world):
     episodes = [one for one in map(played, door_log()) if one is not None]
     plain = ActionReader(features.model, len(policy.tokenizer)).eval().requires_grad_(False)
     tuned = copy.deepcopy(plain)
-    data = change_data(episodes, policy.frames)
+    data = change_data(episodes, features)
     fit_change(tuned, data, policy.tokenizer, FitConfig(updates=40, batch_size=24, learning_rate=3e-3))
     steps = tabulate(episodes, features, GoalWords(policy), 0.95)
     assert len(steps.images) == sum(len(one.rewards) + 1 for one in episodes)
@@ -392,6 +402,48 @@ def test_extraction_imitates_the_best_candidate_and_leaves_bad_actions_out(world
     signed = extract("reinforce", critics, steps, episodes, all_three, policy)
     assert all(example.weight < 0 for example in signed.examples)
     assert sum(abs(example.weight) for example in signed.examples) / len(rows) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("form", ["direct", "advantage"])
+def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
+    episodes, steps, tuned, _ = doors
+    critics, rng = trained(world, tuned, steps, form), random.Random(0)
+    seen = []
+
+    class Proposing:
+        version = "stub"
+
+        def propose(self, contexts, seeds):
+            seen.extend(seeds)
+            calls = [(None, tap(None, rng), tap("red", rng), tap(None, rng))[seed % 4] for seed in range(len(contexts))]
+            return [Action("?" if call is None else render_aitw(call), call, logprobs=(-1.0,)) for call in calls]
+
+    ranked = RankedPolicy(Proposing(), critics, 4)  # type: ignore[arg-type]
+    contexts = [replace(context_at(episodes[n].trace, 0), seed=n) for n in range(3)]
+    door = deed_of(tap("red", rng))
+    assert [deed_of(action.call) for action in asyncio.run(ranked.act(contexts))] == [door] * 3
+    assert len(set(seen)) == 12  # every draw of every context has a seed of its own
+    later = next(one for one in episodes if len(one.rewards) > 1)
+    assert deed_of(ranked.choose([context_at(later.trace, 1)])[0].call) == door
+    # In a state of the log the lone table is the log's, and both ways of asking agree where no fold is left out.
+    turn = steps.place.index((0, 0))
+    alone = lone_state(episodes[0].instruction, NOTHING, episodes[0].screens[:1], critics.features, critics.words)
+    for part in ("goal_ML", "kind_M", "vector_MD"):
+        torch.testing.assert_close(getattr(alone, part)[0], getattr(steps, part)[steps.state_S[turn]])
+    if form == "direct":
+        deeds = [door, deed_of(tap(None, rng))]
+        asked = critics.q_values(steps, [turn], [deeds], torch.zeros(1, 2))[0]
+        torch.testing.assert_close(critics.preferences(alone, deeds, torch.zeros(2)), asked)
+
+    class Silent(Proposing):
+        def propose(self, contexts, seeds):
+            return [Action("?", None, "nothing parsed") for _ in contexts]
+
+    assert RankedPolicy(Silent(), critics, 2).choose(contexts)[0].error == "nothing parsed"  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no log-probabilities"):
+        asyncio.run(ranked.log_prob([]))
+    with pytest.raises(UserError, match="at least 1"):
+        RankedPolicy(Proposing(), critics, 0)  # type: ignore[arg-type]
 
 
 def test_token_kl_is_the_hand_computed_divergence(world):

@@ -154,6 +154,11 @@ def test_relative_gain_is_over_the_better_rival():
     found = {claim.id: claim for claim in digiq_claims(by_seed)}
     assert found["over_best_offline_relative_pct"].value == pytest.approx(25.0)
     assert "mc_drop_points" not in found  # the arm was not run
+    assert "ranked_over_best_offline_relative_pct" not in found
+    ranked = {claim.id: claim for claim in digiq_claims({0: rewards(**{"digirl": 10, "fbc": 5, "digirl-ranked": 12})})}
+    assert ranked["digirl_ranked_gain_points"].value == pytest.approx(10.0)
+    both = {claim.id: claim for claim in digiq_claims({0: rewards(**{"digirl": 10, "fbc": 5, "digiq-ranked": 12})})}
+    assert both["ranked_over_best_offline_relative_pct"].value == pytest.approx(20.0)
     none = digiq_claims({0: rewards(digiq=5, fbc=0, digirl=0)})
     nothing = next(claim for claim in none if claim.id == "over_best_offline_relative_pct")
     assert nothing.value is None

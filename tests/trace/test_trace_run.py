@@ -46,3 +46,15 @@ def test_an_unhandled_error_marks_the_run_as_failed(tmp_path):
     with pytest.raises(ZeroDivisionError), Run(tmp_path / "r", CONFIG):
         _ = 1 / 0
     assert read_json(tmp_path / "r" / "report.json")["status"] == "failed"
+
+
+def test_a_run_may_be_given_more_of_what_may_grow_and_nothing_else(tmp_path):
+    Run(tmp_path / "r", {**CONFIG, "arms": ["a", "b"]}).store.close()
+    more = {**CONFIG, "arms": ["a", "c", "b"]}
+    with pytest.raises(UserError, match=r"other settings \(arms\)"):
+        Run(tmp_path / "r", more)
+    Run(tmp_path / "r", more, may_grow=("arms",)).store.close()
+    assert read_json(tmp_path / "r" / "config.json")["arms"] == ["a", "c", "b"]
+    for other in ({**more, "arms": ["a", "b"]}, {**more, "arms": ["a", "c", "b", "d"], "seed": 2}):
+        with pytest.raises(UserError, match="other settings"):
+            Run(tmp_path / "r", other, may_grow=("arms",))

@@ -101,6 +101,11 @@ class AdvantageCritics(Critics):
         advantage = self._of_folds(self._of_action, states, estimate, self.config.heads)
         return (self._value_M[states] + self._scale * advantage).view(len(candidates), count)
 
+    def _judge(self, state: Sequence[Tensor], action: Sequence[Tensor]) -> Tensor:
+        """σ A(s, a), the mean of all folds: no fold has seen an episode that is being played."""
+        found = [join_heads(net(state, action), self.config.heads) for net in self._of_action]
+        return self._scale * torch.stack(found).mean(dim=0)
+
     def _nets(self, action_size: int = 0) -> list[CriticNet]:
         """A new net for each fold."""
         made = []

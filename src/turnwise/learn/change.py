@@ -8,6 +8,9 @@ Here the reader starts from the autoencoder of `screen_features`. A tap is shown
 drawn into the picture and by its coordinates beside it, and, not the paper's, by a close-up of what is tapped: a small
 encoder of whole screens loses what stands under the cursor. Type and typed text enter as embeddings. Before fine-tuning
 the feature is the autoencoder's vector of the picture with the cursor, exactly; that is the off-the-shelf arm.
+
+Not the paper's either: beside whether the screen changes, the reader is asked how (`foresee`), namely for the vector of
+the next screen. Yes or no is the same for a link that leads away and for the field that was wanted.
 """
 
 import copy
@@ -26,7 +29,7 @@ from turnwise.agents import aitw
 from turnwise.agents.frames import Frames
 from turnwise.errors import UserError
 from turnwise.learn.replay import Played
-from turnwise.learn.screen_features import ScreenAutoencoder, load_tensors, save_tensors, weights_digest
+from turnwise.learn.screen_features import Features, ScreenAutoencoder, load_tensors, save_tensors, weights_digest
 from turnwise.learn.values import FitConfig, WordBag, encode_texts, fit
 from turnwise.trace.types import Call, ImageRef
 
@@ -133,6 +136,8 @@ class ActionReader(nn.Module):
         vocab_size: of the tokenizer of typed texts.
     """
 
+    spread: Tensor
+
     def __init__(self, base: ScreenAutoencoder, vocab_size: int) -> None:
         super().__init__()
         self.size = base.size
@@ -149,6 +154,8 @@ class ActionReader(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.answer = nn.Linear(base.size, 1)
+        self.foresight = nn.Linear(base.size, base.size)
+        self.register_buffer("spread", torch.ones(base.size))
 
     @property
     def feature_size(self) -> int:
@@ -165,6 +172,10 @@ class ActionReader(nn.Module):
     def logit(self, feature_BD: Tensor) -> Tensor:
         """Logit of "yes", (B,)."""
         return self.answer(feature_BD)[:, 0]
+
+    def foreseen(self, feature_BD: Tensor) -> Tensor:
+        """By how much the screen's vector will change, in units of `spread`, (B, size)."""
+        return self.foresight(feature_BD)
 
     def features(self, state_BD: Tensor) -> Tensor:
         """What critics read: the state and the answer, from −`_LOUD` for a sure no to `_LOUD` for a sure yes.
@@ -208,31 +219,48 @@ class Changes:
     Attributes:
         frames, deeds: before the action, and the action.
         labels: whether the screen changed, (S,) of 0 and 1.
+        vectors: the screen's vector before and after, (S, 2, D).
     """
 
     frames: list[Tensor]
     deeds: list[Deed]
     labels: Tensor
+    vectors: Tensor
+
+    @property
+    def moves(self) -> Tensor:
+        """By how much the vectors changed, (S, D)."""
+        return self.vectors[:, 1] - self.vectors[:, 0]
 
 
-def change_data(log: Sequence[Played], frames: Frames, epsilon: float = EPSILON) -> Changes:
+def change_data(log: Sequence[Played], features: Features, epsilon: float = EPSILON) -> Changes:
     """The executed actions of these episodes. Status actions are left out: they end the episode."""
-    shown, deeds, labels = [], [], []
+    shown, deeds, labels, images = [], [], [], []
     for one in log:
         screens = one.screens
         for step, turn in enumerate(one.trace.turns):
             deed = deed_of(turn.action.call)
             if deed == NOTHING or TYPES[deed.kind].startswith("STATUS"):
                 continue
-            before, after = frames(screens[step]), frames(screens[step + 1])
+            before, after = features.frames(screens[step]), features.frames(screens[step + 1])
             shown.append(before)
             deeds.append(deed)
             labels.append(float(changed(before, after, epsilon)))
-    return Changes(shown, deeds, torch.tensor(labels))
+            images += screens[step : step + 2]
+    return Changes(shown, deeds, torch.tensor(labels), features(images).view(len(deeds), 2, -1))
 
 
-def fit_change(reader: ActionReader, data: Changes, tokenizer: Any, config: FitConfig) -> list[float]:
+def fit_change(
+    reader: ActionReader, data: Changes, tokenizer: Any, config: FitConfig, foresee: float = 0.0
+) -> list[float]:
     """Fine-tune the whole reader on the question by cross-entropy; left frozen in `eval()` mode.
+
+    Args:
+        reader: changed in place.
+        data: executed actions.
+        tokenizer: of typed texts.
+        config: see there.
+        foresee: weight of the mean squared error of `foreseen`; 0 asks the paper's question alone.
 
     Returns:
         The loss of each update.
@@ -243,12 +271,17 @@ def fit_change(reader: ActionReader, data: Changes, tokenizer: Any, config: FitC
     if not data.deeds:
         raise UserError("the log has no executed action whose effect could be learned.")
     device = reader.answer.weight.device
+    reader.spread.copy_(data.moves.std(dim=0, correction=0) + 1e-3)
+    moves = data.moves.to(device) / reader.spread
 
     def loss_of(rows: Tensor) -> Tensor:
         frames, deeds = [data.frames[i] for i in rows.tolist()], [data.deeds[i] for i in rows.tolist()]
         inputs = inputs_of(frames, deeds, tokenizer)
-        logits = reader.logit(reader(*(part.to(device) for part in inputs)))
-        return F.binary_cross_entropy_with_logits(logits, data.labels[rows].to(device))
+        state = reader(*(part.to(device) for part in inputs))
+        loss = F.binary_cross_entropy_with_logits(reader.logit(state), data.labels[rows].to(device))
+        if foresee:
+            loss = loss + foresee * (reader.foreseen(state) - moves[rows]).square().mean()
+        return loss
 
     reader.requires_grad_(True)
     losses = fit(reader, loss_of, len(data.deeds), config)
@@ -256,15 +289,26 @@ def fit_change(reader: ActionReader, data: Changes, tokenizer: Any, config: FitC
     return losses
 
 
-def change_scores(reader: ActionReader, data: Changes, tokenizer: Any, batch_size: int = 64) -> list[float]:
-    """P(the action has an effect) of each executed action."""
+def change_scores(
+    reader: ActionReader, data: Changes, tokenizer: Any, batch_size: int = 64
+) -> tuple[list[float], float | None]:
+    """How well a reader knows what actions do.
+
+    Returns:
+        P(the action has an effect) of each executed action, and the share of the variance of `moves` that it foresees
+        (1 for everything, 0 for the mean change; None where nothing changed).
+    """
     scores: list[float] = []
+    missed = torch.zeros(())
+    moves = data.moves / reader.spread.cpu()
     for start in range(0, len(data.deeds), batch_size):
-        part = range(start, min(start + batch_size, len(data.deeds)))
+        part = slice(start, start + batch_size)
         with torch.inference_mode():
-            features = _read(reader, [data.frames[i] for i in part], [data.deeds[i] for i in part], tokenizer)
-            scores += reader.logit(features).sigmoid().tolist()
-    return scores
+            state = _read(reader, data.frames[part], data.deeds[part], tokenizer)
+            scores += reader.logit(state).sigmoid().tolist()
+            missed += (reader.foreseen(state).cpu() - moves[part]).square().sum()
+    total = float((moves - moves.mean(dim=0)).square().sum()) if len(moves) else 0.0
+    return scores, 1 - float(missed) / total if total else None
 
 
 def _read(reader: ActionReader, frames: Sequence[Tensor], deeds: Sequence[Deed], tokenizer: Any) -> Tensor:
@@ -292,17 +336,21 @@ class ActionFeatures:
             f"{image.digest}/{deed.kind}/{deed.point}/{deed.text}" for image, deed in zip(images, deeds, strict=True)
         ]
         missing = list({key: i for i, key in enumerate(keys) if key not in self._rows}.values())
-        made = []
-        for start in range(0, len(missing), self.batch_size):
-            part = missing[start : start + self.batch_size]
-            with torch.inference_mode():
-                frames = [self.frames(images[i]) for i in part]
-                state = _read(self.reader, frames, [deeds[i] for i in part], self.tokenizer)
-                made.append(self.reader.features(state).cpu().clone())
+        made = self.fresh([images[i] for i in missing], [deeds[i] for i in missing])
         for i in missing:
             self._rows[keys[i]] = len(self._rows)
-        self._table = torch.cat([self._table, *made])
+        self._table = torch.cat([self._table, made])
         return self._table[[self._rows[key] for key in keys]] if keys else self._table[:0]
+
+    def fresh(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
+        """The same, computed now and not kept."""
+        made = [torch.zeros(0, self.reader.feature_size)]
+        for start in range(0, len(deeds), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            with torch.inference_mode():
+                state = _read(self.reader, [self.frames(image) for image in images[part]], deeds[part], self.tokenizer)
+                made.append(self.reader.features(state).cpu().clone())
+        return torch.cat(made)
 
     def save(self, path: Path) -> None:
         """Write all features in one atomic rename."""

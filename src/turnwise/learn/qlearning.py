@@ -13,7 +13,7 @@ ago looks as promising as before.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,8 @@ from turnwise.trace.types import ImageRef
 
 Backup = Literal["td", "mc"]
 Form = Literal["direct", "advantage"]
+Reader = Callable[[Sequence[ImageRef], Sequence[Deed]], Tensor]
+"""Screens and actions to features, (N, D)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,35 @@ def tabulate(log: Sequence[Played], features: Features, words: GoalWords, discou
         torch.tensor(returns),
         torch.tensor(done),
         place,
+    )
+
+
+def lone_state(goal: str, before: Deed, screens: Sequence[ImageRef], features: Features, words: GoalWords) -> Steps:
+    """The table of a single state without a step: what critics read when an agent acts.
+
+    Args:
+        goal: what was asked.
+        before: the previous action, `NOTHING` at first.
+        screens: so far; the last one is the current one.
+        features, words: the critics'.
+    """
+    none = torch.zeros(0)
+    previous = screens[-2] if len(screens) > 1 else screens[-1]
+    return Steps(
+        [goal],
+        words([goal], [goal]),
+        torch.tensor([before.kind]),
+        words([goal], [before.text]),
+        torch.cat(list(features([previous, screens[-1]])))[None],
+        [before],
+        [screens[-1]],
+        none.long(),
+        [],
+        none,
+        none,
+        none,
+        none,
+        [],
     )
 
 
@@ -286,6 +317,20 @@ class Critics:
             q = join_heads(self.q(self._state(steps, states), action), self.config.heads)
         return q.clone().view(len(candidates), count)
 
+    def preferences(self, state: Steps, deeds: Sequence[Deed], likelihood_N: Tensor) -> Tensor:
+        """Q(s, a) of N actions in one state of any episode (`lone_state`), but for a term that all share, (N,).
+
+        Nothing is kept of it: an agent that acts meets most screens and actions once.
+        """
+        everyone = torch.zeros(len(deeds), dtype=torch.long)
+        action = self._deeds(state, everyone, deeds, likelihood_N, self.actions.fresh)
+        with torch.inference_mode():
+            return self._judge(self._state(state, everyone), action).clone()
+
+    def _judge(self, state: Sequence[Tensor], action: Sequence[Tensor]) -> Tensor:
+        """What `preferences` says of these inputs."""
+        return join_heads(self.q(state, action), self.config.heads)
+
     def _net(self, action_size: int = 0) -> CriticNet:
         vectors = 2 * self.features.model.size
         return CriticNet(len(self.words), vectors, self.config.width, action_size, self.dropout)
@@ -293,11 +338,14 @@ class Critics:
     def _state(self, steps: Steps, state_B: Tensor) -> list[Tensor]:
         return [steps.goal_ML[state_B], steps.kind_M[state_B], steps.text_ML[state_B], steps.vector_MD[state_B]]
 
-    def _deeds(self, steps: Steps, state_N: Tensor, deeds: Sequence[Deed], likelihood_N: Tensor) -> list[Tensor]:
+    def _deeds(
+        self, steps: Steps, state_N: Tensor, deeds: Sequence[Deed], likelihood_N: Tensor, reader: Reader | None = None
+    ) -> list[Tensor]:
+        """Actions as Q reads them; `reader` gives their features where it is not `actions`."""
         states = state_N.tolist()
         kinds = torch.tensor([deed.kind for deed in deeds])
         texts = self.words([steps.goals[state] for state in states], [deed.text for deed in deeds])
-        read = self.actions([steps.images[state] for state in states], deeds)
+        read = (reader or self.actions)([steps.images[state] for state in states], deeds)
         scaled = ((read - self._centre) / self._spread).clamp(-5.0, 5.0)  # no candidate lies far from all that was done
         again = torch.tensor([float(same(steps.before[s], deed)) for s, deed in zip(states, deeds, strict=True)])
         return [kinds, texts, scaled, likelihood_N, again]

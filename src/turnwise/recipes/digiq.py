@@ -6,10 +6,11 @@
     stage 3: for each state N actions from π_β; the best by Q is imitated where it beats V
     evaluate on held-out tasks by the oracle
 
-All arms start from π_β, learn from the same log with as many actor updates, and act without re-ranking. `fbc` imitates
-successes, `digirl` filters steps offline, `digiq` is the method, and the others change one thing of it: `mc` and `td-0`
-the backup, `no-representation` leaves stage 1 out, `argmax` takes the best candidate, `awr` and `reinforce` executed
-actions, `best-of-N` N candidates.
+All arms start from π_β, learn from the same log with as many actor updates, and but for the last act without
+re-ranking. `fbc` imitates successes, `digirl` filters steps offline, `digiq` is the method, and the others change one
+thing of it: `mc` and `td-0` the backup, `no-representation` leaves stage 1 out, `argmax` takes the best candidate,
+`awr` and `reinforce` executed actions, `best-of-N` N candidates. `POLICY-ranked` trains nothing more: that policy draws
+N candidates at every step of an episode, and the best by Q is done.
 
 Without `--from` the run makes its own log as `digirl` does: demonstrations, a first policy, its episodes.
 """
@@ -32,7 +33,7 @@ from turnwise.learn.qlearning import QConfig
 from turnwise.recipes import phone as phones
 from turnwise.recipes import phone_policy as policies
 from turnwise.recipes.config import changed, to_json, unknown_preset
-from turnwise.recipes.digiq_arms import BEST_OF, Bench
+from turnwise.recipes.digiq_arms import BEST_OF, RANKED, Bench
 from turnwise.recipes.phone import FeatureConfig, PhoneConfig
 from turnwise.recipes.phone_policy import PolicyConfig
 from turnwise.recipes.progress import console
@@ -40,18 +41,28 @@ from turnwise.trace.run import Run, find_run
 from turnwise.trace.store import Store
 from turnwise.trace.types import Trace
 
-ARMS = ("fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "argmax", "awr", "reinforce", "best-of-N")
-"""What can be compared; "best-of-N" with a number for N, such as "best-of-4"."""
+ARMS = (
+    "fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "argmax", "awr", "reinforce",
+    "POLICY-ranked", "best-of-N",
+)  # fmt: skip
+"""What can be compared. POLICY is behaviour, fbc, digirl or digiq, and N a number, as in "best-of-4"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """Stage 1: updates of the action reader, and from which pixel difference on a screen has changed."""
+    """Stage 1.
 
-    updates: int = 1500
+    Attributes:
+        updates, batch_size, learning_rate: of the action reader.
+        epsilon: from which pixel difference on a screen has changed.
+        foresee: weight of foreseeing the next screen's vector, beside whether it changes; 0 in the paper.
+    """
+
+    updates: int = 12_000
     batch_size: int = 32
     learning_rate: float = 5e-4
     epsilon: float = EPSILON
+    foresee: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +113,7 @@ class Config:
         representation, critics, extraction: the three stages.
         credit: of the `digirl` arm.
         step_critic: updates of that arm's V_step.
-        arms: which are run.
+        arms: which are run; a run that has ended may be given more and keeps what it has.
         offline_rollouts: episodes of the first policy, without a source.
         test_tasks: held-out tasks; 0 leaves the evaluation out (a log of a phone that is not at hand).
         test_rollouts: episodes of each of them in an evaluation.
@@ -126,7 +137,7 @@ class Config:
     credit: CreditConfig = field(default_factory=lambda: CreditConfig(mix=0.1, threshold=0.02))
     step_critic: int = 300
     arms: tuple[str, ...] = (
-        "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1",
+        "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "digirl-ranked", "digiq-ranked",
     )  # fmt: skip
     offline_rollouts: int = 400
     test_tasks: int = 96
@@ -146,7 +157,7 @@ class Config:
                 representation=Representation(2, 4),
                 critics=QConfig(updates=3, batch_size=4, width=16, value_updates=3),
                 extraction=Extraction(3, 4, "all", updates=2, batch_size=4),
-                arms=(*ARMS[:-1], "best-of-1"),
+                arms=(*ARMS[:-2], "digiq-ranked", "best-of-1"),
                 offline_rollouts=3,
                 test_tasks=1,
                 test_rollouts=1,
@@ -156,7 +167,7 @@ class Config:
                 name="digiq-paper",
                 preset_name="paper",
                 offline_rollouts=1296,
-                representation=Representation(epsilon=30.0),
+                representation=Representation(1500, epsilon=30.0, foresee=0.0),
                 critics=QConfig(
                     "direct", discount=0.95, decay=0.0, batch_size=128, learning_rate=1e-5, grad_clip=0.01, heads="max"
                 ),
@@ -181,13 +192,15 @@ def main(config: Config) -> Path:
     Raises:
         UserError: if something that the user can mend is missing or wrong.
     """
-    unknown = [arm for arm in config.arms if arm not in ARMS[:-1] and not BEST_OF.fullmatch(arm)]
+    unknown = [
+        arm for arm in config.arms if arm not in ARMS[:-2] and not (BEST_OF.fullmatch(arm) or RANKED.fullmatch(arm))
+    ]
     if unknown:
         raise UserError(f"unknown arms {', '.join(unknown)}. Arms: {', '.join(ARMS)}.")
     most = max([int(found[1]) for arm in config.arms if (found := BEST_OF.fullmatch(arm))], default=1)
     if most > config.extraction.candidates:
         raise UserError(f"best-of-{most} needs extraction.candidates of at least {most}.")
-    with Run(Path("runs") / config.name, to_json("digiq", config)) as run:
+    with Run(Path("runs") / config.name, to_json("digiq", config), may_grow=("arms",)) as run:
         asyncio.run(phones.in_one_browser(_main(config, run)))
     if config.preset_name == "laptop" and not changed(config, free=("source", "first", "device")):
         from turnwise.recipes.device_claims import record_digiq

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from turnwise.recipes.digiq import Config
 
 BEST_OF = re.compile(r"best-of-(\d+)")
+RANKED = re.compile(r"(behaviour|fbc|digirl|digiq)-ranked")
 
 
 class Bench:
@@ -59,6 +60,13 @@ class Bench:
 
     def learn(self, arm: str) -> Any:
         """The policy of an arm, learned or read back from its checkpoint."""
+        ranked = RANKED.fullmatch(arm)
+        if ranked:
+            from turnwise.learn.ranked import RankedPolicy
+
+            numbers = self.config.extraction
+            draws = self.behaviour if ranked[1] == "behaviour" else self.learn(ranked[1])
+            return RankedPolicy(draws, self.critics(True, "td"), numbers.candidates, numbers.pick_temperature)
         from turnwise.learn import checkpoint
         from turnwise.learn.sft import OptimConfig, make_optimizer
 
@@ -154,15 +162,17 @@ class Bench:
             if found is None:
                 cut = max(1, round(0.9 * len(self.log)))
                 data, held_out = (
-                    change_data(part, self.frames, stage.epsilon) for part in (self.log[:cut], self.log[cut:])
+                    change_data(part, self.features, stage.epsilon) for part in (self.log[:cut], self.log[cut:])
                 )
                 with progress_bar("stage 1: does it change the screen?", 1) as advance:
-                    numbers = FitConfig(stage.updates, stage.batch_size, stage.learning_rate, seed=self.config.seed)
-                    losses = fit_change(reader, data, self.tokenizer, numbers)
-                    scores = change_scores(reader, held_out, self.tokenizer)
+                    numbers = FitConfig(
+                        stage.updates, stage.batch_size, stage.learning_rate, seed=self.config.seed, falling=True
+                    )
+                    losses = fit_change(reader, data, self.tokenizer, numbers, stage.foresee)
+                    scores, foreseen = change_scores(reader, held_out, self.tokenizer)
                     score = auc(scores, [label > 0.5 for label in held_out.labels.tolist()])
                     advance(note=f"loss {losses[-1]:.3f}, held-out AUC {'–' if score is None else f'{score:.3f}'}")
-                self.run.log(phase="representation", iteration=0, loss=losses[-1], auc=score,
+                self.run.log(phase="representation", iteration=0, loss=losses[-1], auc=score, foreseen=foreseen,
                              changed=float(data.labels.mean()))  # fmt: skip
                 save_tensors(path, dict(reader.state_dict()), notes)
             else:

@@ -25,12 +25,13 @@ class Run:
         resumed: whether the folder held this run already.
     """
 
-    def __init__(self, folder: str | Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: str | Path, config: Mapping[str, Any], may_grow: Sequence[str] = ()) -> None:
         """Make the folder, or open it to go on when it holds a run of the same configuration.
 
         Args:
             folder: such as `runs/NAME`.
             config: JSON; it must name the recipe under "recipe".
+            may_grow: settings that are lists and to which a run may be given more when it goes on (arms to compare).
 
         Raises:
             UserError: if the folder holds a run of another configuration, or something that is not a run.
@@ -39,11 +40,13 @@ class Run:
         self.config = json.loads(json.dumps(config))
         stored = self.folder / "config.json"
         self.resumed = stored.exists()
+        grown = False
         if self.resumed:
             before = read_json(stored)
-            changed = sorted(
-                key for key in {*before, *self.config} if before.get(key) != self.config.get(key) and key != "command"
-            )
+            differing = [key for key in {*before, *self.config} if before.get(key) != self.config.get(key)]
+            longer = [key for key in may_grow if key in differing and set(before.get(key, ())) < set(self.config[key])]
+            changed = sorted({*differing} - {"command", *longer})
+            grown = bool(longer)
             if changed:
                 raise UserError(
                     f"{self.folder}: holds a run with other settings ({', '.join(changed)}). "
@@ -55,7 +58,7 @@ class Run:
             (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.folder}: cannot be made ({error.strerror}).") from error
-        if not self.resumed:
+        if not self.resumed or grown:
             write_json(stored, self.config)
         self._metrics_path = self.folder / "metrics.jsonl"
         _drop_torn_line(self._metrics_path)
