@@ -12,7 +12,8 @@ from turnwise.errors import UserError
 from turnwise.learn.replay import read
 from turnwise.recipes import digiq, digirl
 from turnwise.recipes.config import from_json, to_json
-from turnwise.recipes.device_claims import command_of, digiq_claims, digirl_claims, relative_gain, shared_log
+from turnwise.recipes.device_claims import digiq_claims, digirl_claims, relative_gain, shared_log
+from turnwise.recipes.seeds import commands_of
 from turnwise.trace.run import Run
 from turnwise.trace.store import Store
 
@@ -166,8 +167,16 @@ def test_relative_gain_is_over_the_better_rival():
 
 
 def test_the_recorded_command_and_note_name_a_log_of_several_runs():
+    laptop = digiq.Config.preset("laptop")
+    rows = [
+        {"config": to_json("digiq", replace(laptop, seed=seed, name=f"q{seed}", source=("one", "two")))}
+        for seed in (2, 0)
+    ]
+    assert commands_of("digiq", digiq.Config, rows) == (
+        "turnwise run digiq --preset laptop --name q0 --from one two; "
+        "turnwise run digiq --preset laptop --seed 2 --name q2 --from one two"
+    )
     made = {"seed": 2, "name": "q", "source": ["one", "two"], "first": ""}
-    assert command_of("digiq", made) == "turnwise run digiq --preset laptop --seed 2 --name q --from one two"
     assert "one log" in shared_log([{"config": made}, {"config": {**made, "seed": 3}}])
     assert not shared_log([{"config": made}])
     assert not shared_log([{"config": made}, {"config": {**made, "source": ["three"]}}])

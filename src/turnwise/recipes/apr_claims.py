@@ -12,7 +12,7 @@ from turnwise.evaluate.claims import Claim, record
 from turnwise.evaluate.stats import clustered_bootstrap
 from turnwise.recipes.apr_eval import ABREAST, Result, cons_at, pass_at, read_results, within
 from turnwise.recipes.progress import console
-from turnwise.recipes.seeds import finished_runs
+from turnwise.recipes.seeds import commands_of, finished_runs
 
 Seed = dict[str, Result]
 
@@ -24,13 +24,7 @@ def record_seeds(config: Any, runs: Path = Path("runs")) -> None:
     if not seeds:
         return
     suffix = "" if config.preset_name == "laptop" else f"_{config.preset_name}"
-    names = {row["config"]["seed"]: row["config"]["name"] for row in reports}
-    usual = type(config).preset(config.preset_name).arms
-    arms = "" if config.arms == usual else f" --arms {' '.join(config.arms)}"
-    command = "; ".join(
-        f"turnwise run apr --preset {config.preset_name} --seed {seed} --name {names[seed]}{arms}"
-        for seed in sorted(names)
-    )
+    command = commands_of("apr", type(config), reports)
     console.print(f"recorded {record('apr', claims(config, seeds, suffix), command)}")
 
 

@@ -66,16 +66,31 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def command_of(recipe: str, config: Any) -> str:
-    """The command that runs a recipe with these settings; the seed is left out where it is 0."""
+def command_of(recipe: str, config: Any, named: bool = False) -> str:
+    """The command that runs a recipe with these settings; the seed is left out where it is 0.
+
+    Args:
+        recipe: its name.
+        config: has `preset_name`.
+        named: say the run's name as well.
+    """
     words = [f"turnwise run {recipe} --preset {config.preset_name}"]
-    for name, value in {**({"seed": config.seed} if config.seed else {}), **changed(config)}.items():
+    first = {**({"seed": config.seed} if config.seed else {}), **({"name": config.name} if named else {})}
+    for name, value in {**first, **changed(config)}.items():
+        option = _option(type(config), name)
         if isinstance(value, bool):
-            words.append(f"--{name}" if value else f"--no-{name}")
+            words.append(f"--{option}" if value else f"--no-{option}")
         else:
             values = value if isinstance(value, list | tuple) else [value]
-            words.append(" ".join([f"--{name}", *map(str, values)]))
+            words.append(" ".join([f"--{option}", *map(str, values)]))
     return " ".join(words)
+
+
+def _option(kind: type, name: str) -> str:
+    """What a setting is called on the command line: its name, or what `tyro.conf.arg(name=…)` says."""
+    hint = typing.get_type_hints(kind, include_extras=True).get(name)
+    named = [getattr(note, "name", None) for note in getattr(hint, "__metadata__", ())]
+    return next((given for given in named if given), name)
 
 
 def from_json(kind: type[T], row: Mapping[str, Any]) -> T:

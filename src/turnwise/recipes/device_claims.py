@@ -12,7 +12,7 @@ import numpy as np
 from turnwise.evaluate.claims import Claim, record
 from turnwise.evaluate.stats import clustered_bootstrap, wilson
 from turnwise.recipes.progress import console
-from turnwise.recipes.seeds import finished_runs
+from turnwise.recipes.seeds import commands_of, finished_runs
 
 Rewards = Mapping[str, Mapping[str, float]]
 """By evaluation: by task: the oracle's mean reward."""
@@ -169,15 +169,8 @@ def _record(recipe: str, config: Any, claims: Any, ignore: Sequence[str] = ()) -
     rewards = {row["config"]["seed"]: row["rewards"] for row in reports}
     if not rewards:
         return
-    command = "; ".join(command_of(recipe, row["config"]) for row in reports)
+    command = commands_of(recipe, type(config), reports)
     console.print(f"recorded {record(recipe, claims(rewards, reports), command)}")
-
-
-def command_of(recipe: str, made: Mapping[str, Any]) -> str:
-    """The command that makes a laptop run with this configuration."""
-    start = f"turnwise run {recipe} --preset laptop --seed {made['seed']} --name {made['name']}"
-    options = {"first": made.get("first"), "from": " ".join(made.get("source", ()))}
-    return start + "".join(f" --{name} {value}" for name, value in options.items() if value)
 
 
 def shared_log(reports: Sequence[Mapping[str, Any]]) -> str:

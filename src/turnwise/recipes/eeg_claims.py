@@ -13,7 +13,7 @@ from turnwise.eeg.proxy import ProxyResult
 from turnwise.eeg.transfer import STARTS
 from turnwise.evaluate.claims import Claim, record
 from turnwise.evaluate.stats import bootstrap_mean, wilson
-from turnwise.recipes.seeds import finished_runs
+from turnwise.recipes.seeds import commands_of, finished_runs
 
 if TYPE_CHECKING:
     from turnwise.recipes.eeg_mae import Config
@@ -29,9 +29,7 @@ def record_claims(config: "Config") -> Path:
     seeds = tuple(row["config"]["seed"] for row in reports)
     claims = study_claims([row["stages"] for row in reports], seeds)
     claims += transfer_claims([row["stages"] for row in reports], seeds)
-    device = "" if config.device == "cpu" else f" --device {config.device}"
-    runs = (f"turnwise run eeg_mae --preset laptop --seed {s} --name eeg_mae-laptop-s{s}{device}" for s in seeds)
-    return record("eeg_mae", claims, "; ".join(runs))
+    return record("eeg_mae", claims, commands_of("eeg_mae", type(config), reports))
 
 
 def match_ratio(stages: dict[str, Any], axis: str = "step") -> tuple[float, bool]:

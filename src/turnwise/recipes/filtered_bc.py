@@ -28,7 +28,7 @@ from turnwise.evaluate.summary import rewards_by_task, summarize
 from turnwise.recipes import web
 from turnwise.recipes.config import changed, to_json, unknown_preset
 from turnwise.recipes.progress import console
-from turnwise.recipes.seeds import finished_runs, gain_claims
+from turnwise.recipes.seeds import commands_of, finished_runs, gain_claims
 from turnwise.recipes.web import WebConfig
 from turnwise.trace.run import Run
 from turnwise.trace.types import Task, Trace
@@ -360,5 +360,5 @@ def _record(config: Config) -> None:
             goal="" if suffix else ">= 25 and interval above 0",
             baseline=None if baseline is None else f"SFT for as many updates ends at {100 * baseline:.1f} %",
         )
-    runs = (f"turnwise run filtered_bc --preset laptop --seed {s} --name filtered_bc-laptop-s{s}" for s in sorted(ours))
-    console.print(f"recorded {record('filtered_bc', claims, '; '.join(runs))}")
+    made = [row for row in reports if row["config"]["method"] == "filtered_bc"]
+    console.print(f"recorded {record('filtered_bc', claims, commands_of('filtered_bc', Config, made))}")

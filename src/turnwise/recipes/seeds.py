@@ -7,7 +7,7 @@ from typing import Any
 
 from turnwise.evaluate.claims import Claim
 from turnwise.evaluate.stats import clustered_bootstrap, wilson
-from turnwise.recipes.config import to_json
+from turnwise.recipes.config import command_of, from_json, to_json
 from turnwise.trace.run import read_json
 
 
@@ -32,6 +32,18 @@ def finished_runs(
             if row.get("status") == "done":
                 found.append(row)
     return found
+
+
+def commands_of(recipe: str, kind: type, reports: Sequence[Mapping[str, Any]]) -> str:
+    """The commands that make these runs, by seed.
+
+    Args:
+        recipe: the recipe's name.
+        kind: its `Config`.
+        reports: of `finished_runs`.
+    """
+    made = [from_json(kind, row["config"]) for row in reports]
+    return "; ".join(command_of(recipe, one, named=True) for one in sorted(made, key=lambda one: one.seed))
 
 
 def _without(settings: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
