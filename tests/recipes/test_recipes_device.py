@@ -159,6 +159,10 @@ def test_relative_gain_is_over_the_better_rival():
     ranked = {claim.id: claim for claim in digiq_claims({0: rewards(**{"digirl": 10, "fbc": 5, "digirl-ranked": 12})})}
     assert ranked["digirl_ranked_gain_points"].value == pytest.approx(10.0)
     both = {claim.id: claim for claim in digiq_claims({0: rewards(**{"digirl": 10, "fbc": 5, "digiq-ranked": 12})})}
+    four = {"digiq-ranked": 12, "mc-ranked": 11, "digiq": 9, "mc": 10}
+    drops = {claim.id: claim.value for claim in digiq_claims({0: rewards(**four)})}
+    assert drops["ranked_mc_drop_points"] == pytest.approx(5.0)
+    assert drops["mc_drop_points"] == pytest.approx(-5.0)
     assert both["ranked_over_best_offline_relative_pct"].value == pytest.approx(20.0)
     none = digiq_claims({0: rewards(digiq=5, fbc=0, digirl=0)})
     nothing = next(claim for claim in none if claim.id == "over_best_offline_relative_pct")

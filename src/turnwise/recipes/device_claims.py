@@ -115,40 +115,47 @@ def digiq_claims(rewards: Mapping[int, Rewards], note: str = "") -> list[Claim]:
 
     `note` goes with every difference.
     """
-    arms = set.intersection(*[set(by_key) for by_key in rewards.values()])
-    claims = [level(rewards, arm, f"{arm.replace('-', '_')}_success", f"Success of {arm}") for arm in sorted(arms)]
-    ours = (("digiq", "", "Digi-Q"), ("digiq-ranked", "ranked_", "Digi-Q that also ranks by Q while it acts"))
-    for arm, start, name in ours:
-        if {arm, "fbc", "digirl"} <= arms:
-            id = f"{start}over_best_offline_relative_pct"
-            words = f"{name} above the better of filtered BC and DigiRL-offline from the same log, in per cent of it"
-            goal = ">= 15 and interval above 0"
-            more: dict[str, Any] = {"goal": goal, "paper": "+21.2 %", "seeds": tuple(sorted(rewards))}
-            try:
-                gain, low, high = relative_gain(rewards, arm, ("fbc", "digirl"))
-                ci95 = (low, high) if np.isfinite(high) else None
-                claims.append(Claim(id, words, gain, ci95=ci95, note=note, **more))
-            except ValueError as error:
-                claims.append(Claim(id, words, None, note=str(error), **more))
-    for arm in sorted(arm for arm in arms if arm.endswith("-ranked")):
+    arms = sorted(set.intersection(*[set(by_key) for by_key in rewards.values()]))
+    claims = [level(rewards, arm, f"{arm.replace('-', '_')}_success", f"Success of {arm}") for arm in arms]
+    for arm, id, name in (("digiq", "", "Digi-Q"), ("digiq-ranked", "ranked_", RANKS)):
+        if {arm, "fbc", "digirl"} <= {*arms}:
+            claims.append(_over_best_offline(rewards, arm, f"{id}over_best_offline_relative_pct", name, note))
+    for arm in arms:
         base = arm.removesuffix("-ranked")
-        if base in arms:
-            what = f"Ranking by Q while acting adds to {base}, in points"
-            claims.append(difference(rewards, arm, base, f"{base}_ranked_gain_points", what, "", note=note))
-    drops = (
-        ("no-representation", "no_representation_drop_points", "without stage 1", "31.9 against 58.0 %"),
-        ("mc", "mc_drop_points", "with Monte Carlo targets in the place of TD", "37.5 against 58.0 %"),
-        ("awr", "awr_drop_points", "with advantage-weighted regression", "19.4 against 58.0 %"),
-        ("reinforce", "reinforce_drop_points", "with signed REINFORCE", "37.5 against 58.0 %"),
-        ("best-of-1", "bestofn_16_over_1_points", "with N = 1", "monotone in N"),
-    )
-    for arm, id, words, paper in drops:
-        if {"digiq", arm} <= arms:
-            what = f"Digi-Q loses {words}, in points"
-            claims.append(
-                difference(rewards, "digiq", arm, id, what, "> 0 and interval above 0", paper=paper, note=note)
-            )
+        if base != arm and base in arms:
+            id, what = f"{base.replace('-', '_')}_ranked_gain_points", f"Ranking by Q while acting adds to {base}"
+            claims.append(difference(rewards, arm, base, id, f"{what}, in points", "", note=note))
+    drops = [("digiq", arm, id, f"Digi-Q loses {words}", paper) for arm, id, words, paper in DROPS]
+    drops += [
+        ("digiq-ranked", f"{arm}-ranked", f"ranked_{id}", f"{RANKS} loses {words}", paper)
+        for arm, id, words, paper in DROPS
+    ]
+    for full, arm, id, words, paper in drops:
+        if {full, arm} <= {*arms}:
+            goal = "> 0 and interval above 0"
+            claims.append(difference(rewards, full, arm, id, f"{words}, in points", goal, paper=paper, note=note))
     return claims
+
+
+RANKS = "Digi-Q that also ranks by Q while it acts"
+DROPS = (
+    ("no-representation", "no_representation_drop_points", "without stage 1", "31.9 against 58.0 %"),
+    ("mc", "mc_drop_points", "with Monte Carlo targets in the place of TD", "37.5 against 58.0 %"),
+    ("awr", "awr_drop_points", "with advantage-weighted regression", "19.4 against 58.0 %"),
+    ("reinforce", "reinforce_drop_points", "with signed REINFORCE", "37.5 against 58.0 %"),
+    ("best-of-1", "bestofn_16_over_1_points", "with N = 1", "monotone in N"),
+)
+"""Arm, id, what is missing from it, the paper's figures."""
+
+
+def _over_best_offline(rewards: Mapping[int, Rewards], arm: str, id: str, name: str, note: str) -> Claim:
+    words = f"{name} above the better of filtered BC and DigiRL-offline from the same log, in per cent of it"
+    more: dict[str, Any] = {"goal": ">= 15 and interval above 0", "paper": "+21.2 %", "seeds": tuple(sorted(rewards))}
+    try:
+        gain, low, high = relative_gain(rewards, arm, ("fbc", "digirl"))
+    except ValueError as error:
+        return Claim(id, words, None, note=str(error), **more)
+    return Claim(id, words, gain, ci95=(low, high) if np.isfinite(high) else None, note=note, **more)
 
 
 def record_digirl(config: Any) -> None:

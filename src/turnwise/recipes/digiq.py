@@ -10,7 +10,7 @@ All arms start from π_β, learn from the same log with as many actor updates, a
 re-ranking. `fbc` imitates successes, `digirl` filters steps offline, `digiq` is the method, and the others change one
 thing of it: `mc` and `td-0` the backup, `no-representation` leaves stage 1 out, `argmax` takes the best candidate,
 `awr` and `reinforce` executed actions, `best-of-N` N candidates. `POLICY-ranked` trains nothing more: that policy draws
-N candidates at every step of an episode, and the best by Q is done.
+candidates at every step of an episode (`POLICY-ranked-4`: four), and the best by its critics is done.
 
 Without `--from` the run makes its own log as `digirl` does: demonstrations, a first policy, its episodes.
 """
@@ -45,7 +45,7 @@ ARMS = (
     "fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "argmax", "awr", "reinforce",
     "POLICY-ranked", "best-of-N",
 )  # fmt: skip
-"""What can be compared. POLICY is behaviour, fbc, digirl or digiq, and N a number, as in "best-of-4"."""
+"""What can be compared. N is a number, as in "best-of-4"; POLICY is behaviour or another arm (`digiq_arms.RANKED`)."""
 
 
 @dataclass(frozen=True, slots=True)

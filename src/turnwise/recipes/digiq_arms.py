@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from turnwise.recipes.digiq import Config
 
 BEST_OF = re.compile(r"best-of-(\d+)")
-RANKED = re.compile(r"(behaviour|fbc|digirl|digiq)-ranked")
+RANKED = re.compile(r"(behaviour|fbc|digirl|digiq|no-representation|mc|td-0)-ranked(?:-(\d+))?")
+"""The arm that draws and whose critics rank (those of `digiq`, where it has none), and among how many."""
 
 
 class Bench:
@@ -64,9 +65,10 @@ class Bench:
         if ranked:
             from turnwise.learn.ranked import RankedPolicy
 
-            numbers = self.config.extraction
-            draws = self.behaviour if ranked[1] == "behaviour" else self.learn(ranked[1])
-            return RankedPolicy(draws, self.critics(True, "td"), numbers.candidates, numbers.pick_temperature)
+            base, numbers = ranked[1], self.config.extraction
+            draws = self.behaviour if base == "behaviour" else self.learn(base)
+            count = int(ranked[2] or numbers.candidates)
+            return RankedPolicy(draws, self._critics_of(base), count, numbers.pick_temperature)
         from turnwise.learn import checkpoint
         from turnwise.learn.sft import OptimConfig, make_optimizer
 
@@ -109,7 +111,7 @@ class Bench:
             return [example for example in examples if example.weight > 0], {"steps": chosen.steps}
         found = BEST_OF.fullmatch(arm)
         count = int(found[1]) if found else self.config.extraction.candidates
-        critics = self.critics(arm != "no-representation", arm if arm in ("mc", "td-0") else "td")
+        critics = self._critics_of(arm)
         numbers = self.config.extraction
         best = arm == "argmax" or numbers.pick == "best"
         how = arm if arm in ("awr", "reinforce") else "best_of_n" if best else "softmax_of_n"
@@ -179,6 +181,9 @@ class Bench:
                 reader.load_state_dict(found[0])
         self._readers[tuned] = reader
         return reader
+
+    def _critics_of(self, arm: str) -> Any:
+        return self.critics(arm != "no-representation", arm if arm in ("mc", "td-0") else "td")
 
     def critics(self, tuned: bool, backup: str) -> Any:
         """Q and V by "td", "td-0" or "mc", trained when first asked for."""
