@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     """Measure, print a table, record results/bench_eeg.json."""
     parser = argparse.ArgumentParser(prog="turnwise bench eeg", description=__doc__)
     parser.add_argument("--size", default="small", choices=tuple(SIZES))
-    parser.add_argument("--steps", type=int, default=12, help="timed steps of each kind")
+    parser.add_argument("--steps", type=int, default=40, help="timed steps of each kind")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-record", action="store_true", help="print only")
