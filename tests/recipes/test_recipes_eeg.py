@@ -175,6 +175,17 @@ def test_claims_are_means_over_seeds_and_a_claim_that_fails_is_recorded_as_faili
     assert claims["error_mm_mae_100"].note == "RMSE 25.0 mm"
 
 
+def test_seconds_are_those_of_the_device_of_most_seeds_and_errors_of_all():
+    good = _stages([100, 90, 80, 70], [75, 69, 60, 60], 80.0)
+    slow = {**good, "data": {**good["data"], "device": "slate"}, "pretrain": {"seconds": 600.0}}
+    claims = {claim.id: claim for claim in study_claims([slow, good, good], (1, 2, 3))}
+    assert claims["pretrain_seconds"].value == 60.0
+    assert claims["pretrain_seconds"].seeds == (2, 3)
+    assert claims["pretrain_seconds"].note == "Trained on: abacus."
+    assert claims["error_at_half_time_ratio"].seeds == (1, 2, 3)
+    assert "slate, abacus" in claims["error_at_half_time_ratio"].note
+
+
 def test_the_report_shows_real_results_by_start_and_nothing_without_them():
     shown = _real_table({"cue": {"mae_real": {}}, "cue_accuracy_mae_real": 0.875, "proxy_r2_mae_real": 0.5})
     assert "<td>mae, real</td><td class=number>0.88</td><td class=number>0.50</td>" in shown
