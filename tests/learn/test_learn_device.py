@@ -418,7 +418,7 @@ def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
             calls = [(None, tap(None, rng), tap("red", rng), tap(None, rng))[seed % 4] for seed in range(len(contexts))]
             return [Action("?" if call is None else render_aitw(call), call, logprobs=(-1.0,)) for call in calls]
 
-    ranked = RankedPolicy(Proposing(), critics, 4)  # type: ignore[arg-type]
+    ranked = RankedPolicy(Proposing(), lambda: critics, 4)  # type: ignore[arg-type]
     contexts = [replace(context_at(episodes[n].trace, 0), seed=n) for n in range(3)]
     door = deed_of(tap("red", rng))
     assert [deed_of(action.call) for action in asyncio.run(ranked.act(contexts))] == [door] * 3
@@ -439,11 +439,11 @@ def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
         def propose(self, contexts, seeds):
             return [Action("?", None, "nothing parsed") for _ in contexts]
 
-    assert RankedPolicy(Silent(), critics, 2).choose(contexts)[0].error == "nothing parsed"  # type: ignore[arg-type]
+    assert RankedPolicy(Silent(), lambda: critics, 2).choose(contexts)[0].error == "nothing parsed"  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no log-probabilities"):
         asyncio.run(ranked.log_prob([]))
     with pytest.raises(UserError, match="at least 1"):
-        RankedPolicy(Proposing(), critics, 0)  # type: ignore[arg-type]
+        RankedPolicy(Proposing(), lambda: critics, 0)  # type: ignore[arg-type]
 
 
 def test_token_kl_is_the_hand_computed_divergence(world):

@@ -7,7 +7,8 @@ samples and N readings of the screen an action, and needs no policy that is able
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +34,8 @@ class RankedPolicy:
 
     Args:
         policy: π.
-        critics: trained; what they say counts for states of no log as well (`Critics.preferences`).
+        critics: gives the trained critics; asked when the first action is wanted, since fitting them takes minutes and
+            an evaluation that is complete wants none.
         count: N.
         temperature: β, in units of Q; 0 is Q alone.
 
@@ -41,13 +43,20 @@ class RankedPolicy:
         UserError: if N is below 1 or β below 0.
     """
 
-    def __init__(self, policy: "ScreenPolicy", critics: Critics, count: int = 16, temperature: float = 0.03) -> None:
+    def __init__(
+        self, policy: "ScreenPolicy", critics: Callable[[], Critics], count: int = 16, temperature: float = 0.03
+    ) -> None:
         if count < 1 or temperature < 0:
             raise UserError(
                 f"a policy cannot choose among {count} actions at temperature {temperature}; they are at least 1 and 0."
             )
-        self.policy, self.critics, self.count, self.temperature = policy, critics, count, temperature
+        self.policy, self._critics, self.count, self.temperature = policy, critics, count, temperature
         self.version = f"{policy.version}, best of {count}"
+
+    @cached_property
+    def critics(self) -> Critics:
+        """What they say counts for states of no log as well (`Critics.preferences`)."""
+        return self._critics()
 
     async def act(self, contexts: Sequence[Context]) -> list[Action]:
         """One action a context, in order."""

@@ -68,7 +68,7 @@ class Bench:
             base, numbers = ranked[1], self.config.extraction
             draws = self.behaviour if base == "behaviour" else self.learn(base)
             count = int(ranked[2] or numbers.candidates)
-            return RankedPolicy(draws, self._critics_of(base), count, numbers.pick_temperature)
+            return RankedPolicy(draws, lambda: self._critics_of(base), count, numbers.pick_temperature)
         from turnwise.learn import checkpoint
         from turnwise.learn.sft import OptimConfig, make_optimizer
 
