@@ -36,7 +36,7 @@ class Model:
     mlp: int = 128
     head: int = 64
     patch_chans: int = 129
-    kernel: int = 50
+    kernel: int = 100
     average: int = 5
     pool: Literal["cls", "mean", "tokens"] = "tokens"
     place_prior: bool = True
@@ -47,7 +47,7 @@ class Masking:
     """How the autoencoder hides and decodes. See `eeg.mae`."""
 
     mode: Literal["paper", "fixed"] = "fixed"
-    ratio: float = 0.5
+    ratio: float = 0.4
     decoder_width: int = 64
     decoder_depth: int = 1
     decoder_heads: int = 4
@@ -158,7 +158,7 @@ class Config:
                     filters=256, width=768, depth=12, heads=12, mlp=3072, head=1000, patch_chans=8, kernel=36,
                     average=1, pool="cls", place_prior=False,
                 ),
-                masking=Masking("paper", decoder_width=512, decoder_depth=2, decoder_heads=8),
+                masking=Masking("paper", 0.5, decoder_width=512, decoder_depth=2, decoder_heads=8),
                 clip=0.0,
                 keep_amplitudes=False,
                 pretrain=FitSettings(
