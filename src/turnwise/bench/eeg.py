@@ -15,11 +15,11 @@ from turnwise.evaluate.claims import Claim, record
 
 # name -> sizes of EEGViT and of the decoder, and the batch.
 # "small" is EEGViT's grid of 8 channels by 126 ms, 128 tokens,
-# at a small width; "laptop" is the preset's model, whose 10 tokens leave little to drop; "base" is the paper's encoder.
+# at a small width; "laptop" is the preset's model, whose 5 tokens leave little to drop; "base" is the paper's encoder.
 _SMALL = {"filters": 32, "width": 64, "depth": 4, "heads": 4, "mlp": 128, "head": 64, "place_prior": True}
 SIZES = {
     "small": ({**_SMALL, "kernel": 63}, (32, 1, 4), 32),
-    "laptop": ({**_SMALL, "filters": 8, "patch_chans": 129, "kernel": 50, "average": 5}, (64, 1, 4), 256),
+    "laptop": ({**_SMALL, "filters": 8, "patch_chans": 129, "kernel": 100, "average": 5}, (64, 1, 4), 256),
     "base": ({}, (512, 2, 8), 4),
 }
 
