@@ -439,6 +439,12 @@ def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
         def propose(self, contexts, seeds):
             return [Action("?", None, "nothing parsed") for _ in contexts]
 
+    class Unequal(Proposing):
+        def propose(self, contexts, seeds):
+            return [replace(one, logprobs=(-float(n % 3),)) for n, one in enumerate(super().propose(contexts, seeds))]
+
+    # Without critics the likeliest of those that parse is done: of four draws the last, which taps nothing.
+    assert RankedPolicy(Unequal(), None, 4).choose(contexts[:1])[0].logprobs == (0.0,)  # type: ignore[arg-type]
     assert RankedPolicy(Silent(), lambda: critics, 2).choose(contexts)[0].error == "nothing parsed"  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no log-probabilities"):
         asyncio.run(ranked.log_prob([]))

@@ -13,6 +13,7 @@ from turnwise.learn.replay import read
 from turnwise.recipes import digiq, digirl
 from turnwise.recipes.config import from_json, to_json
 from turnwise.recipes.device_claims import digiq_claims, digirl_claims, relative_gain, shared_log
+from turnwise.recipes.digiq_names import ArmName, parse_arm
 from turnwise.recipes.seeds import commands_of
 from turnwise.trace.run import Run
 from turnwise.trace.store import Store
@@ -70,13 +71,14 @@ def test_digiq_learns_from_that_runs_log(runs, monkeypatch):
     folder, _ = runs
     monkeypatch.chdir(folder)
     arms = ["digiq", "no-representation", "mc", "best-of-1"]
-    options = ["--preset", "smoke", "--from", "digirl-smoke", "--arms", *arms]
+    acting = ["digiq@3-likeliest", "digiq-ranked-by-mc-2"]
+    options = ["--preset", "smoke", "--from", "digirl-smoke", "--arms", *arms, *acting]
     assert turnwise(["run", "digiq", *options]) == 0
     report = json.loads((folder / "runs/digiq-smoke/report.json").read_text())
     assert report["status"] == "done"
-    assert set(report["token_kl"]) == set(arms)
+    assert set(report["token_kl"]) == {*arms, "digiq@3"}
     assert all(value >= 0 for value in report["token_kl"].values())
-    assert {row["name"] for row in report["summary"]} == {"behaviour", *arms}
+    assert {row["name"] for row in report["summary"]} == {"behaviour", *arms, *acting}
     cache = {path.name for path in (folder / "runs/digiq-smoke/cache").iterdir()}
     assert {"reader.safetensors", "candidates.safetensors", "actions-tuned.safetensors", "screens.safetensors"} <= cache
     monkeypatch.setattr(digiq.Bench, "_examples", lambda *_: pytest.fail("every arm was learned already"))
@@ -99,6 +101,31 @@ def test_digiq_learns_from_several_runs_that_used_the_same_ids(runs, monkeypatch
     assert all(policy.frames(one.screens[-1]) is not None for one in log)
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("no-representation", ArmName("no-representation")),
+        ("best-of-4@10", ArmName("best-of-4", 10)),
+        ("td-0-ranked-4", ArmName("td-0", None, "ranked", "digiq", 4)),
+        ("digirl@2000-ranked-by-td-0-4", ArmName("digirl", 2000, "ranked", "td-0", 4)),
+        ("digirl-ranked-by-no-representation", ArmName("digirl", None, "ranked", "no-representation")),
+        ("behaviour-likeliest-3", ArmName("behaviour", None, "likeliest", "digiq", 3)),
+    ],
+)
+def test_an_arm_s_name_says_what_learns_and_how_it_acts(name, says):
+    assert parse_arm(name) == says
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["behaviour", "behaviour@3-ranked", "best-of-x", "best-of-0", "fbc@0", "digiq-likeliest-by-mc",
+     "digirl-ranked-by-awr", "digirl-ranked-0", "-ranked", "digiq "],
+)  # fmt: skip
+def test_a_name_of_no_arm_is_refused(name):
+    with pytest.raises(UserError, match="unknown arm"):
+        parse_arm(name)
+
+
 def test_a_run_without_device_episodes_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="no run of this name"):
@@ -106,7 +133,7 @@ def test_a_run_without_device_episodes_is_refused(tmp_path, monkeypatch):
     Store(tmp_path / "other.db").close()
     with pytest.raises(UserError, match="no device episodes"):
         digiq.main(replace(digiq.Config.preset("smoke"), source=("other.db",), test_tasks=0, name="other"))
-    with pytest.raises(UserError, match="unknown arms"):
+    with pytest.raises(UserError, match="unknown arm"):
         digiq.main(replace(digiq.Config.preset("smoke"), arms=("best-of-x",)))
     with pytest.raises(UserError, match="candidates"):
         digiq.main(replace(digiq.Config.preset("smoke"), arms=("best-of-99",)))
@@ -159,10 +186,19 @@ def test_relative_gain_is_over_the_better_rival():
     ranked = {claim.id: claim for claim in digiq_claims({0: rewards(**{"digirl": 10, "fbc": 5, "digirl-ranked": 12})})}
     assert ranked["digirl_ranked_gain_points"].value == pytest.approx(10.0)
     both = {claim.id: claim for claim in digiq_claims({0: rewards(**{"digirl": 10, "fbc": 5, "digiq-ranked": 12})})}
-    four = {"digiq-ranked": 12, "mc-ranked": 11, "digiq": 9, "mc": 10}
-    drops = {claim.id: claim.value for claim in digiq_claims({0: rewards(**four)})}
-    assert drops["ranked_mc_drop_points"] == pytest.approx(5.0)
-    assert drops["mc_drop_points"] == pytest.approx(-5.0)
+    many = {
+        "digiq": 9, "mc": 10, "digirl": 18, "fbc": 18, "digirl@7": 10, "fbc@7": 8, "digirl@7-ranked": 14,
+        "digirl@7-ranked-by-mc": 11, "digirl@7-ranked-4": 13, "digirl@7-likeliest": 12,
+    }  # fmt: skip
+    drops = {claim.id: claim.value for claim in digiq_claims({0: rewards(**many)})}
+    expected = {
+        "mc_drop_points": -5, "digirl_7_ranked_mc_drop_points": 15, "digirl_7_ranked_gain_points": 20,
+        "digirl_7_ranked_all_over_4_points": 5, "digirl_7_likeliest_gain_points": 10,
+        "digirl_7_ranked_over_likeliest_points": 10, "digirl_7_ranked_over_best_offline_relative_pct": 40,
+        "over_best_offline_relative_pct": -50,
+    }  # fmt: skip
+    assert {id: drops[id] for id in expected} == pytest.approx(expected)
+    assert {id for id in drops if "points" in id or "pct" in id} == set(expected)
     assert both["ranked_over_best_offline_relative_pct"].value == pytest.approx(20.0)
     none = digiq_claims({0: rewards(digiq=5, fbc=0, digirl=0)})
     nothing = next(claim for claim in none if claim.id == "over_best_offline_relative_pct")

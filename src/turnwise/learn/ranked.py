@@ -35,7 +35,7 @@ class RankedPolicy:
     Args:
         policy: π.
         critics: gives the trained critics; asked when the first action is wanted, since fitting them takes minutes and
-            an evaluation that is complete wants none.
+            an evaluation that is complete wants none. None does the likeliest action: what N draws are worth without Q.
         count: N.
         temperature: β, in units of Q; 0 is Q alone.
 
@@ -44,7 +44,11 @@ class RankedPolicy:
     """
 
     def __init__(
-        self, policy: "ScreenPolicy", critics: Callable[[], Critics], count: int = 16, temperature: float = 0.03
+        self,
+        policy: "ScreenPolicy",
+        critics: Callable[[], Critics] | None,
+        count: int = 16,
+        temperature: float = 0.03,
     ) -> None:
         if count < 1 or temperature < 0:
             raise UserError(
@@ -54,9 +58,9 @@ class RankedPolicy:
         self.version = f"{policy.version}, best of {count}"
 
     @cached_property
-    def critics(self) -> Critics:
+    def critics(self) -> Critics | None:
         """What they say counts for states of no log as well (`Critics.preferences`)."""
-        return self._critics()
+        return None if self._critics is None else self._critics()
 
     async def act(self, contexts: Sequence[Context]) -> list[Action]:
         """One action a context, in order."""
@@ -82,9 +86,11 @@ class RankedPolicy:
         valid = [place for place, deed in enumerate(deeds) if deed != NOTHING]
         if not valid:
             return actions[0]
+        likelihood_N = torch.tensor([sum(actions[place].logprobs) for place in valid])
+        if self.critics is None:
+            return actions[valid[int(likelihood_N.argmax())]]
         before = deed_of(context.turns[-1].action.call) if context.turns else NOTHING
         screens = [turn.observation.images[-1] for turn in context.turns[-1:]] + [context.observation.images[-1]]
         state = lone_state(context.task.instruction, before, screens, self.critics.features, self.critics.words)
-        likelihood_N = torch.tensor([sum(actions[place].logprobs) for place in valid])
         q_N = self.critics.preferences(state, [deeds[place] for place in valid], likelihood_N)
         return actions[valid[int((q_N + self.temperature * likelihood_N).argmax())]]

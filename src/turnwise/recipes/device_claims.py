@@ -11,6 +11,7 @@ import numpy as np
 
 from turnwise.evaluate.claims import Claim, record
 from turnwise.evaluate.stats import clustered_bootstrap, wilson
+from turnwise.recipes.digiq_names import ArmName, parse_arm
 from turnwise.recipes.progress import console
 from turnwise.recipes.seeds import commands_of, finished_runs
 
@@ -113,31 +114,23 @@ def digirl_claims(rewards: Mapping[int, Rewards], iterations: int, drift: int) -
 def digiq_claims(rewards: Mapping[int, Rewards], note: str = "") -> list[Claim]:
     """The claims of `results/digiq.json` from the rewards of each seed; arms that were not run are left out.
 
+    Ids of the paper's own comparisons have no arm in them; others are made of the arm's name.
+
     `note` goes with every difference.
     """
     arms = sorted(set.intersection(*[set(by_key) for by_key in rewards.values()]))
-    claims = [level(rewards, arm, f"{arm.replace('-', '_')}_success", f"Success of {arm}") for arm in arms]
-    for arm, id, name in (("digiq", "", "Digi-Q"), ("digiq-ranked", "ranked_", RANKS)):
-        if {arm, "fbc", "digirl"} <= {*arms}:
-            claims.append(_over_best_offline(rewards, arm, f"{id}over_best_offline_relative_pct", name, note))
+    claims = [level(rewards, arm, f"{_slug(arm)}_success", f"Success of {arm}") for arm in arms]
     for arm in arms:
-        base = arm.removesuffix("-ranked")
-        if base != arm and base in arms:
-            id, what = f"{base.replace('-', '_')}_ranked_gain_points", f"Ranking by Q while acting adds to {base}"
-            claims.append(difference(rewards, arm, base, id, f"{what}, in points", "", note=note))
-    drops = [("digiq", arm, id, f"Digi-Q loses {words}", paper) for arm, id, words, paper in DROPS]
-    drops += [
-        ("digiq-ranked", f"{arm}-ranked", f"ranked_{id}", f"{RANKS} loses {words}", paper)
-        for arm, id, words, paper in DROPS
-    ]
-    for full, arm, id, words, paper in drops:
-        if {full, arm} <= {*arms}:
-            goal = "> 0 and interval above 0"
-            claims.append(difference(rewards, full, arm, id, f"{words}, in points", goal, paper=paper, note=note))
+        claims += _over_best_offline(rewards, arm, arms, note)
+    pairs = [("digiq", arm, id, f"Digi-Q loses {words}", paper) for arm, id, words, paper in DROPS]
+    pairs += [pair for arm in arms for pair in _acting_pairs(arm)]
+    for better, worse, id, words, paper in pairs:
+        if {better, worse} <= {*arms}:
+            goal = "" if id.endswith("_gain_points") else "> 0 and interval above 0"
+            claims.append(difference(rewards, better, worse, id, f"{words}, in points", goal, paper=paper, note=note))
     return claims
 
 
-RANKS = "Digi-Q that also ranks by Q while it acts"
 DROPS = (
     ("no-representation", "no_representation_drop_points", "without stage 1", "31.9 against 58.0 %"),
     ("mc", "mc_drop_points", "with Monte Carlo targets in the place of TD", "37.5 against 58.0 %"),
@@ -148,14 +141,56 @@ DROPS = (
 """Arm, id, what is missing from it, the paper's figures."""
 
 
-def _over_best_offline(rewards: Mapping[int, Rewards], arm: str, id: str, name: str, note: str) -> Claim:
-    words = f"{name} above the better of filtered BC and DigiRL-offline from the same log, in per cent of it"
+def _slug(arm: str) -> str:
+    return arm.replace("-", "_").replace("@", "_")
+
+
+def _acting_pairs(arm: str) -> list[tuple[str, str, str, str, str]]:
+    """What an arm that chooses among draws is compared with: (better, worse, id, what the difference says, paper)."""
+    name = parse_arm(arm) if arm != "behaviour" else ArmName("behaviour")
+    if not name.acting:
+        return []
+    ranked, id = f"{name.trained}-ranked", _slug(name.trained)
+    if arm == ranked:
+        return [
+            (arm, name.trained, f"{id}_ranked_gain_points", f"Ranking by Q while acting adds to {name.trained}", "")
+        ]
+    if name.acting == "likeliest" and name.count is None:
+        gain = f"The likeliest of as many draws, without Q, adds to {name.trained}"
+        beyond = f"Ranking the draws of {name.trained} by Q exceeds doing the likeliest"
+        return [
+            (arm, name.trained, f"{id}_likeliest_gain_points", gain, ""),
+            (ranked, arm, f"{id}_ranked_over_likeliest_points", beyond, ""),
+        ]
+    if name.acting == "ranked" and name.count is None:
+        words = (
+            next(words for arm, _, words, _ in DROPS if arm == name.critics) if name.critics != "td-0" else "by TD(0)"
+        )
+        loses = f"Ranking the draws of {name.trained} loses with critics {words}"
+        return [(ranked, arm, f"{id}_ranked_{_slug(name.critics)}_drop_points", loses, "")]
+    if name.acting == "ranked" and name.critics == "digiq":
+        words = f"Ranking all draws of {name.trained} exceeds ranking {name.count}"
+        return [(ranked, arm, f"{id}_ranked_all_over_{name.count}_points", words, "")]
+    return []
+
+
+def _over_best_offline(rewards: Mapping[int, Rewards], arm: str, arms: Sequence[str], note: str) -> list[Claim]:
+    """Digi-Q's policy, or one that its critics rank, against the offline methods after as many updates."""
+    name = parse_arm(arm) if arm != "behaviour" else ArmName("behaviour")
+    length = "" if name.updates is None else f"@{name.updates}"
+    rivals = [f"{rival}{length}" for rival in ("fbc", "digirl")]
+    ours = arm in (name.trained, f"{name.trained}-ranked") and (name.learner == "digiq" or name.acting == "ranked")
+    if not ours or not {*rivals} <= {*arms}:
+        return []
+    id = {"digiq": "", "digiq-ranked": "ranked_"}.get(arm, f"{_slug(arm)}_")
+    words = f"{arm} above the better of filtered BC and DigiRL-offline from the same log, in per cent of it"
     more: dict[str, Any] = {"goal": ">= 15 and interval above 0", "paper": "+21.2 %", "seeds": tuple(sorted(rewards))}
     try:
-        gain, low, high = relative_gain(rewards, arm, ("fbc", "digirl"))
+        gain, low, high = relative_gain(rewards, arm, rivals)
     except ValueError as error:
-        return Claim(id, words, None, note=str(error), **more)
-    return Claim(id, words, gain, ci95=(low, high) if np.isfinite(high) else None, note=note, **more)
+        return [Claim(f"{id}over_best_offline_relative_pct", words, None, note=str(error), **more)]
+    interval = (low, high) if np.isfinite(high) else None
+    return [Claim(f"{id}over_best_offline_relative_pct", words, gain, ci95=interval, note=note, **more)]
 
 
 def record_digirl(config: Any) -> None:

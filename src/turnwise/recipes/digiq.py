@@ -9,8 +9,8 @@
 All arms start from π_β, learn from the same log with as many actor updates, and but for the last act without
 re-ranking. `fbc` imitates successes, `digirl` filters steps offline, `digiq` is the method, and the others change one
 thing of it: `mc` and `td-0` the backup, `no-representation` leaves stage 1 out, `argmax` takes the best candidate,
-`awr` and `reinforce` executed actions, `best-of-N` N candidates. `POLICY-ranked` trains nothing more: that policy draws
-candidates at every step of an episode (`POLICY-ranked-4`: four), and the best by its critics is done.
+`awr` and `reinforce` executed actions, `best-of-N` N candidates. `ARM-ranked` trains nothing more: that arm's policy
+draws candidates at every step of an episode, and the best by Q is done. See `recipes.digiq_names` for all names.
 
 Without `--from` the run makes its own log as `digirl` does: demonstrations, a first policy, its episodes.
 """
@@ -33,19 +33,14 @@ from turnwise.learn.qlearning import QConfig
 from turnwise.recipes import phone as phones
 from turnwise.recipes import phone_policy as policies
 from turnwise.recipes.config import changed, to_json, unknown_preset
-from turnwise.recipes.digiq_arms import BEST_OF, RANKED, Bench
+from turnwise.recipes.digiq_arms import Bench
+from turnwise.recipes.digiq_names import LEARNERS, parse_arm
 from turnwise.recipes.phone import FeatureConfig, PhoneConfig
 from turnwise.recipes.phone_policy import PolicyConfig
 from turnwise.recipes.progress import console
 from turnwise.trace.run import Run, find_run
 from turnwise.trace.store import Store
 from turnwise.trace.types import Trace
-
-ARMS = (
-    "fbc", "digirl", "digiq", "no-representation", "mc", "td-0", "argmax", "awr", "reinforce",
-    "POLICY-ranked", "best-of-N",
-)  # fmt: skip
-"""What can be compared. N is a number, as in "best-of-4"; POLICY is behaviour or another arm (`digiq_arms.RANKED`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +133,8 @@ class Config:
     step_critic: int = 300
     arms: tuple[str, ...] = (
         "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "digirl-ranked", "digiq-ranked",
+        "digirl@2000", "digirl@2000-ranked", "digirl@2000-likeliest", "digirl@2000-ranked-by-no-representation",
+        "digirl@2000-ranked-by-mc", "digirl@2000-ranked-4", "fbc@2000",
     )  # fmt: skip
     offline_rollouts: int = 400
     test_tasks: int = 96
@@ -157,7 +154,7 @@ class Config:
                 representation=Representation(2, 4),
                 critics=QConfig(updates=3, batch_size=4, width=16, value_updates=3),
                 extraction=Extraction(3, 4, "all", updates=2, batch_size=4),
-                arms=(*ARMS[:-2], "digiq-ranked", "best-of-1"),
+                arms=(*LEARNERS[:-1], "best-of-1", "digiq-ranked", "fbc@3-ranked-by-mc-2", "behaviour-likeliest"),
                 offline_rollouts=3,
                 test_tasks=1,
                 test_rollouts=1,
@@ -192,12 +189,7 @@ def main(config: Config) -> Path:
     Raises:
         UserError: if something that the user can mend is missing or wrong.
     """
-    unknown = [
-        arm for arm in config.arms if arm not in ARMS[:-2] and not (BEST_OF.fullmatch(arm) or RANKED.fullmatch(arm))
-    ]
-    if unknown:
-        raise UserError(f"unknown arms {', '.join(unknown)}. Arms: {', '.join(ARMS)}.")
-    most = max([int(found[1]) for arm in config.arms if (found := BEST_OF.fullmatch(arm))], default=1)
+    most = max((parse_arm(arm).candidates or 1 for arm in config.arms), default=1)
     if most > config.extraction.candidates:
         raise UserError(f"best-of-{most} needs extraction.candidates of at least {most}.")
     with Run(Path("runs") / config.name, to_json("digiq", config), may_grow=("arms",)) as run:

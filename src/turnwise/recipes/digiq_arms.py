@@ -4,7 +4,6 @@ One log, one set of image vectors, one set of candidates; the action reader with
 by Monte Carlo. An arm is a choice among these and an extraction; see `recipes.digiq`.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 from turnwise.engine.sampling import turn_seed
 from turnwise.recipes import phone as phones
 from turnwise.recipes import phone_policy as policies
+from turnwise.recipes.digiq_names import ArmName, parse_arm
 from turnwise.recipes.progress import console, progress_bar
 from turnwise.trace.run import Run, find_run
 
 if TYPE_CHECKING:
     from turnwise.recipes.digiq import Config
-
-BEST_OF = re.compile(r"best-of-(\d+)")
-RANKED = re.compile(r"(behaviour|fbc|digirl|digiq|no-representation|mc|td-0)-ranked(?:-(\d+))?")
-"""The arm that draws and whose critics rank (those of `digiq`, where it has none), and among how many."""
 
 
 class Bench:
@@ -61,17 +57,23 @@ class Bench:
 
     def learn(self, arm: str) -> Any:
         """The policy of an arm, learned or read back from its checkpoint."""
-        ranked = RANKED.fullmatch(arm)
-        if ranked:
-            from turnwise.learn.ranked import RankedPolicy
+        name = parse_arm(arm)
+        return self._acting(name) if name.acting else self._trained(name)
 
-            base, numbers = ranked[1], self.config.extraction
-            draws = self.behaviour if base == "behaviour" else self.learn(base)
-            count = int(ranked[2] or numbers.candidates)
-            return RankedPolicy(draws, lambda: self._critics_of(base), count, numbers.pick_temperature)
+    def _acting(self, name: ArmName) -> Any:
+        """A policy that draws several actions and does the best one."""
+        from turnwise.learn.ranked import RankedPolicy
+
+        numbers = self.config.extraction
+        draws = self.behaviour if name.learner == "behaviour" else self.learn(name.trained)
+        critics = (lambda: self._critics_of(name.critics)) if name.acting == "ranked" else None
+        return RankedPolicy(draws, critics, name.count or numbers.candidates, numbers.pick_temperature)
+
+    def _trained(self, name: ArmName) -> Any:
         from turnwise.learn import checkpoint
         from turnwise.learn.sft import OptimConfig, make_optimizer
 
+        arm = name.trained
         policy = policies.copy_policy(self.behaviour, arm)
         folder = policies.checkpoints_of(self.run, arm)
         saved = checkpoint.latest(folder)
@@ -79,7 +81,7 @@ class Bench:
             checkpoint.load_weights(saved / "model", policy.model)
             return policy
         numbers = self.config.extraction
-        examples, notes = self._examples(arm, policy)
+        examples, notes = self._examples(name, policy)
         if examples:
             notes["loss"] = policies.train_policy(
                 f"{arm}: learning",
@@ -87,7 +89,7 @@ class Bench:
                 self.rehearsal.beside(examples, self.config.seed),
                 learning_rate=numbers.learning_rate,
                 batch_size=numbers.batch_size,
-                updates=numbers.updates,
+                updates=name.updates or numbers.updates,
                 augment=self.config.policy.augment,
                 seed=self.config.seed,
                 optimizer=make_optimizer(policy.model, OptimConfig(learning_rate=numbers.learning_rate)),
@@ -100,17 +102,17 @@ class Bench:
         checkpoint.save(folder, 1, policy.model, policy.tokenizer)
         return policy
 
-    def _examples(self, arm: str, policy: Any) -> tuple[list[Any], dict[str, Any]]:
+    def _examples(self, name: ArmName, policy: Any) -> tuple[list[Any], dict[str, Any]]:
         """What an arm's actor learns from, and figures for the record."""
         from turnwise.learn.candidates import extract
         from turnwise.learn.examples import examples_from_traces
 
+        arm = name.learner
         if arm in ("fbc", "digirl"):
             chosen = self._offline(arm)
             examples = examples_from_traces([one.trace for one in chosen.episodes], policy, chosen.weights)
             return [example for example in examples if example.weight > 0], {"steps": chosen.steps}
-        found = BEST_OF.fullmatch(arm)
-        count = int(found[1]) if found else self.config.extraction.candidates
+        count = name.candidates or self.config.extraction.candidates
         critics = self._critics_of(arm)
         numbers = self.config.extraction
         best = arm == "argmax" or numbers.pick == "best"
@@ -183,6 +185,7 @@ class Bench:
         return reader
 
     def _critics_of(self, arm: str) -> Any:
+        """The critics of an arm; those of `digiq` where it has none of its own."""
         return self.critics(arm != "no-representation", arm if arm in ("mc", "td-0") else "td")
 
     def critics(self, tuned: bool, backup: str) -> Any:
