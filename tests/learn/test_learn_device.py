@@ -452,6 +452,25 @@ def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
         RankedPolicy(Proposing(), lambda: critics, 0)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("form", ["direct", "advantage"])
+def test_saved_critics_say_the_same(world, doors, form, tmp_path):
+    _, steps, tuned, _ = doors
+    critics, rng = trained(world, tuned, steps, form), random.Random(0)
+    path = tmp_path / "critics.safetensors"
+    save_tensors(path, critics.tensors(), {"of": "this log"})
+    assert load_tensors(path, {"of": "another"}) is None
+    found = load_tensors(path, {"of": "this log"})
+    assert found is not None
+    again = type(critics)(critics.words, critics.features, critics.actions, critics.config, critics.seed)
+    again.restore(found[0])
+    rows, deeds = list(range(6)), [[deed_of(tap("red", rng)), deed_of(tap(None, rng))]] * 6
+    torch.testing.assert_close(again.values(steps, rows), critics.values(steps, rows), rtol=0, atol=0)
+    asked = [one.q_values(steps, rows, deeds, torch.zeros(6, 2)) for one in (again, critics)]
+    torch.testing.assert_close(*asked, rtol=0, atol=0)
+    lone = [one.preferences(replace(steps), deeds[0], torch.zeros(2)) for one in (again, critics)]
+    torch.testing.assert_close(*lone, rtol=0, atol=0)
+
+
 def test_token_kl_is_the_hand_computed_divergence(world):
     p, q = torch.tensor([[[0.5, 0.5], [0.9, 0.1]]]).log(), torch.tensor([[[0.25, 0.75], [0.5, 0.5]]]).log()
     real = torch.tensor([[True, False]])

@@ -81,7 +81,12 @@ def test_digiq_learns_from_that_runs_log(runs, monkeypatch):
     assert {row["name"] for row in report["summary"]} == {"behaviour", *arms, *acting}
     cache = {path.name for path in (folder / "runs/digiq-smoke/cache").iterdir()}
     assert {"reader.safetensors", "candidates.safetensors", "actions-tuned.safetensors", "screens.safetensors"} <= cache
+    assert "critics-tuned-td.safetensors" in cache
     monkeypatch.setattr(digiq.Bench, "_examples", lambda *_: pytest.fail("every arm was learned already"))
+    fitting = "turnwise.learn.advantage.AdvantageCritics.fit"
+    monkeypatch.setattr(fitting, lambda *_: pytest.fail("the critics were fitted already"))
+    more = [*options, "behaviour-ranked-2"]  # a run that has ended is given another arm
+    assert turnwise(["run", "digiq", *more]) == 0
     assert turnwise(["resume", "digiq-smoke"]) == 0
 
 

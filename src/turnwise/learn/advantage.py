@@ -15,7 +15,7 @@ episode knows how its steps turned out, and the best of the candidates is then t
 lucky: in half of all states, on the log of docs/digiq.md, instead of one in sixteen.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -72,12 +72,30 @@ class AdvantageCritics(Critics):
         self._scale = float(advantage.std().clamp_min(1e-6)) if len(advantage) > 1 else 1.0
         target = advantage / self._scale
 
-        self._of_action, self._of_state = self._nets(self.actions.reader.feature_size), self._nets()
+        self._make()
         losses_q, losses_v = [], []
         for fold, (q, v) in enumerate(zip(self._of_action, self._of_state, strict=True)):
             losses_q += self._regress(q, of_action(q), target, others[fold], config.learning_rate, config.updates, fold)
             losses_v += self._regress(v, of_state(v), target, others[fold], _RATE, config.value_updates, fold)
         return losses_q, losses_v
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that was learned; V and the folds are those of the states of the log."""
+        own = {"value": self._value_M, "fold": self._fold_M, "scale": torch.tensor(self._scale)}
+        return {**super().tensors(), **own}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Be what `tensors` was asked of."""
+        super().restore(tensors)
+        self._value_M, self._fold_M = tensors["value"], tensors["fold"]
+        self._scale = float(tensors["scale"])
+
+    def _make(self) -> None:
+        self._of_action, self._of_state = self._nets(self.actions.reader.feature_size), self._nets()
+
+    def _parts(self) -> list[tuple[str, CriticNet]]:
+        pairs = zip(self._of_action, self._of_state, strict=True)
+        return [(f"{name}{fold}", net) for fold, pair in enumerate(pairs) for name, net in zip("aw", pair, strict=True)]
 
     def values(self, steps: Steps, rows: Sequence[int]) -> Tensor:
         """V(s) + σ W(s) of the states of these steps, (B,)."""

@@ -13,7 +13,7 @@ ago looks as promising as before.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -249,9 +249,7 @@ class Critics:
         """
         config = self.config
         taken = self.taken(steps)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.q, self.v = self._net(self.actions.reader.feature_size), self._net()
+        self._make()
         optimizer = torch.optim.Adam([*self.q.parameters(), *self.v.parameters()], lr=config.learning_rate)
         source = np.random.default_rng(self.seed)
         losses_q, losses_v = [], []
@@ -284,6 +282,33 @@ class Critics:
             losses_q.append(float(loss_q.detach()))
             losses_v.append(float(loss_v.detach()))
         return losses_q, losses_v
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that was learned, by name, to be saved; `restore` takes it back."""
+        found = {"centre": self._centre, "spread": self._spread}
+        for name, net in self._parts():
+            found |= {f"{name}.{key}": tensor for key, tensor in net.state_dict().items()}
+        return found
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Be what `tensors` was asked of: critics of the same settings, log and seed."""
+        self._make()
+        self._centre, self._spread = tensors["centre"], tensors["spread"]
+        for name, net in self._parts():
+            prefix = f"{name}."
+            own = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+            net.load_state_dict(own)
+            net.eval()
+
+    def _make(self) -> None:
+        """New nets with this seed's weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.q, self.v = self._net(self.actions.reader.feature_size), self._net()
+
+    def _parts(self) -> list[tuple[str, CriticNet]]:
+        """What says Q and V, by name."""
+        return [("q", self.q), ("v", self.v)]
 
     def taken(self, steps: Steps) -> list[Tensor]:
         """The executed actions as Q reads them; features are scaled by their mean and spread from here on."""

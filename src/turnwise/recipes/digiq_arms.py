@@ -207,13 +207,32 @@ class Bench:
                 numbers = replace(numbers, backup="mc")
             made = AdvantageCritics if numbers.form == "advantage" else Critics
             critics = made(self.words, self.features, actions, numbers, self.config.seed)
-            with progress_bar(f"stage 2: critics by {backup}", 1) as advance:
-                losses_q, losses_v = critics.fit(self.steps)
-                advance(note=f"J_Q {losses_q[-1]:.4f}, J_V {losses_v[-1]:.4f}")
             name = backup if tuned else f"{backup}, no representation"
-            self.run.log(phase=f"critics {name}", iteration=0, loss_q=losses_q[-1], loss_v=losses_v[-1])
+            self._fit(
+                critics,
+                name,
+                self.run.folder / "cache" / f"critics-{'tuned' if tuned else 'plain'}-{backup}.safetensors",
+            )
             self._critics[key] = critics
         return self._critics[key]
+
+    def _fit(self, critics: Any, name: str, path: Path) -> None:
+        """Train critics on the log, or read them back."""
+        from turnwise.learn.screen_features import load_tensors, save_tensors, weights_digest
+
+        notes = {
+            "critics": repr(critics.config), "seed": str(self.config.seed), "steps": str(len(self.steps.place)),
+            "reader": weights_digest(critics.actions.reader), "screens": weights_digest(self.features.model),
+        }  # fmt: skip
+        found = load_tensors(path, notes)
+        if found is not None:
+            critics.restore(found[0])
+            return
+        with progress_bar(f"stage 2: critics by {name}", 1) as advance:
+            losses_q, losses_v = critics.fit(self.steps)
+            advance(note=f"J_Q {losses_q[-1]:.4f}, J_V {losses_v[-1]:.4f}")
+        self.run.log(phase=f"critics {name}", iteration=0, loss_q=losses_q[-1], loss_v=losses_v[-1])
+        save_tensors(path, critics.tensors(), notes)
 
     def candidates(self) -> Any:
         """N actions of π_β for a sample of states, drawn once and kept on disk."""
