@@ -109,7 +109,7 @@ def gaze_path(
             axes[1].plot(at, truth[:, index], "--", color=COLOURS[index], linewidth=0.8, label=f"{name} true")
     axes[1].set_xlabel(unit)
     axes[1].set_ylabel("px")
-    axes[1].legend(frameon=False, fontsize=8, ncols=2)
+    axes[1].legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return _save(figure, path)
 
 

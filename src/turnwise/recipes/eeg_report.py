@@ -151,6 +151,10 @@ def draw(folder: Path, study: Study, done: dict[str, Any]) -> list[tuple[str, Pa
     return made
 
 
+_FIXATIONS = 40
+"""So many can be told apart in a picture of a path."""
+
+
 def _gaze_pictures(folder: Path, study: Study) -> list[tuple[str, Path, str]]:
     """Predictions and relevance of the fine-tuned model on the test people."""
     model, rows = study.finetuned(), study.split.test
@@ -167,9 +171,9 @@ def _gaze_pictures(folder: Path, study: Study) -> list[tuple[str, Path, str]]:
         return made
     truth, predicted = study.data.targets[rows], study.predict(model, rows)
     naive = np.repeat(study.data.targets[study.split.train].mean(0)[None], len(rows), 0)
-    person = study.data.participants[rows] == study.data.participants[rows][0]
+    person = np.flatnonzero(study.data.participants[rows] == study.data.participants[rows][0])[:_FIXATIONS]
     shown = {"pretrained and fine-tuned": predicted, "naive mean": naive}
-    order = np.arange(person.sum(), dtype=float)
+    order = np.arange(len(person), dtype=float)
     return [
         *made,
         (
@@ -180,6 +184,6 @@ def _gaze_pictures(folder: Path, study: Study) -> list[tuple[str, Path, str]]:
         (
             "Gaze path of one new person",
             pictures.gaze_path(folder / "path.svg", order, predicted[person], truth[person], "fixation"),
-            "Fixation after fixation, in order; dashed lines are the eye tracker's.",
+            f"The first {len(person)} fixations, in order; dashed lines are the eye tracker's.",
         ),
     ]
