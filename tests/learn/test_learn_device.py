@@ -418,10 +418,14 @@ def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
             calls = [(None, tap(None, rng), tap("red", rng), tap(None, rng))[seed % 4] for seed in range(len(contexts))]
             return [Action("?" if call is None else render_aitw(call), call, logprobs=(-1.0,)) for call in calls]
 
-    ranked = RankedPolicy(Proposing(), lambda: critics, 4)  # type: ignore[arg-type]
+    asked = []
+    ranked = RankedPolicy(Proposing(), lambda: asked.append(1) or critics, 4)  # type: ignore[arg-type]
+    assert not asked  # an evaluation that is complete fits no critics
+    ranked.prepare()
     contexts = [replace(context_at(episodes[n].trace, 0), seed=n) for n in range(3)]
     door = deed_of(tap("red", rng))
     assert [deed_of(action.call) for action in asyncio.run(ranked.act(contexts))] == [door] * 3
+    assert asked == [1]
     assert len(set(seen)) == 12  # every draw of every context has a seed of its own
     later = next(one for one in episodes if len(one.rewards) > 1)
     assert deed_of(ranked.choose([context_at(later.trace, 1)])[0].call) == door

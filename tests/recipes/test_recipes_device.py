@@ -199,7 +199,8 @@ def test_relative_gain_is_over_the_better_rival():
     expected = {
         "mc_drop_points": -5, "digirl_7_ranked_mc_drop_points": 15, "digirl_7_ranked_gain_points": 20,
         "digirl_7_ranked_all_over_4_points": 5, "digirl_7_likeliest_gain_points": 10,
-        "digirl_7_ranked_over_likeliest_points": 10, "digirl_7_ranked_over_best_offline_relative_pct": 40,
+        "digirl_7_ranked_over_likeliest_points": 10,
+        "digirl_7_ranked_over_best_offline_relative_pct": 100 * (14 / 12 - 1),
         "over_best_offline_relative_pct": -50,
     }  # fmt: skip
     assert {id: drops[id] for id in expected} == pytest.approx(expected)

@@ -34,8 +34,8 @@ class RankedPolicy:
 
     Args:
         policy: π.
-        critics: gives the trained critics; asked when the first action is wanted, since fitting them takes minutes and
-            an evaluation that is complete wants none. None does the likeliest action: what N draws are worth without Q.
+        critics: gives the trained critics; asked by `prepare` or for the first action, since fitting them takes minutes
+            and an evaluation that is complete wants none. None does the likeliest action: what drawing is worth alone.
         count: N.
         temperature: β, in units of Q; 0 is Q alone.
 
@@ -61,6 +61,10 @@ class RankedPolicy:
     def critics(self) -> Critics | None:
         """What they say counts for states of no log as well (`Critics.preferences`)."""
         return None if self._critics is None else self._critics()
+
+    def prepare(self) -> None:
+        """Have the critics at hand, so that no action of an episode waits for them."""
+        _ = self.critics
 
     async def act(self, contexts: Sequence[Context]) -> list[Action]:
         """One action a context, in order."""

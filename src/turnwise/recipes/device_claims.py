@@ -175,15 +175,20 @@ def _acting_pairs(arm: str) -> list[tuple[str, str, str, str, str]]:
 
 
 def _over_best_offline(rewards: Mapping[int, Rewards], arm: str, arms: Sequence[str], note: str) -> list[Claim]:
-    """Digi-Q's policy, or one that its critics rank, against the offline methods after as many updates."""
+    """Digi-Q's policy, or one that its critics rank, against the offline methods after as many updates.
+
+    One that ranks its draws is compared with those that do the likeliest of theirs as well, where they were run.
+    """
     name = parse_arm(arm) if arm != "behaviour" else ArmName("behaviour")
     length = "" if name.updates is None else f"@{name.updates}"
     rivals = [f"{rival}{length}" for rival in ("fbc", "digirl")]
     ours = arm in (name.trained, f"{name.trained}-ranked") and (name.learner == "digiq" or name.acting == "ranked")
     if not ours or not {*rivals} <= {*arms}:
         return []
+    if name.acting:
+        rivals += [rival for one in rivals if (rival := f"{one}-likeliest") in arms]
     id = {"digiq": "", "digiq-ranked": "ranked_"}.get(arm, f"{_slug(arm)}_")
-    words = f"{arm} above the better of filtered BC and DigiRL-offline from the same log, in per cent of it"
+    words = f"{arm} above the best of {', '.join(rivals)}, from the same log, in per cent of it"
     more: dict[str, Any] = {"goal": ">= 15 and interval above 0", "paper": "+21.2 %", "seeds": tuple(sorted(rewards))}
     try:
         gain, low, high = relative_gain(rewards, arm, rivals)

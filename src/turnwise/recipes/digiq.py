@@ -133,8 +133,7 @@ class Config:
     step_critic: int = 300
     arms: tuple[str, ...] = (
         "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "digirl-ranked", "digiq-ranked",
-        "digirl@2000", "digirl@2000-ranked", "digirl@2000-likeliest", "digirl@2000-ranked-by-no-representation",
-        "digirl@2000-ranked-by-mc", "digirl@2000-ranked-4", "fbc@2000",
+        "digirl@2000", "digirl@2000-ranked", "digirl@2000-likeliest", "fbc@2000", "digirl-likeliest",
     )  # fmt: skip
     offline_rollouts: int = 400
     test_tasks: int = 96

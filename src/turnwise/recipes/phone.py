@@ -4,6 +4,7 @@ Plain functions; `digirl` and `digiq` put them together in their own order. Ever
 in the run's store, models as checkpoints) and is not done again when the run goes on after a stop.
 """
 
+import asyncio
 from collections.abc import Coroutine, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ async def play(
     """Play every task once, rewarded by the evaluator, and store the episodes; those in the store are not played again.
 
     Evaluations (phases that begin with "eval") are rewarded by the oracle, which also ends an episode at its success,
-    as DigiRL's evaluator does.
+    as DigiRL's evaluator does. A policy with a method `prepare` is asked to get ready before the first episode begins.
     """
     if phase.startswith("eval"):
         evaluator = OracleEvaluator()
@@ -131,6 +132,9 @@ async def play(
         traces = [run.store.get(episode.id) for episode in episodes]
         log_summary(run, phase, iteration, summarize(traces))
         return traces
+    prepare = getattr(policy, "prepare", None)
+    if prepare is not None:
+        await asyncio.to_thread(prepare)
     async with phone.environment(evaluator) as environment:
         with episode_bar(f"{phase} {iteration}", len(episodes)) as on_trace:
             traces = await collect_into(
