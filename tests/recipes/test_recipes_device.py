@@ -198,7 +198,8 @@ def test_relative_gain_is_over_the_better_rival():
     drops = {claim.id: claim.value for claim in digiq_claims({0: rewards(**many)})}
     expected = {
         "mc_drop_points": -5, "digirl_7_ranked_mc_drop_points": 15, "digirl_7_ranked_gain_points": 20,
-        "digirl_7_ranked_all_over_4_points": 5, "digirl_7_likeliest_gain_points": 10,
+        "digirl_7_ranked_4_gain_points": 15, "digirl_7_ranked_4_over_likeliest_points": 5,
+        "digirl_7_ranked_4_over_best_offline_relative_pct": 100 * (13 / 12 - 1), "digirl_7_likeliest_gain_points": 10,
         "digirl_7_ranked_over_likeliest_points": 10,
         "digirl_7_ranked_over_best_offline_relative_pct": 100 * (14 / 12 - 1),
         "over_best_offline_relative_pct": -50,

@@ -151,26 +151,21 @@ def _acting_pairs(arm: str) -> list[tuple[str, str, str, str, str]]:
     if not name.acting:
         return []
     ranked, id = f"{name.trained}-ranked", _slug(name.trained)
-    if arm == ranked:
-        return [
-            (arm, name.trained, f"{id}_ranked_gain_points", f"Ranking by Q while acting adds to {name.trained}", "")
-        ]
     if name.acting == "likeliest" and name.count is None:
         gain = f"The likeliest of as many draws, without Q, adds to {name.trained}"
-        beyond = f"Ranking the draws of {name.trained} by Q exceeds doing the likeliest"
+        return [(arm, name.trained, f"{id}_likeliest_gain_points", gain, "")]
+    if name.acting == "ranked" and name.critics == "digiq":
+        draws, own = (f"{name.count} draws", f"_{name.count}") if name.count else ("the draws", "")
+        adds = f"Ranking {draws} by Q while acting adds to {name.trained}"
+        beyond = f"Ranking {draws} of {name.trained} by Q exceeds doing the likeliest"
         return [
-            (arm, name.trained, f"{id}_likeliest_gain_points", gain, ""),
-            (ranked, arm, f"{id}_ranked_over_likeliest_points", beyond, ""),
+            (arm, name.trained, f"{id}_ranked{own}_gain_points", adds, ""),
+            (arm, f"{name.trained}-likeliest", f"{id}_ranked{own}_over_likeliest_points", beyond, ""),
         ]
     if name.acting == "ranked" and name.count is None:
-        words = (
-            next(words for arm, _, words, _ in DROPS if arm == name.critics) if name.critics != "td-0" else "by TD(0)"
-        )
-        loses = f"Ranking the draws of {name.trained} loses with critics {words}"
+        words = {"td-0": "by TD(0)", **{arm: words for arm, _, words, _ in DROPS}}
+        loses = f"Ranking the draws of {name.trained} loses with critics {words[name.critics]}"
         return [(ranked, arm, f"{id}_ranked_{_slug(name.critics)}_drop_points", loses, "")]
-    if name.acting == "ranked" and name.critics == "digiq":
-        words = f"Ranking all draws of {name.trained} exceeds ranking {name.count}"
-        return [(ranked, arm, f"{id}_ranked_all_over_{name.count}_points", words, "")]
     return []
 
 
@@ -182,7 +177,8 @@ def _over_best_offline(rewards: Mapping[int, Rewards], arm: str, arms: Sequence[
     name = parse_arm(arm) if arm != "behaviour" else ArmName("behaviour")
     length = "" if name.updates is None else f"@{name.updates}"
     rivals = [f"{rival}{length}" for rival in ("fbc", "digirl")]
-    ours = arm in (name.trained, f"{name.trained}-ranked") and (name.learner == "digiq" or name.acting == "ranked")
+    ours = name.acting == "ranked" if name.acting else name.learner == "digiq"
+    ours = ours and name.critics == "digiq"
     if not ours or not {*rivals} <= {*arms}:
         return []
     if name.acting:

@@ -134,6 +134,7 @@ class Config:
     arms: tuple[str, ...] = (
         "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "digirl-ranked", "digiq-ranked",
         "digirl@2000", "digirl@2000-ranked", "digirl@2000-likeliest", "fbc@2000", "digirl-likeliest",
+        "digirl@2000-ranked-32",
     )  # fmt: skip
     offline_rollouts: int = 400
     test_tasks: int = 96
