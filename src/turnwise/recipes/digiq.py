@@ -108,7 +108,8 @@ class Config:
         representation, critics, extraction: the three stages.
         credit: of the `digirl` arm.
         step_critic: updates of that arm's V_step.
-        arms: which are run; a run that has ended may be given more and keeps what it has.
+        arms: which are run; a run that has ended may be given more and keeps what it has. Results combine the runs
+            that have the same.
         offline_rollouts: episodes of the first policy, without a source.
         test_tasks: held-out tasks; 0 leaves the evaluation out (a log of a phone that is not at hand).
         test_rollouts: episodes of each of them in an evaluation.
@@ -132,9 +133,8 @@ class Config:
     credit: CreditConfig = field(default_factory=lambda: CreditConfig(mix=0.1, threshold=0.02))
     step_critic: int = 300
     arms: tuple[str, ...] = (
-        "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "digirl-ranked", "digiq-ranked",
-        "digirl@2000", "digirl@2000-ranked", "digirl@2000-likeliest", "fbc@2000", "digirl-likeliest",
-        "digirl@2000-ranked-32",
+        "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "digirl-likeliest", "digirl-ranked",
+        "digiq-ranked",
     )  # fmt: skip
     offline_rollouts: int = 400
     test_tasks: int = 96
@@ -194,7 +194,7 @@ def main(config: Config) -> Path:
         raise UserError(f"best-of-{most} needs extraction.candidates of at least {most}.")
     with Run(Path("runs") / config.name, to_json("digiq", config), may_grow=("arms",)) as run:
         asyncio.run(phones.in_one_browser(_main(config, run)))
-    if config.preset_name == "laptop" and not changed(config, free=("source", "first", "device")):
+    if config.preset_name == "laptop" and not changed(config, free=("source", "first", "device", "arms")):
         from turnwise.recipes.device_claims import record_digiq
 
         record_digiq(config)
