@@ -447,8 +447,10 @@ def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
         def propose(self, contexts, seeds):
             return [replace(one, logprobs=(-float(n % 3),)) for n, one in enumerate(super().propose(contexts, seeds))]
 
-    # Without critics the likeliest of those that parse is done: of four draws the last, which taps nothing.
-    assert RankedPolicy(Unequal(), None, 4).choose(contexts[:1])[0].logprobs == (0.0,)  # type: ignore[arg-type]
+    # Without critics the likeliest of those that parse is done: of four draws the last, not the first, as likely.
+    likeliest = RankedPolicy(Unequal(), None, 4).choose(contexts[:1])[0]  # type: ignore[arg-type]
+    assert likeliest.logprobs == (0.0,)
+    assert likeliest.call is not None
     assert RankedPolicy(Silent(), lambda: critics, 2).choose(contexts)[0].error == "nothing parsed"  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no log-probabilities"):
         asyncio.run(ranked.log_prob([]))

@@ -120,10 +120,11 @@ def digiq_claims(rewards: Mapping[int, Rewards], note: str = "") -> list[Claim]:
     """
     arms = sorted(set.intersection(*[set(by_key) for by_key in rewards.values()]))
     claims = [level(rewards, arm, f"{_slug(arm)}_success", f"Success of {arm}") for arm in arms]
-    for arm in arms:
-        claims += _over_best_offline(rewards, arm, arms, note)
+    names = {arm: parse_arm(arm) for arm in arms if arm != "behaviour"}  # π_β as it is learned nothing
+    for arm, name in names.items():
+        claims += _over_best_offline(rewards, arm, name, arms, note)
     pairs = [("digiq", arm, id, f"Digi-Q loses {words}", paper) for arm, id, words, paper in DROPS]
-    pairs += [pair for arm in arms for pair in _acting_pairs(arm)]
+    pairs += [(*pair, "") for arm, name in names.items() for pair in _acting_pairs(arm, name)]
     for better, worse, id, words, paper in pairs:
         if {better, worse} <= {*arms}:
             goal = "" if id.endswith("_gain_points") else "> 0 and interval above 0"
@@ -145,40 +146,37 @@ def _slug(arm: str) -> str:
     return arm.replace("-", "_").replace("@", "_")
 
 
-def _acting_pairs(arm: str) -> list[tuple[str, str, str, str, str]]:
-    """What an arm that chooses among draws is compared with: (better, worse, id, what the difference says, paper)."""
-    name = parse_arm(arm) if arm != "behaviour" else ArmName("behaviour")
-    if not name.acting:
-        return []
+def _acting_pairs(arm: str, name: ArmName) -> list[tuple[str, str, str, str]]:
+    """What an arm that chooses among draws is compared with: (better, worse, id, what the difference says)."""
     ranked, id = f"{name.trained}-ranked", _slug(name.trained)
     if name.acting == "likeliest" and name.count is None:
         gain = f"The likeliest of as many draws, without Q, adds to {name.trained}"
-        return [(arm, name.trained, f"{id}_likeliest_gain_points", gain, "")]
+        return [(arm, name.trained, f"{id}_likeliest_gain_points", gain)]
     if name.acting == "ranked" and name.critics == "digiq":
         draws, own = (f"{name.count} draws", f"_{name.count}") if name.count else ("the draws", "")
         adds = f"Ranking {draws} by Q while acting adds to {name.trained}"
         beyond = f"Ranking {draws} of {name.trained} by Q exceeds doing the likeliest"
         return [
-            (arm, name.trained, f"{id}_ranked{own}_gain_points", adds, ""),
-            (arm, f"{name.trained}-likeliest", f"{id}_ranked{own}_over_likeliest_points", beyond, ""),
+            (arm, name.trained, f"{id}_ranked{own}_gain_points", adds),
+            (arm, f"{name.trained}-likeliest", f"{id}_ranked{own}_over_likeliest_points", beyond),
         ]
     if name.acting == "ranked" and name.count is None:
         words = {"td-0": "by TD(0)", **{arm: words for arm, _, words, _ in DROPS}}
         loses = f"Ranking the draws of {name.trained} loses with critics {words[name.critics]}"
-        return [(ranked, arm, f"{id}_ranked_{_slug(name.critics)}_drop_points", loses, "")]
+        return [(ranked, arm, f"{id}_ranked_{_slug(name.critics)}_drop_points", loses)]
     return []
 
 
-def _over_best_offline(rewards: Mapping[int, Rewards], arm: str, arms: Sequence[str], note: str) -> list[Claim]:
+def _over_best_offline(
+    rewards: Mapping[int, Rewards], arm: str, name: ArmName, arms: Sequence[str], note: str
+) -> list[Claim]:
     """Digi-Q's policy, or one that its critics rank, against the offline methods after as many updates.
 
     One that ranks its draws is compared with those that do the likeliest of theirs as well, where they were run.
     """
-    name = parse_arm(arm) if arm != "behaviour" else ArmName("behaviour")
     length = "" if name.updates is None else f"@{name.updates}"
     rivals = [f"{rival}{length}" for rival in ("fbc", "digirl")]
-    ours = name.acting == "ranked" if name.acting else name.learner == "digiq"
-    ours = ours and name.critics == "digiq"
+    ours = (name.acting, name.learner) == ("", "digiq") or (name.acting, name.critics) == ("ranked", "digiq")
     if not ours or not {*rivals} <= {*arms}:
         return []
     if name.acting:
