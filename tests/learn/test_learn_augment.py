@@ -3,7 +3,7 @@
 import torch
 
 from turnwise.agents.screen_llama import CELL, ScreenLlamaConfig
-from turnwise.learn.augment import HistoryDropout, ScreenAugment
+from turnwise.learn.augment import HistoryDropout, ScreenAugment, ViewAugment
 from turnwise.learn.examples import Example
 
 CONFIG = ScreenLlamaConfig(image_height=100, image_width=50, first_point_id=7)
@@ -74,3 +74,35 @@ def test_the_previous_action_is_left_out_in_its_share_and_nothing_else():
 def test_an_example_without_a_screen_stays():
     plain = Example((3,), (8,), (True,))
     assert ScreenAugment(CONFIG, share=1.0)(plain, 1) is plain
+
+
+def test_the_point_of_a_view_moves_with_its_screen():
+    frame = example(10, 5).vision["pixel_values"][0]
+    point = ((10.5 * CELL) / 100, (5.5 * CELL) / 50)
+    move, seen = ViewAugment(1.0, colour=0.0, mixing=0.0), set()
+    for seed in range(60):
+        made, there = move(frame, point, (7, seed))
+        assert there is not None
+        assert made[:, int(there[0] * 100), int(there[1] * 50)].tolist() == [200, 200, 200]
+        seen.add(there)
+    assert len(seen) > 30
+    again, _ = move(frame, point, (7, 3))
+    assert torch.equal(again, move(frame, point, (7, 3))[0])
+
+
+def test_a_view_without_a_point_moves_too_and_no_share_changes_nothing():
+    frame = example(10, 5).vision["pixel_values"][0]
+    moved, nowhere = ViewAugment(1.0)(frame, None, (1, 1))
+    assert nowhere is None
+    assert not torch.equal(moved, frame)
+    same, point = ViewAugment(0.0)(frame, (0.2, 0.3), (1, 1))
+    assert torch.equal(same, frame)
+    assert point == (0.2, 0.3)
+
+
+def test_the_point_of_a_view_stays_on_the_screen():
+    frame = example(0, 0).vision["pixel_values"][0]
+    for seed in range(60):
+        _, point = ViewAugment(1.0, rows=30, columns=9)(frame, (0.01, 0.98), (seed,))
+        assert point is not None
+        assert all(0 <= side < 1 for side in point)

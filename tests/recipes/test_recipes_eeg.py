@@ -15,7 +15,8 @@ from turnwise.errors import UserError
 from turnwise.recipes import eeg_data, eeg_study
 from turnwise.recipes.config import from_json, to_json
 from turnwise.recipes.eeg_claims import match_ratio, study_claims, transfer_claims
-from turnwise.recipes.eeg_mae import Config, Masking, main
+from turnwise.recipes.eeg_config import Config, Masking
+from turnwise.recipes.eeg_mae import main
 from turnwise.recipes.eeg_report import _real_table
 
 

@@ -1,6 +1,12 @@
 // The data of the pages that only the live viewer has.
 import type { JsonObject, Label, Rate, RunRow, Series, TraceRow } from "./types";
 
+/** What such a page is given. */
+export interface LivePageProps {
+  run: string;
+  query: URLSearchParams;
+}
+
 export interface RunsPage {
   root: string;
   runs: RunRow[];

@@ -186,12 +186,6 @@ class Cell:
         """The same cell with another number of bits."""
         return replace(self, bits=bits)
 
-    def to_spice(self, level: int, temp: float) -> str:
-        """An ngspice deck of this cell at one level and temperature, DC and transient (see `spice`)."""
-        from turnwise.cim.spice import ekv_deck
-
-        return ekv_deck(self, level, temp)
-
 
 def _pick(levels: Sequence[float], bits: int) -> list[float]:
     """All four levels, or the lowest and the highest."""

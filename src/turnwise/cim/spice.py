@@ -10,14 +10,11 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from turnwise.cim.cells import Cell
 from turnwise.cim.device import T_NOMINAL, thermal_voltage
 from turnwise.cim.netlist import Capacitor, Fet, Resistor
 from turnwise.errors import UserError
-
-if TYPE_CHECKING:
-    from turnwise.cim.cells import Cell
 
 # Long-channel BSIM4 (level 14): lateral non-uniformity off (lpe0, lpeb), short-channel effects off.
 _BSIM4 = (
@@ -31,7 +28,7 @@ def available() -> bool:
     return shutil.which("ngspice") is not None
 
 
-def ekv_deck(cell: "Cell", level: int, temp: float, transient_seconds: float | None = None) -> str:
+def ekv_deck(cell: Cell, level: int, temp: float, transient_seconds: float | None = None) -> str:
     """A deck of the cell while its input bit is 1, the EKV current written as behavioural sources.
 
     Args:

@@ -128,12 +128,12 @@ def tables(options: argparse.Namespace) -> int:
 def spice(options: argparse.Namespace) -> int:
     """A deck, or what ngspice makes of it."""
     from turnwise.cim.cells import CELLS
-    from turnwise.cim.spice import run_deck
+    from turnwise.cim.spice import ekv_deck, run_deck
 
     cell = CELLS[options.cell]
     if options.level not in cell.products:
         raise UserError(f"--level: {options.cell} has levels 0 to {cell.products[-1]}.")
-    deck = cell.to_spice(options.level, options.temp)
+    deck = ekv_deck(cell, options.level, options.temp)
     if not options.execute:
         print(deck, end="")
         return 0

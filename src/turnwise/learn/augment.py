@@ -11,7 +11,9 @@ demonstration, so a policy that reads the previous action types after any tap, f
 imitation, arXiv 1905.11979); one that must do without looks whether there is a keyboard.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,11 +26,10 @@ _TRIES = 4
 """Moves that are tried until one keeps the points on the screen."""
 
 
-class ScreenAugment:
-    """Moves and recolours the screens of examples; give it to `learn.sft.train` as `transform`.
+class _Screens:
+    """How screens are moved and recoloured, whatever has points on them.
 
     Args:
-        config: of the model whose tokens of points the examples hold.
         share: of the uses in which a screen is moved, and, apart from that, recoloured.
         rows, columns: how far it moves at most, in cells.
         colour: how much the gain of a channel varies; its offset varies by 60 times that of 255 levels.
@@ -36,16 +37,43 @@ class ScreenAugment:
     """
 
     def __init__(
-        self,
-        config: ScreenLlamaConfig,
-        share: float = 0.7,
-        rows: int = 6,
-        columns: int = 3,
-        colour: float = 0.2,
-        mixing: float = 0.1,
+        self, share: float = 0.7, rows: int = 6, columns: int = 3, colour: float = 0.2, mixing: float = 0.1
     ) -> None:
-        self.grid, self.first = config.grid, config.first_point_id
         self.share, self.rows, self.columns, self.colour, self.mixing = share, rows, columns, colour, mixing
+
+    def _move(self, generator: np.random.Generator, fits: Callable[[int, int], bool]) -> tuple[int, int]:
+        """(down, right) in cells; (0, 0) where it stays, also where none of a few tries keeps all points in sight."""
+        if generator.random() < self.share:
+            for _ in range(_TRIES):
+                down = int(generator.integers(-self.rows, self.rows + 1))
+                right = int(generator.integers(-self.columns, self.columns + 1))
+                if fits(down, right):
+                    return down, right
+        return 0, 0
+
+    def _paint(self, pixels: Tensor, generator: np.random.Generator) -> Tensor:
+        """Pixels (..., 3, H, W) as they are or in other colours."""
+        if generator.random() >= self.share:
+            return pixels
+        gain = 1 + self.colour * (2 * generator.random(3) - 1)
+        offset = 127 + 60 * self.colour * (2 * generator.random(3) - 1)
+        made = (pixels.float() - 127) * _by_channel(gain) + _by_channel(offset)
+        if generator.random() < self.mixing:
+            made = made[..., generator.permutation(3).tolist(), :, :]
+        return made.clamp(0, 255).to(pixels.dtype)
+
+
+class ScreenAugment(_Screens):
+    """Moves and recolours the screens of examples; give it to `learn.sft.train` as `transform`.
+
+    Args:
+        config: of the model whose tokens of points the examples hold.
+        share, rows, columns, colour, mixing: see `_Screens`.
+    """
+
+    def __init__(self, config: ScreenLlamaConfig, share: float = 0.7, **numbers: Any) -> None:
+        super().__init__(share, **numbers)
+        self.grid, self.first = config.grid, config.first_point_id
 
     def __call__(self, example: Example, seed: int) -> Example:
         """The example as it is, moved, recoloured, or both; decided by the seed. Without a screen it stays."""
@@ -53,19 +81,13 @@ class ScreenAugment:
         if pixels is None:
             return example
         generator = np.random.Generator(np.random.Philox(key=[seed, 1]))  # apart from the renaming of the same use
-        if generator.random() < self.share:
-            for _ in range(_TRIES):
-                down = int(generator.integers(-self.rows, self.rows + 1))
-                right = int(generator.integers(-self.columns, self.columns + 1))
-                response = self._moved(example.token_ids, down, right)
-                if response is not None:
-                    prompt = self._moved(example.prompt_ids, down, right) or example.prompt_ids
-                    example = replace(example, prompt_ids=prompt, token_ids=response)
-                    pixels = torch.roll(pixels, (down * CELL, right * CELL), (-2, -1))
-                    break
-        if generator.random() < self.share:
-            pixels = self._recoloured(pixels, generator)
-        return replace(example, vision={**example.vision, "pixel_values": pixels})
+        move = self._move(generator, lambda *move: self._moved(example.token_ids, *move) is not None)
+        if move != (0, 0):
+            prompt = self._moved(example.prompt_ids, *move) or example.prompt_ids
+            response = self._moved(example.token_ids, *move) or example.token_ids
+            example = replace(example, prompt_ids=prompt, token_ids=response)
+            pixels = torch.roll(pixels, (move[0] * CELL, move[1] * CELL), (-2, -1))
+        return replace(example, vision={**example.vision, "pixel_values": self._paint(pixels, generator)})
 
     def _moved(self, ids: tuple[int, ...], down: int, right: int) -> tuple[int, ...] | None:
         """Token ids with their points moved; None where one would leave the screen."""
@@ -80,13 +102,24 @@ class ScreenAugment:
             made.append(index)
         return tuple(made)
 
-    def _recoloured(self, pixels: Tensor, generator: np.random.Generator) -> Tensor:
-        gain = 1 + self.colour * (2 * generator.random(3) - 1)
-        offset = 127 + 60 * self.colour * (2 * generator.random(3) - 1)
-        made = (pixels.float() - 127) * _by_channel(gain) + _by_channel(offset)
-        if generator.random() < self.mixing:
-            made = made[..., generator.permutation(3).tolist(), :, :]
-        return made.clamp(0, 255).to(pixels.dtype)
+
+class ViewAugment(_Screens):
+    """Moves and recolours a single screen with the point on it: for what reads actions instead of writing them."""
+
+    def __call__(
+        self, frame: Tensor, point: tuple[float, float] | None, seed: Sequence[int]
+    ) -> tuple[Tensor, tuple[float, float] | None]:
+        """Frame (3, H, W) and point (y, x), as they are, moved, recoloured, or both; decided by the seed."""
+        generator = np.random.default_rng(seed)
+
+        def moved(down: int, right: int) -> tuple[float, float] | None:
+            if point is None:
+                return None
+            return point[0] + down * CELL / frame.shape[1], point[1] + right * CELL / frame.shape[2]
+
+        down, right = self._move(generator, lambda *move: all(0 <= side < 1 for side in moved(*move) or ()))
+        rolled = torch.roll(frame, (down * CELL, right * CELL), (-2, -1))
+        return self._paint(rolled, generator), moved(down, right)
 
 
 class HistoryDropout:

@@ -17,7 +17,8 @@ import copy
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from turnwise.agents import aitw
 from turnwise.agents.frames import Frames
 from turnwise.errors import UserError
+from turnwise.learn.augment import ViewAugment
 from turnwise.learn.replay import Played
 from turnwise.learn.screen_features import Features, ScreenAutoencoder, load_tensors, save_tensors, weights_digest
 from turnwise.learn.values import FitConfig, WordBag, encode_texts, fit
@@ -251,7 +253,12 @@ def change_data(log: Sequence[Played], features: Features, epsilon: float = EPSI
 
 
 def fit_change(
-    reader: ActionReader, data: Changes, tokenizer: Any, config: FitConfig, foresee: float = 0.0
+    reader: ActionReader,
+    data: Changes,
+    tokenizer: Any,
+    config: FitConfig,
+    foresee: float = 0.0,
+    augment: float = 0.0,
 ) -> list[float]:
     """Fine-tune the whole reader on the question by cross-entropy; left frozen in `eval()` mode.
 
@@ -261,6 +268,8 @@ def fit_change(
         tokenizer: of typed texts.
         config: see there.
         foresee: weight of the mean squared error of `foreseen`; 0 asks the paper's question alone.
+        augment: the share of uses in which a screen is moved with its point, and, apart from that, recoloured. What is
+            asked of it stays the same.
 
     Returns:
         The loss of each update.
@@ -274,8 +283,17 @@ def fit_change(
     reader.spread.copy_(data.moves.std(dim=0, correction=0) + 1e-3)
     moves = data.moves.to(device) / reader.spread
 
+    view, uses = ViewAugment(augment), count()
+
+    def seen(row: int) -> tuple[Tensor, Deed]:
+        frame, deed = data.frames[row], data.deeds[row]
+        if not augment:
+            return frame, deed
+        frame, point = view(frame, deed.point, (config.seed, next(uses)))
+        return frame, replace(deed, point=point)
+
     def loss_of(rows: Tensor) -> Tensor:
-        frames, deeds = [data.frames[i] for i in rows.tolist()], [data.deeds[i] for i in rows.tolist()]
+        frames, deeds = zip(*map(seen, rows.tolist()), strict=True)
         inputs = inputs_of(frames, deeds, tokenizer)
         state = reader(*(part.to(device) for part in inputs))
         loss = F.binary_cross_entropy_with_logits(reader.logit(state), data.labels[rows].to(device))

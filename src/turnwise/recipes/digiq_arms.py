@@ -7,23 +7,21 @@ by Monte Carlo. An arm is a choice among these and an extraction; see `recipes.d
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from turnwise.engine.sampling import turn_seed
 from turnwise.recipes import phone as phones
 from turnwise.recipes import phone_policy as policies
+from turnwise.recipes.digiq_config import Config
 from turnwise.recipes.digiq_names import ArmName, parse_arm
 from turnwise.recipes.progress import console, progress_bar
 from turnwise.trace.run import Run, find_run
-
-if TYPE_CHECKING:
-    from turnwise.recipes.digiq import Config
 
 
 class Bench:
     """The log with everything that arms share: image vectors, candidates and critics, made when first asked for."""
 
-    def __init__(self, config: "Config", run: Run, log: list[Any], behaviour: Any) -> None:
+    def __init__(self, config: Config, run: Run, log: list[Any], behaviour: Any) -> None:
         self.config, self.run, self.log, self.behaviour = config, run, log, behaviour
         self.tokenizer, self.frames = behaviour.tokenizer, behaviour.frames
         self.features = _image_vectors(config, run, log, behaviour)
@@ -275,7 +273,7 @@ class Bench:
         return mean_token_kl(policy.model, self.behaviour.model, prompts, [action.token_ids for action in actions])
 
 
-def _image_vectors(config: "Config", run: Run, log: Sequence[Any], behaviour: Any) -> Any:
+def _image_vectors(config: Config, run: Run, log: Sequence[Any], behaviour: Any) -> Any:
     """Frozen image vectors, trained on the screens of the log without its actions and rewards."""
     images = {image.digest: image for one in log for image in one.screens}
     return phones.image_features(run, behaviour, config.features, list(images.values()), config.seed)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,17 +14,15 @@ from turnwise.eeg.proxy import ProxyResult
 from turnwise.eeg.transfer import STARTS
 from turnwise.evaluate.claims import Claim, record
 from turnwise.evaluate.stats import bootstrap_mean, wilson
+from turnwise.recipes.eeg_config import Config
 from turnwise.recipes.seeds import commands_of, finished_runs
-
-if TYPE_CHECKING:
-    from turnwise.recipes.eeg_mae import Config
 
 KINDS = ("unlabelled", "train")
 SEEDS_WANTED = 5
 ONE_PERSON = "One participant (EEGMMIDB S001): nothing follows for other people."
 
 
-def record_claims(config: "Config") -> Path:
+def record_claims(config: Config) -> Path:
     """Combine the finished runs with these settings, all seeds, and write the claims."""
     reports = sorted(
         finished_runs("eeg_mae", config, ignore=("processes", "device")), key=lambda row: row["config"]["seed"]

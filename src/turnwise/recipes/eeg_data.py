@@ -5,7 +5,6 @@ What had to be prepared or simulated is kept in the run's folder, so that a run 
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +12,10 @@ from turnwise.eeg import files, prepare, splits
 from turnwise.eeg.files import FileName, GazeData
 from turnwise.eeg.simulate import simulate_into
 from turnwise.errors import UserError
-
-if TYPE_CHECKING:
-    from turnwise.recipes.eeg_mae import Config
+from turnwise.recipes.eeg_config import Config
 
 
-def open_data(config: "Config", folder: Path) -> tuple[GazeData, dict[int, np.ndarray]]:
+def open_data(config: Config, folder: Path) -> tuple[GazeData, dict[int, np.ndarray]]:
     """The labelled windows; of a simulation, each training person's whole recording, (samples, channels), by number.
 
     Args:
@@ -49,7 +46,7 @@ def open_data(config: "Config", folder: Path) -> tuple[GazeData, dict[int, np.nd
     return files.read(made), {}
 
 
-def _simulated(config: "Config", name: FileName, folder: Path) -> tuple[GazeData, dict[int, np.ndarray]]:
+def _simulated(config: Config, name: FileName, folder: Path) -> tuple[GazeData, dict[int, np.ndarray]]:
     """Simulate once; what is returned is mapped from the disk, not loaded."""
     labelled = np.arange(1, config.participants + 1)
     training = labelled[splits.by_participant(labelled).train].tolist()

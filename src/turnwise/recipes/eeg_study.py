@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,10 +34,8 @@ from turnwise.eeg.simulate import BAND_HZ
 from turnwise.eeg.targets import target_of
 from turnwise.eeg.transfer import STARTS, transfer_folder
 from turnwise.eeg.vit import EEGViT, load_image_weights
+from turnwise.recipes.eeg_config import Config
 from turnwise.recipes.eeg_data import open_data
-
-if TYPE_CHECKING:
-    from turnwise.recipes.eeg_mae import Config
 
 CROP_STRIDE = 50
 """Samples (0.1 s) between the unlabelled windows that are cut from a whole recording."""
@@ -56,7 +54,7 @@ class Study:
         unlabelled: the training people's windows that pretraining draws from, and `unlabelled_rows` of it.
     """
 
-    def __init__(self, config: "Config", folder: Path) -> None:
+    def __init__(self, config: Config, folder: Path) -> None:
         self.config, self.folder = config, folder
         self.data, recordings = open_data(config, folder)
         self.split = splits.by_participant(self.data.participants)

@@ -4,8 +4,7 @@ import { Waiting } from "../components/basic";
 import { percent } from "../format";
 import { href, replaceQuery } from "../router";
 import { useData } from "../source/source";
-import type { Pairing } from "../types_live";
-import type { LivePageProps } from "./live";
+import type { LivePageProps, Pairing } from "../types_live";
 import { RunsTable } from "./Runs";
 
 export function ComparePage({ query }: LivePageProps) {

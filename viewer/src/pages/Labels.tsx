@@ -4,8 +4,7 @@ import { RateCell, RewardMark, Waiting } from "../components/basic";
 import { ago } from "../format";
 import { href, tracePath } from "../router";
 import { useData } from "../source/source";
-import type { JudgeScore } from "../types_live";
-import type { LivePageProps } from "./live";
+import type { JudgeScore, LivePageProps } from "../types_live";
 
 export function LabelsPage({ run }: LivePageProps) {
   const { data, error } = useData(`labels ${run}`, run, (source) => source.labels(run));

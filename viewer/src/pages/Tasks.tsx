@@ -4,8 +4,7 @@ import { JsonView, RateCell, Waiting } from "../components/basic";
 import { count } from "../format";
 import { href } from "../router";
 import { useData } from "../source/source";
-import type { TaskList, TaskRow } from "../types_live";
-import type { LivePageProps } from "./live";
+import type { LivePageProps, TaskList, TaskRow } from "../types_live";
 
 const LIMIT = 100;
 

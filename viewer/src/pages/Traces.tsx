@@ -7,7 +7,7 @@ import { useKeys } from "../components/hooks";
 import { percent, words } from "../format";
 import { replaceQuery } from "../router";
 import { useData } from "../source/source";
-import type { LivePageProps } from "./live";
+import type { LivePageProps } from "../types_live";
 
 const LIMIT = 100;
 const SORTS: [string, string][] = [

@@ -1,16 +1,12 @@
 // The pages that need a server, by their address.
 import type { FunctionComponent } from "preact";
+import type { LivePageProps } from "../types_live";
 import { ComparePage } from "./Compare";
 import { LabelsPage } from "./Labels";
 import { ResultsPage } from "./Results";
 import { RunsPage } from "./Runs";
 import { TasksPage } from "./Tasks";
 import { TracesPage } from "./Traces";
-
-export interface LivePageProps {
-  run: string;
-  query: URLSearchParams;
-}
 
 type Pages = { [path: string]: FunctionComponent<LivePageProps> | undefined };
 

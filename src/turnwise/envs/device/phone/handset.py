@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from turnwise.envs.device.phone.chance import CALM, Chance, Events, at_load
-from turnwise.envs.device.phone.words import BODIES, PEOPLE, SITES, SUBJECTS, draw, rank
+from turnwise.envs.device.phone.words import BODIES, PEOPLE, SITES, SUBJECTS, draw, found, rank
 
 HOME = "/launcher"
 
@@ -168,8 +168,6 @@ class Handset:
 
     def results(self, site: str, query: str) -> list[str]:
         """The names of what a shop finds, in the order of this episode."""
-        from turnwise.envs.device.phone.shop import found
-
         items = found(query)
         if self.chance.shuffle and draw(self.seed, "shuffle?", site).random() < self.chance.shuffle:
             draw(self.seed, "shuffle", site, query.lower()).shuffle(items)

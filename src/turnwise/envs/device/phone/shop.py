@@ -1,27 +1,10 @@
 """The five shops: a front page, a search page, results and items, in the layout of the day."""
 
-import re
 from typing import Any
 
 from turnwise.envs.device.phone.handset import Handset, View
 from turnwise.envs.device.phone.layout import HUES, layout
 from turnwise.envs.device.phone.words import FACTS, GRADES, MAKERS, SITES, THINGS, draw, rank
-
-
-def found(query: str) -> list[str]:
-    """What a shop finds: six things by the maker and kind that the query names; [] where it names neither."""
-    asked = re.findall(r"\w+", query.lower())
-    makers = [maker for maker in MAKERS if maker in asked]
-    things = [thing for thing in THINGS if thing in asked or f"{thing}s" in asked or thing.rstrip("s") in asked]
-    if not makers and not things:
-        return []
-    source = draw("found", ",".join(makers), ",".join(things))
-    names: list[str] = []
-    for grade in source.sample(GRADES, 6):
-        maker = makers[0] if makers else source.choice(MAKERS)
-        thing = things[0] if things else source.choice(THINGS)
-        names.append(f"{maker.title()} {thing.title()} {grade}")
-    return names
 
 
 def _item(name: str, url: str = "") -> dict[str, Any]:

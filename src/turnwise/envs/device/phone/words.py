@@ -7,6 +7,7 @@ and the queries are not.
 
 import hashlib
 import random
+import re
 from functools import lru_cache
 
 
@@ -100,3 +101,19 @@ def only(texts: tuple[str, ...], split: str | None) -> tuple[str, ...]:
 def draw(seed: object, *names: object) -> random.Random:
     """A random source of its own for a purpose."""
     return random.Random("/".join(str(part) for part in (seed, *names)))
+
+
+def found(query: str) -> list[str]:
+    """What a shop finds: six things by the maker and kind that the query names; [] where it names neither."""
+    asked = re.findall(r"\w+", query.lower())
+    makers = [maker for maker in MAKERS if maker in asked]
+    things = [thing for thing in THINGS if thing in asked or f"{thing}s" in asked or thing.rstrip("s") in asked]
+    if not makers and not things:
+        return []
+    source = draw("found", ",".join(makers), ",".join(things))
+    names: list[str] = []
+    for grade in source.sample(GRADES, 6):
+        maker = makers[0] if makers else source.choice(MAKERS)
+        thing = things[0] if things else source.choice(THINGS)
+        names.append(f"{maker.title()} {thing.title()} {grade}")
+    return names
