@@ -126,7 +126,7 @@ class Bench:
             temperature=numbers.awr_temperature if arm == "awr" else numbers.pick_temperature,
             seed=self.config.seed,
         )
-        critics.actions.save(self._cache(arm != "no-representation"))
+        critics.actions.save(self._cache("actions", arm != "no-representation"))
         return extracted.examples, {"kept": extracted.kept, "sensitivity": extracted.sensitivity}
 
     def _offline(self, arm: str) -> Any:
@@ -170,7 +170,7 @@ class Bench:
                     numbers = FitConfig(
                         stage.updates, stage.batch_size, stage.learning_rate, seed=self.config.seed, falling=True
                     )
-                    losses = fit_change(reader, data, self.tokenizer, numbers, stage.foresee)
+                    losses = fit_change(reader, data, self.tokenizer, numbers, stage.foresee, stage.augment)
                     scores, foreseen = change_scores(reader, held_out, self.tokenizer)
                     score = auc(scores, [label > 0.5 for label in held_out.labels.tolist()])
                     advance(note=f"loss {losses[-1]:.3f}, held-out AUC {'–' if score is None else f'{score:.3f}'}")
@@ -197,7 +197,7 @@ class Bench:
             actions = next((c.actions for (t, _), c in self._critics.items() if t == tuned), None)
             if actions is None:
                 actions = ActionFeatures(self.reader(tuned), self.frames, self.tokenizer)
-                actions.load(self._cache(tuned))
+                actions.load(self._cache("actions", tuned))
             numbers = self.config.critics
             if backup == "td-0":
                 numbers = replace(numbers, decay=0.0)
@@ -209,7 +209,7 @@ class Bench:
             self._fit(
                 critics,
                 name,
-                self.run.folder / "cache" / f"critics-{'tuned' if tuned else 'plain'}-{backup}.safetensors",
+                self._cache("critics", tuned, backup),
             )
             self._critics[key] = critics
         return self._critics[key]
@@ -254,8 +254,9 @@ class Bench:
                 )
         return self._candidates
 
-    def _cache(self, tuned: bool) -> Path:
-        return self.run.folder / "cache" / f"actions-{'tuned' if tuned else 'plain'}.safetensors"
+    def _cache(self, what: str, tuned: bool, *more: str) -> Path:
+        """The file of what was made with the reader after stage 1, or as it was before."""
+        return self.run.folder / "cache" / f"{'-'.join([what, 'tuned' if tuned else 'plain', *more])}.safetensors"
 
     def _token_kl(self, policy: Any, states: int = 128) -> float:
         """KL of a policy's next-token distributions from π_β's, along its own samples in logged states."""

@@ -23,6 +23,8 @@ class Representation:
         updates, batch_size, learning_rate: of the action reader.
         epsilon: from which pixel difference on a screen has changed.
         foresee: weight of foreseeing the next screen's vector, beside whether it changes; 0 in the paper.
+        augment: the share of uses in which a screen is moved with its point, and, apart from that, recoloured; 0 in the
+            paper and in the recorded results.
     """
 
     updates: int = 12_000
@@ -30,6 +32,7 @@ class Representation:
     learning_rate: float = 5e-4
     epsilon: float = EPSILON
     foresee: float = 1.0
+    augment: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class Config:
                 phone=PhoneConfig(phones=2, horizon=3, weather=0.3, false_positive=0.4),
                 policy=policies.TINY_POLICY,
                 features=FeatureConfig(16, 2),
-                representation=Representation(2, 4),
+                representation=Representation(2, 4, augment=0.6),
                 critics=QConfig(updates=3, batch_size=4, width=16, value_updates=3),
                 extraction=Extraction(3, 4, "all", updates=2, batch_size=4),
                 arms=(*LEARNERS[:-1], "best-of-1", "digiq-ranked", "fbc@3-ranked-by-mc-2", "behaviour-likeliest"),

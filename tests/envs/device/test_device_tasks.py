@@ -8,7 +8,7 @@ from turnwise.data import data_file
 from turnwise.envs.device.lists import audit, authors_list, load_list
 from turnwise.envs.device.phone.goals import judge
 from turnwise.envs.device.phone.handset import Handset, View
-from turnwise.envs.device.phone.layout import TRAITS, layout, version
+from turnwise.envs.device.phone.layout import LAST, TRAITS, layout, version
 from turnwise.envs.device.phone.tasks import (
     DEMONSTRATION_DAYS,
     DRIFT_DAYS,
@@ -21,6 +21,14 @@ from turnwise.envs.device.phone.tasks import (
 from turnwise.envs.device.phone.words import HELD_OUT_SITE, SITES
 from turnwise.errors import UserError
 from turnwise.tasks.splits import check_overlap, overlaps
+
+
+def test_the_last_day_has_a_look_without_the_days_before_it():
+    known = layout("shoply.com", 300)
+    layout.cache_clear()  # in one go, whatever Python's limit on calls within calls
+    assert layout("shoply.com", LAST).keys() == TRAITS["shop"].keys()
+    layout.cache_clear()
+    assert layout("shoply.com", 300) == known
 
 
 def test_the_days_change_one_trait_at_a_time_and_the_first_are_alike():

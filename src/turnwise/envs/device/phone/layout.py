@@ -47,6 +47,8 @@ def layout(site: str, day: int) -> Mapping[str, str]:
     kinds = TRAITS[kind_of(site)]
     if day < FIRST:
         return {name: values[0] for name, values in kinds.items()}
+    for earlier in range(FIRST, day - 1):  # from the first on, so that each finds the day before it at hand
+        layout(site, earlier)
     before = layout(site, day - 1)
     traits = {}
     for name, values in kinds.items():
