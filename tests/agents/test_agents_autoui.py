@@ -9,14 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from transformers import (
-    AutoModelForImageTextToText,
     Blip2VisionConfig,
     Blip2VisionModel,
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaProcessor,
-    PreTrainedTokenizerFast,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -136,26 +130,8 @@ def test_an_auto_ui_folder_loads_with_its_image_width(policy, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def reader():
-    made = train_tokenizer([question(call) for call in CALLS], 1200)
-    made.add_tokens(["<image>"], special_tokens=True)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=made.backend_tokenizer, pad_token="<pad>", eos_token="<eos>",
-        clean_up_tokenization_spaces=False, extra_special_tokens={"image_token": "<image>"},
-    )  # fmt: skip
-    size: Any = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(image_size=28, patch_size=14, **size),
-        text_config=LlamaConfig(vocab_size=len(tokenizer), eos_token_id=1, pad_token_id=0, **size),
-        image_token_index=int(tokenizer.convert_tokens_to_ids("<image>")),  # pyright: ignore[reportArgumentType]
-        vision_feature_layer=-1,
-    )
-    processor = LlavaProcessor(
-        image_processor=CLIPImageProcessorPil(size={"height": 28, "width": 28}, do_center_crop=False),
-        tokenizer=tokenizer, patch_size=14, vision_feature_select_strategy="default", num_additional_image_tokens=1,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    return LlavaReader(AutoModelForImageTextToText.from_config(config), processor)
+def reader(tiny_llava):
+    return LlavaReader(*tiny_llava([question(call) for call in CALLS]))
 
 
 def test_the_reader_gives_the_state_at_the_answer_whatever_the_batch(reader):
@@ -174,13 +150,14 @@ def test_the_reader_learns_the_question(reader):
     images, changed = [shot("red"), shot("red")], [True, False]
     optimizer = torch.optim.Adam(reader.model.parameters(), lr=1e-2)
     losses = []
-    for _ in range(25):
+    for _ in range(60):
         loss = reader.yes_no_loss(images, CALLS[:2], changed)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] / 2
+    assert reader.features(images, CALLS[:2])[1].tolist() == pytest.approx([1.0, 0.0], abs=0.2)
 
 
 def test_the_cursor_points_at_the_tap():

@@ -15,12 +15,12 @@ from turnwise.agents.screen_policy import new_screen_policy
 from turnwise.engine.forward import Prompt
 from turnwise.errors import UserError
 from turnwise.evaluate.ranking import auc
+from turnwise.learn.action_features import ActionFeatures
 from turnwise.learn.advantage import AdvantageCritics
 from turnwise.learn.candidates import Candidates, draw_candidates, extract
 from turnwise.learn.change import (
     NOTHING,
     TYPES,
-    ActionFeatures,
     ActionReader,
     Deed,
     change_data,
@@ -310,11 +310,11 @@ def test_what_advantage_critics_say_of_an_episode_comes_from_others(world, doors
     _, steps, _, plain = doors
 
     class Telling:  # features by which every tap could be known again
-        reader, known = plain.reader, {}
+        feature_size, known = plain.feature_size, {}
 
         def __call__(self, images, deeds):
             source = torch.Generator().manual_seed(2)
-            made = torch.randn(len(deeds), self.reader.feature_size, generator=source)
+            made = torch.randn(len(deeds), self.feature_size, generator=source)
             keys = [(image.digest, deed) for image, deed in zip(images, deeds, strict=True)]
             return torch.stack([self.known.setdefault(key, row) for key, row in zip(keys, made, strict=True)])
 
@@ -341,7 +341,7 @@ def test_features_that_overlook_the_action_make_q_a_v_function(world, doors):
     _, steps, tuned, plain = doors
 
     class Overlooking:
-        reader = plain.reader
+        feature_size = plain.feature_size
 
         def __call__(self, images, deeds):
             return plain(images, [NOTHING for _ in deeds])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from turnwise.agents.llava_reader import question
 from turnwise.cli import main as turnwise
 from turnwise.errors import UserError
 from turnwise.learn.replay import read
@@ -17,6 +18,7 @@ from turnwise.recipes.digiq_names import ArmName, parse_arm
 from turnwise.recipes.seeds import commands_of
 from turnwise.trace.run import Run
 from turnwise.trace.store import Store
+from turnwise.trace.types import Call
 
 torch.set_num_threads(1)
 
@@ -88,6 +90,29 @@ def test_digiq_learns_from_that_runs_log(runs, monkeypatch):
     more = [*options, "behaviour-ranked-2"]  # a run that has ended is given another arm
     assert turnwise(["run", "digiq", *more]) == 0
     assert turnwise(["resume", "digiq-smoke"]) == 0
+
+
+def test_digiq_reads_actions_with_a_model_from_a_folder(runs, tiny_llava, monkeypatch, capsys):
+    folder, _ = runs
+    monkeypatch.chdir(folder)
+    model, processor = tiny_llava([question(Call("press", {"key": "back"})), question(Call("type", {"text": "lamp"}))])
+    model.save_pretrained("llava")
+    processor.save_pretrained("llava")
+    options = ["--preset", "smoke", "--from", "digirl-smoke", "--name", "llava", "--representation.model", "llava"]
+    assert turnwise(["run", "digiq", *options]) == 2
+    assert "leave it 0 with a model" in capsys.readouterr().err
+    assert turnwise(["run", "digiq", *options[:-1], "nothing"]) == 2
+    assert "nothing: there is no such folder" in capsys.readouterr().err
+    assert not (folder / "runs/llava").exists()
+    options += ["--representation.augment", "0", "--representation.lora-rank", "2"]
+    assert turnwise(["run", "digiq", *options, "--arms", "digiq", "no-representation", "digiq-ranked-2"]) == 0
+    report = json.loads((folder / "runs/llava/report.json").read_text())
+    assert {row["name"] for row in report["summary"]} == {"behaviour", "digiq", "no-representation", "digiq-ranked-2"}
+    cache = {path.name for path in (folder / "runs/llava/cache").iterdir()}
+    assert {"adapter.safetensors", "actions-tuned.safetensors", "actions-plain.safetensors"} <= cache
+    monkeypatch.setattr("turnwise.learn.llava_features.fit_question", lambda *_: pytest.fail("stage 1 is on disk"))
+    more = ["--arms", "digiq", "no-representation", "digiq-ranked-2", "mc"]
+    assert turnwise(["run", "digiq", *options, *more]) == 0
 
 
 def test_digiq_learns_from_several_runs_that_used_the_same_ids(runs, monkeypatch):

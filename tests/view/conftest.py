@@ -26,9 +26,12 @@ def site(sample_root: Path) -> Iterator[Site]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """One real headless Chromium for the whole session; skipped where there is none."""
+    """One real headless Chromium for the tests of a file; skipped where there is none.
+
+    Not for the session: while Playwright's event loop runs in this thread, no asynchronous test can start its own.
+    """
     sync_api = pytest.importorskip("playwright.sync_api")
     from turnwise.envs.browser.chromium import find_chromium
 

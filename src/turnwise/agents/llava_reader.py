@@ -2,18 +2,22 @@
 
 The model is shown the screen with a cursor where the action touches, and asked about the action; its hidden state at
 the last token of the prompt, the one that the answer is read from, is the feature (the last layer, as in the authors'
-code). After fine-tuning on the question (`yes_no_loss`) that state says what the action would do.
+code). After fine-tuning on the question (`yes_no_loss`) that state says what the action would do; what is tuned is a
+LoRA adapter, so that the model as it was is still there to be compared with.
 
 With `llava-hf/llava-1.5-7b-hf` this is the paper's stage 1 and 2; tests use tiny random models of the same classes.
 """
 
 import io
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from turnwise.errors import UserError, require
 from turnwise.trace.types import Call, ImageRef
 
 CURSOR_SHARE = 250 / 1080
@@ -32,8 +36,10 @@ def question(call: Call) -> str:
             what = f'typing "{arguments["text"]}"'
         case "press":
             what = f"pressing the {arguments['key']} key"
+        case "status":
+            what = f"ending the task as {arguments['state']}"
         case _:
-            what = f"the action {call.name}"
+            what = "text that is no action"
     return f"This is the screen of a phone. Would {what} change what it shows? Answer Yes or No."
 
 
@@ -61,13 +67,59 @@ class LlavaReader:
         model: `LlavaForConditionalGeneration` or one of its kin.
         processor: of the model.
         layer: which hidden states are the features; −1 is the last, as in the authors' code.
+
+    Raises:
+        UserError: if "Yes" and "No" are one to the tokenizer.
     """
 
     def __init__(self, model: Any, processor: Any, layer: int = -1) -> None:
         self.model, self.processor, self.layer = model.eval(), processor, layer
         tokenizer = processor.tokenizer
-        self.yes, self.no = (tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("Yes", "No"))
+        both = [tokenizer(word, add_special_tokens=False).input_ids for word in ("Yes", "No")]
+        apart = next((pair for pair in zip(*both, strict=False) if pair[0] != pair[1]), None)  # some begin alike
+        if apart is None:
+            raise UserError("the model's tokenizer does not tell Yes from No.")
+        self.yes, self.no = apart
         tokenizer.padding_side = "left"  # so that the last column is the last token of every prompt
+
+    @property
+    def width(self) -> int:
+        """Of the hidden states."""
+        return int(self.model.config.get_text_config().hidden_size)
+
+    def add_adapter(self, rank: int, seed: int = 0) -> None:
+        """Put a LoRA adapter on all linear layers of the language model, α = 2 rank as the authors do; it alone learns.
+
+        Args:
+            rank: of the adapter (the authors: 128).
+            seed: of its first weights.
+
+        Raises:
+            UserError: if peft is missing, or the model has no such layers.
+        """
+        require("peft", "hf")
+        from peft import LoraConfig, get_peft_model
+
+        layers = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            try:
+                adapted = get_peft_model(self.model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers))
+            except ValueError as error:
+                raise UserError(f"this model cannot take an adapter ({str(error).splitlines()[0]}).") from error
+        self.model = adapted.eval()
+
+    def adapter(self) -> dict[str, Tensor]:
+        """The adapter's weights by name, on the CPU."""
+        from peft import get_peft_model_state_dict
+
+        return {name: value.detach().cpu().clone() for name, value in get_peft_model_state_dict(self.model).items()}
+
+    def restore_adapter(self, weights: dict[str, Tensor]) -> None:
+        """What `adapter` gave, into an adapter of the same rank."""
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(self.model, weights)
 
     def inputs(self, images: Sequence[ImageRef], calls: Sequence[Call]) -> dict[str, Tensor]:
         """The model's inputs for these pairs of screen and action."""
@@ -85,9 +137,11 @@ class LlavaReader:
         batch = self.processor(text=texts, images=pictures, return_tensors="pt", padding=True)
         return {name: value.to(self.model.device) for name, value in batch.items()}
 
-    def features(self, images: Sequence[ImageRef], calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
-        """Features (N, hidden width) and P(yes against no) (N,), float32, without gradients."""
-        with torch.inference_mode():
+    def features(
+        self, images: Sequence[ImageRef], calls: Sequence[Call], adapted: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Features (N, width) and P(yes against no) (N,), float32, without gradients; as it was, unless `adapted`."""
+        with torch.inference_mode(), nullcontext() if adapted else self.model.disable_adapter():
             output = self.model(**self.inputs(images, calls), output_hidden_states=True, use_cache=False)
             feature = output.hidden_states[self.layer][:, -1].float().clone()
             both = output.logits[:, -1].float()[:, [self.yes, self.no]]
@@ -98,3 +152,19 @@ class LlavaReader:
         logits = self.model(**self.inputs(images, calls), use_cache=False).logits[:, -1].float()
         right = torch.tensor([self.yes if one else self.no for one in changed], device=logits.device)
         return torch.nn.functional.cross_entropy(logits, right)
+
+
+def load_llava_reader(folder: Path, device: str | None = None) -> LlavaReader:
+    """The reader of a model folder in the Hugging Face layout.
+
+    Raises:
+        UserError: if it is no folder of a model that takes pictures and writes text.
+    """
+    from turnwise.agents.load import load_model, load_tokenizer
+
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder of a LLaVA-type model.")
+    _, processor = load_tokenizer(folder)
+    if processor is None:
+        raise UserError(f"{folder}: a model that reads text alone; a reader of screens takes pictures.")
+    return LlavaReader(load_model(folder, device), processor)

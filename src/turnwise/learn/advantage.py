@@ -91,7 +91,7 @@ class AdvantageCritics(Critics):
         self._scale = float(tensors["scale"])
 
     def _make(self) -> None:
-        self._of_action, self._of_state = self._nets(self.actions.reader.feature_size), self._nets()
+        self._of_action, self._of_state = self._nets(self.actions.feature_size), self._nets()
 
     def _parts(self) -> list[tuple[str, CriticNet]]:
         pairs = zip(self._of_action, self._of_state, strict=True)

@@ -14,12 +14,10 @@ the next screen. Yes or no is the same for a link that leads away and for the fi
 """
 
 import copy
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,11 +25,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from turnwise.agents import aitw
-from turnwise.agents.frames import Frames
 from turnwise.errors import UserError
 from turnwise.learn.augment import ViewAugment
 from turnwise.learn.replay import Played
-from turnwise.learn.screen_features import Features, ScreenAutoencoder, load_tensors, save_tensors, weights_digest
+from turnwise.learn.screen_features import Features, ScreenAutoencoder
 from turnwise.learn.values import FitConfig, WordBag, encode_texts, fit
 from turnwise.trace.types import Call, ImageRef
 
@@ -69,11 +66,13 @@ class Deed:
         kind: index into `TYPES`.
         text: what is typed, else "".
         point: (y, x) where a gesture begins, normalised; None for other actions.
+        swipe: whether the gesture goes on from there; the small reader is not told.
     """
 
     kind: int
     text: str = ""
     point: tuple[float, float] | None = None
+    swipe: bool = False
 
 
 NOTHING = Deed(TYPES.index("NONE"))
@@ -89,7 +88,7 @@ def deed_of(call: Call | None) -> Deed:
         return NOTHING
     arguments = call.arguments
     point = (float(arguments["y"]), float(arguments["x"])) if call.name in ("tap", "swipe") else None
-    return Deed(kind, str(arguments.get("text", "")), point)
+    return Deed(kind, str(arguments.get("text", "")), point, call.name == "swipe")
 
 
 def with_cursor(frame: Tensor, point: tuple[float, float] | None) -> Tensor:
@@ -180,11 +179,16 @@ class ActionReader(nn.Module):
         return self.foresight(feature_BD)
 
     def features(self, state_BD: Tensor) -> Tensor:
-        """What critics read: the state and the answer, from −`_LOUD` for a sure no to `_LOUD` for a sure yes.
+        """What critics read: the state and the answer."""
+        return torch.cat([state_BD, loud(self.logit(state_BD).sigmoid())], dim=1)
 
-        The answer is in the state already, but a few thousand steps do not tell a small critic where.
-        """
-        return torch.cat([state_BD, _LOUD * torch.tanh(self.logit(state_BD) / 2)[:, None]], dim=1)
+
+def loud(yes_B: Tensor) -> Tensor:
+    """P(yes) as critics read it, (B, 1): from −`_LOUD` for a sure no to `_LOUD` for a sure yes.
+
+    The answer is in the state already, but a few thousand steps do not tell a small critic where.
+    """
+    return _LOUD * (2 * yes_B - 1)[:, None]
 
 
 _LOUD = 4.0
@@ -219,11 +223,12 @@ class Changes:
     """Executed actions with the question's answers: the training data of stage 1.
 
     Attributes:
-        frames, deeds: before the action, and the action.
+        images, frames, deeds: the screen before the action, its frame, and the action.
         labels: whether the screen changed, (S,) of 0 and 1.
         vectors: the screen's vector before and after, (S, 2, D).
     """
 
+    images: list[ImageRef]
     frames: list[Tensor]
     deeds: list[Deed]
     labels: Tensor
@@ -249,7 +254,7 @@ def change_data(log: Sequence[Played], features: Features, epsilon: float = EPSI
             deeds.append(deed)
             labels.append(float(changed(before, after, epsilon)))
             images += screens[step : step + 2]
-    return Changes(shown, deeds, torch.tensor(labels), features(images).view(len(deeds), 2, -1))
+    return Changes(images[::2], shown, deeds, torch.tensor(labels), features(images).view(len(deeds), 2, -1))
 
 
 def fit_change(
@@ -259,6 +264,7 @@ def fit_change(
     config: FitConfig,
     foresee: float = 0.0,
     augment: float = 0.0,
+    on_update: Callable[[], None] | None = None,
 ) -> list[float]:
     """Fine-tune the whole reader on the question by cross-entropy; left frozen in `eval()` mode.
 
@@ -270,6 +276,7 @@ def fit_change(
         foresee: weight of the mean squared error of `foreseen`; 0 asks the paper's question alone.
         augment: the share of uses in which a screen is moved with its point, and, apart from that, recoloured. What is
             asked of it stays the same.
+        on_update: called at each update, to show progress.
 
     Returns:
         The loss of each update.
@@ -293,6 +300,8 @@ def fit_change(
         return frame, replace(deed, point=point)
 
     def loss_of(rows: Tensor) -> Tensor:
+        if on_update is not None:
+            on_update()
         frames, deeds = zip(*map(seen, rows.tolist()), strict=True)
         inputs = inputs_of(frames, deeds, tokenizer)
         state = reader(*(part.to(device) for part in inputs))
@@ -322,71 +331,17 @@ def change_scores(
     for start in range(0, len(data.deeds), batch_size):
         part = slice(start, start + batch_size)
         with torch.inference_mode():
-            state = _read(reader, data.frames[part], data.deeds[part], tokenizer)
+            state = read_actions(reader, data.frames[part], data.deeds[part], tokenizer)
             scores += reader.logit(state).sigmoid().tolist()
             missed += (reader.foreseen(state).cpu() - moves[part]).square().sum()
     total = float((moves - moves.mean(dim=0)).square().sum()) if len(moves) else 0.0
     return scores, 1 - float(missed) / total if total else None
 
 
-def _read(reader: ActionReader, frames: Sequence[Tensor], deeds: Sequence[Deed], tokenizer: Any) -> Tensor:
+def read_actions(reader: ActionReader, frames: Sequence[Tensor], deeds: Sequence[Deed], tokenizer: Any) -> Tensor:
+    """The features of these pairs, (N, size), on the reader's device."""
     device = reader.answer.weight.device
     return reader(*(part.to(device) for part in inputs_of(frames, deeds, tokenizer)))
-
-
-class ActionFeatures:
-    """Frozen features of (screen, action), each computed once; `save` and `load` keep them on disk.
-
-    Args:
-        reader: frozen.
-        frames: where screens come from.
-        tokenizer: of typed texts.
-    """
-
-    def __init__(self, reader: ActionReader, frames: Frames, tokenizer: Any, batch_size: int = 64) -> None:
-        self.reader, self.frames, self.tokenizer, self.batch_size = reader, frames, tokenizer, batch_size
-        self._rows: dict[str, int] = {}
-        self._table = torch.zeros(0, reader.feature_size)
-
-    def __call__(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
-        """Features of these pairs, (N, D)."""
-        keys = [
-            f"{image.digest}/{deed.kind}/{deed.point}/{deed.text}" for image, deed in zip(images, deeds, strict=True)
-        ]
-        missing = list({key: i for i, key in enumerate(keys) if key not in self._rows}.values())
-        made = self.fresh([images[i] for i in missing], [deeds[i] for i in missing])
-        for i in missing:
-            self._rows[keys[i]] = len(self._rows)
-        self._table = torch.cat([self._table, made])
-        return self._table[[self._rows[key] for key in keys]] if keys else self._table[:0]
-
-    def fresh(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
-        """The same, computed now and not kept."""
-        made = [torch.zeros(0, self.reader.feature_size)]
-        for start in range(0, len(deeds), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            with torch.inference_mode():
-                state = _read(self.reader, [self.frames(image) for image in images[part]], deeds[part], self.tokenizer)
-                made.append(self.reader.features(state).cpu().clone())
-        return torch.cat(made)
-
-    def save(self, path: Path) -> None:
-        """Write all features in one atomic rename."""
-        save_tensors(
-            path,
-            {"values": self._table},
-            {"keys": json.dumps(list(self._rows)), "weights": weights_digest(self.reader)},
-        )
-
-    def load(self, path: Path) -> bool:
-        """Read features that were saved for these very weights; False where there are none."""
-        found = load_tensors(path, {"weights": weights_digest(self.reader)})
-        if found is None:
-            return False
-        tensors, notes = found
-        self._table = tensors["values"]
-        self._rows = {key: row for row, key in enumerate(json.loads(notes["keys"]))}
-        return True
 
 
 def action_sensitivity(q_BN: Tensor) -> float:

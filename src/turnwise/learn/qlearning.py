@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from turnwise.credit.td import Heads, join_heads, lambda_target, mc_target, polyak, q_target, squared_error
 from turnwise.errors import UserError
-from turnwise.learn.change import NOTHING, TYPES, ActionFeatures, Deed, deed_of
+from turnwise.learn.action_features import ActionTable
+from turnwise.learn.change import NOTHING, TYPES, Deed, deed_of
 from turnwise.learn.goal_words import GoalWords
 from turnwise.learn.replay import Played
 from turnwise.learn.screen_features import Features
@@ -232,11 +233,9 @@ class Critics:
 
     dropout = 0.0
 
-    def __init__(
-        self, words: GoalWords, features: Features, actions: ActionFeatures, config: QConfig, seed: int
-    ) -> None:
+    def __init__(self, words: GoalWords, features: Features, actions: ActionTable, config: QConfig, seed: int) -> None:
         self.words, self.features, self.actions, self.config, self.seed = words, features, actions, config, seed
-        self._centre, self._spread = torch.zeros(actions.reader.feature_size), torch.ones(actions.reader.feature_size)
+        self._centre, self._spread = torch.zeros(actions.feature_size), torch.ones(actions.feature_size)
 
     def fit(self, steps: Steps) -> tuple[list[float], list[float]]:
         """Learn from the executed actions.
@@ -304,7 +303,7 @@ class Critics:
         """New nets with this seed's weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.q, self.v = self._net(self.actions.reader.feature_size), self._net()
+            self.q, self.v = self._net(self.actions.feature_size), self._net()
 
     def _parts(self) -> list[tuple[str, CriticNet]]:
         """What says Q and V, by name."""

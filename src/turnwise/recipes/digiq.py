@@ -49,6 +49,11 @@ def main(config: Config) -> Path:
     most = max((parse_arm(arm).candidates or 1 for arm in config.arms), default=1)
     if most > config.extraction.candidates:
         raise UserError(f"best-of-{most} needs extraction.candidates of at least {most}.")
+    stage = config.representation
+    if stage.model and not Path(stage.model).is_dir():
+        raise UserError(f"representation.model: {stage.model}: there is no such folder of a LLaVA-type model.")
+    if stage.model and stage.augment:
+        raise UserError("representation.augment moves screens for the small reader; leave it 0 with a model.")
     with Run(Path("runs") / config.name, to_json("digiq", config), may_grow=("arms",)) as run:
         asyncio.run(phones.in_one_browser(_main(config, run)))
     if config.preset_name == "laptop" and not changed(config, free=("source", "first", "device", "arms")):

@@ -14,6 +14,7 @@ from turnwise.recipes import phone as phones
 from turnwise.recipes import phone_policy as policies
 from turnwise.recipes.digiq_config import Config
 from turnwise.recipes.digiq_names import ArmName, parse_arm
+from turnwise.recipes.digiq_readers import Readers
 from turnwise.recipes.progress import console, progress_bar
 from turnwise.trace.run import Run, find_run
 
@@ -34,7 +35,7 @@ class Bench:
         self.steps = tabulate(log, self.features, self.words, config.critics.discount)
         self.features.save(run.folder / "cache")
         self._likelihoods()
-        self._readers: dict[bool, Any] = {}
+        self.readers = Readers(config, run, log, behaviour, self.features)
         self._critics: dict[tuple[bool, str], Any] = {}
         self._candidates: Any = None
 
@@ -115,18 +116,20 @@ class Bench:
         numbers = self.config.extraction
         best = arm == "argmax" or numbers.pick == "best"
         how = arm if arm in ("awr", "reinforce") else "best_of_n" if best else "softmax_of_n"
+        used = self.candidates().first(1 if how in ("awr", "reinforce") else count)
+        images = [self.steps.images[self.steps.state_S[row]] for row in used.rows for _ in used.actions[0]]
+        self.readers.read(arm != "no-representation", images, [deed for deeds in used.deeds for deed in deeds])
         extracted = extract(
             how,  # type: ignore[arg-type]
             critics,
             self.steps,
             self.log,
-            self.candidates().first(count),
+            used,
             policy,
             margin=numbers.margin,
             temperature=numbers.awr_temperature if arm == "awr" else numbers.pick_temperature,
             seed=self.config.seed,
         )
-        critics.actions.save(self._cache("actions", arm != "no-representation"))
         return extracted.examples, {"kept": extracted.kept, "sensitivity": extracted.sensitivity}
 
     def _offline(self, arm: str) -> Any:
@@ -142,46 +145,6 @@ class Bench:
         critic.fit(self.log, FitConfig(self.config.step_critic, seed=self.config.seed))
         return choose(self.log, critic, None, self.config.credit)
 
-    def reader(self, tuned: bool) -> Any:
-        """The action reader after stage 1, or as it was before."""
-        import torch
-
-        from turnwise.evaluate.ranking import auc
-        from turnwise.learn.change import ActionReader, change_data, change_scores, fit_change
-        from turnwise.learn.screen_features import load_tensors, save_tensors
-        from turnwise.learn.values import FitConfig
-
-        if tuned in self._readers:
-            return self._readers[tuned]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            reader = ActionReader(self.features.model, len(self.tokenizer)).eval().requires_grad_(False)
-        reader.to(self.behaviour.model.device)
-        if tuned:
-            stage = self.config.representation
-            path, notes = self.run.folder / "cache" / "reader.safetensors", {"stage": repr(stage)}
-            found = load_tensors(path, notes)
-            if found is None:
-                cut = max(1, round(0.9 * len(self.log)))
-                data, held_out = (
-                    change_data(part, self.features, stage.epsilon) for part in (self.log[:cut], self.log[cut:])
-                )
-                with progress_bar("stage 1: does it change the screen?", 1) as advance:
-                    numbers = FitConfig(
-                        stage.updates, stage.batch_size, stage.learning_rate, seed=self.config.seed, falling=True
-                    )
-                    losses = fit_change(reader, data, self.tokenizer, numbers, stage.foresee, stage.augment)
-                    scores, foreseen = change_scores(reader, held_out, self.tokenizer)
-                    score = auc(scores, [label > 0.5 for label in held_out.labels.tolist()])
-                    advance(note=f"loss {losses[-1]:.3f}, held-out AUC {'–' if score is None else f'{score:.3f}'}")
-                self.run.log(phase="representation", iteration=0, loss=losses[-1], auc=score, foreseen=foreseen,
-                             changed=float(data.labels.mean()))  # fmt: skip
-                save_tensors(path, dict(reader.state_dict()), notes)
-            else:
-                reader.load_state_dict(found[0])
-        self._readers[tuned] = reader
-        return reader
-
     def _critics_of(self, arm: str) -> Any:
         """The critics of an arm; those of `digiq` where it has none of its own."""
         return self.critics(arm != "no-representation", arm if arm in ("mc", "td-0") else "td")
@@ -189,15 +152,11 @@ class Bench:
     def critics(self, tuned: bool, backup: str) -> Any:
         """Q and V by "td", "td-0" or "mc", trained when first asked for."""
         from turnwise.learn.advantage import AdvantageCritics
-        from turnwise.learn.change import ActionFeatures
         from turnwise.learn.qlearning import Critics
 
         key = (tuned, backup)
         if key not in self._critics:
-            actions = next((c.actions for (t, _), c in self._critics.items() if t == tuned), None)
-            if actions is None:
-                actions = ActionFeatures(self.reader(tuned), self.frames, self.tokenizer)
-                actions.load(self._cache("actions", tuned))
+            actions = self.readers.actions(tuned)
             numbers = self.config.critics
             if backup == "td-0":
                 numbers = replace(numbers, decay=0.0)
@@ -206,26 +165,23 @@ class Bench:
             made = AdvantageCritics if numbers.form == "advantage" else Critics
             critics = made(self.words, self.features, actions, numbers, self.config.seed)
             name = backup if tuned else f"{backup}, no representation"
-            self._fit(
-                critics,
-                name,
-                self._cache("critics", tuned, backup),
-            )
+            self._fit(critics, name, tuned, self.readers.file("critics", tuned, backup))
             self._critics[key] = critics
         return self._critics[key]
 
-    def _fit(self, critics: Any, name: str, path: Path) -> None:
+    def _fit(self, critics: Any, name: str, tuned: bool, path: Path) -> None:
         """Train critics on the log, or read them back."""
         from turnwise.learn.screen_features import load_tensors, save_tensors, weights_digest
 
         notes = {
             "critics": repr(critics.config), "seed": str(self.config.seed), "steps": str(len(self.steps.place)),
-            "reader": weights_digest(critics.actions.reader), "screens": weights_digest(self.features.model),
+            "reader": critics.actions.weights, "screens": weights_digest(self.features.model),
         }  # fmt: skip
         found = load_tensors(path, notes)
         if found is not None:
             critics.restore(found[0])
             return
+        self.readers.read(tuned, [self.steps.images[state] for state in self.steps.state_S.tolist()], self.steps.deeds)
         with progress_bar(f"stage 2: critics by {name}", 1) as advance:
             losses_q, losses_v = critics.fit(self.steps)
             advance(note=f"J_Q {losses_q[-1]:.4f}, J_V {losses_v[-1]:.4f}")
@@ -253,10 +209,6 @@ class Bench:
                     numbers.where,
                 )
         return self._candidates
-
-    def _cache(self, what: str, tuned: bool, *more: str) -> Path:
-        """The file of what was made with the reader after stage 1, or as it was before."""
-        return self.run.folder / "cache" / f"{'-'.join([what, 'tuned' if tuned else 'plain', *more])}.safetensors"
 
     def _token_kl(self, policy: Any, states: int = 128) -> float:
         """KL of a policy's next-token distributions from π_β's, along its own samples in logged states."""

@@ -25,6 +25,9 @@ class Representation:
         foresee: weight of foreseeing the next screen's vector, beside whether it changes; 0 in the paper.
         augment: the share of uses in which a screen is moved with its point, and, apart from that, recoloured; 0 in the
             paper and in the recorded results.
+        model: a folder of a LLaVA-type model (Hugging Face layout) that reads actions instead of the small reader; its
+            LoRA adapter is what learns. The paper's is LLaVA-1.5-7B. `foresee` and `augment` are the small reader's.
+        lora_rank: of the adapter; α is twice that.
     """
 
     updates: int = 12_000
@@ -33,6 +36,8 @@ class Representation:
     epsilon: float = EPSILON
     foresee: float = 1.0
     augment: float = 0.0
+    model: str = ""
+    lora_rank: int = 128
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,48 @@
+"""What tests of several folders share."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_llava() -> Callable[[Sequence[str]], tuple[Any, Any]]:
+    """From texts for its tokenizer to a LLaVA of 16 numbers a state with random weights, and its processor."""
+
+    def made(texts: Sequence[str]) -> tuple[Any, Any]:
+        import torch
+        from transformers import (
+            AutoModelForImageTextToText,
+            CLIPVisionConfig,
+            LlamaConfig,
+            LlavaConfig,
+            LlavaProcessor,
+            PreTrainedTokenizerFast,
+        )
+        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+        from turnwise.agents.tokenizer import train_tokenizer
+
+        trained = train_tokenizer(texts, 1200)
+        trained.add_tokens(["<image>"], special_tokens=True)
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=trained.backend_tokenizer, pad_token="<pad>", eos_token="<eos>",
+            clean_up_tokenization_spaces=False, extra_special_tokens={"image_token": "<image>"},
+        )  # fmt: skip
+        size: Any = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+        config = LlavaConfig(
+            vision_config=CLIPVisionConfig(image_size=28, patch_size=14, **size),
+            text_config=LlamaConfig(vocab_size=len(tokenizer), eos_token_id=1, pad_token_id=0, **size),
+            image_token_index=int(tokenizer.convert_tokens_to_ids("<image>")),  # pyright: ignore[reportArgumentType]
+            vision_feature_layer=-1,
+        )
+        processor = LlavaProcessor(
+            image_processor=CLIPImageProcessorPil(size={"height": 28, "width": 28}, do_center_crop=False),
+            tokenizer=tokenizer, patch_size=14, vision_feature_select_strategy="default",
+            num_additional_image_tokens=1,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        return AutoModelForImageTextToText.from_config(config), processor
+
+    return made
