@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from turnwise.agents.frames import Frames
 from turnwise.agents.llava_reader import LlavaReader, load_llava_reader, question
 from turnwise.errors import UserError
 from turnwise.evaluate.ranking import auc
@@ -37,8 +38,7 @@ def shot(colour: str) -> ImageRef:
 SHOTS = {image.digest: image for image in map(shot, ("red", "blue"))}
 
 
-def fetch(digest: str) -> ImageRef:
-    return SHOTS[digest]
+FRAMES = Frames(SHOTS.__getitem__)
 
 
 @pytest.fixture
@@ -71,24 +71,24 @@ def test_what_did_not_parse_has_a_question_too():
 def test_the_adapter_learns_the_question_and_the_model_as_it_was_stays(reader, tmp_path):
     taken = data()
     reader.add_adapter(4)
-    tuned, plain = (LlavaFeatures(reader, fetch, Path("model"), adapted) for adapted in (True, False))
+    tuned, plain = (LlavaFeatures(reader, FRAMES, Path("model"), adapted) for adapted in (True, False))
     assert tuned.feature_size == 17
     first = plain(taken.images, taken.deeds)
     torch.testing.assert_close(tuned(taken.images, taken.deeds), first)  # a new adapter changes nothing
     name = tuned.weights
     ticks: list[int] = []
-    losses = fit_question(reader, taken, fetch, FitConfig(60, 4, 2e-2), lambda: ticks.append(1))
+    losses = fit_question(reader, taken, FRAMES, FitConfig(60, 4, 2e-2), lambda: ticks.append(1))
     assert len(ticks) == 60
     assert losses[-1] < 0.5 * losses[0]
-    assert auc(answers(reader, taken, fetch, 3), [True, False] * 2) == 1.0
+    assert auc(answers(reader, taken, FRAMES, 3), [True, False] * 2) == 1.0
     assert tuned.weights != name
-    learned = LlavaFeatures(reader, fetch, Path("model"), batch_size=3)
+    learned = LlavaFeatures(reader, FRAMES, Path("model"), batch_size=3)
     found = learned(taken.images, taken.deeds)
     assert found[0, -1] > 2 > -2 > found[1, -1]  # a loud yes, a loud no
     torch.testing.assert_close(plain.fresh(taken.images, taken.deeds), first)
     learned.save(tmp_path / "f.safetensors")
-    assert LlavaFeatures(reader, fetch, Path("model")).load(tmp_path / "f.safetensors")
-    assert not LlavaFeatures(reader, fetch, Path("model"), adapted=False).load(tmp_path / "f.safetensors")
+    assert LlavaFeatures(reader, FRAMES, Path("model")).load(tmp_path / "f.safetensors")
+    assert not LlavaFeatures(reader, FRAMES, Path("model"), adapted=False).load(tmp_path / "f.safetensors")
     kept = reader.adapter()
     with torch.no_grad():
         for parameter in reader.model.parameters():

@@ -59,13 +59,21 @@ class Frames:
         if kept is not None:
             self._kept.move_to_end(image.digest)
             return kept
+        frame = frame_of(self.bytes_of(image), self.size)
+        self._kept[image.digest] = frame
+        if len(self._kept) > self.limit:
+            self._kept.popitem(last=False)
+        return frame
+
+    def bytes_of(self, image: ImageRef) -> bytes:
+        """The encoded picture, which the image carries or which is fetched.
+
+        Raises:
+            ValueError: as when called.
+        """
         data = image.data
         if data is None and self.fetch is not None:
             data = self.fetch(image.digest).data
         if data is None:
             raise ValueError(f"image {image.digest[:12]} has no bytes here; give Frames a store to fetch it from")
-        frame = frame_of(data, self.size)
-        self._kept[image.digest] = frame
-        if len(self._kept) > self.limit:
-            self._kept.popitem(last=False)
-        return frame
+        return data

@@ -17,19 +17,17 @@ from turnwise.learn.change import ActionReader, Deed, read_actions
 from turnwise.learn.screen_features import load_tensors, save_tensors, weights_digest
 from turnwise.trace.types import ImageRef
 
-_CHUNK = 64
-"""Pairs that are read between two calls of `on_progress`."""
-
 
 class ActionTable:
     """Features by screen and action; `save` and `load` keep them on disk. What reads is the subclass's.
 
     Args:
         feature_size: D.
+        batch_size: pairs that are read at once.
     """
 
-    def __init__(self, feature_size: int) -> None:
-        self.feature_size = feature_size
+    def __init__(self, feature_size: int, batch_size: int) -> None:
+        self.feature_size, self.batch_size = feature_size, batch_size
         self._rows: dict[str, int] = {}
         self._table = torch.zeros(0, feature_size)
 
@@ -38,9 +36,24 @@ class ActionTable:
         """A name for the weights that read."""
         raise NotImplementedError
 
-    def fresh(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
-        """Features of these pairs, (N, D), on the CPU, computed now and not kept."""
+    def _batch(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
+        """Features of one batch of pairs, (B, D), on the CPU."""
         raise NotImplementedError
+
+    def fresh(
+        self, images: Sequence[ImageRef], deeds: Sequence[Deed], on_progress: Callable[[int], None] | None = None
+    ) -> Tensor:
+        """Features of these pairs, (N, D), on the CPU, computed now and not kept.
+
+        `on_progress` is called with how many more have been read.
+        """
+        made = [torch.zeros(0, self.feature_size)]
+        for start in range(0, len(deeds), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            made.append(self._batch(images[part], deeds[part]))
+            if on_progress is not None:
+                on_progress(len(made[-1]))
+        return torch.cat(made)
 
     def __call__(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
         """Features of these pairs, (N, D)."""
@@ -55,17 +68,13 @@ class ActionTable:
     def read(
         self, images: Sequence[ImageRef], deeds: Sequence[Deed], on_progress: Callable[[int], None] | None = None
     ) -> None:
-        """Have these pairs at hand; `on_progress` is called with how many more have been read."""
+        """Have these pairs at hand; `on_progress` as in `fresh`."""
         missing = self.unread(images, deeds)
-        made = [self._table]
-        for start in range(0, len(missing), _CHUNK):
-            part = missing[start : start + _CHUNK]
-            made.append(self.fresh([images[i] for i in part], [deeds[i] for i in part]))
-            if on_progress is not None:
-                on_progress(len(part))
-        for i in missing:
-            self._rows[_key(images[i], deeds[i])] = len(self._rows)
-        self._table = torch.cat(made)
+        if missing:
+            made = self.fresh([images[i] for i in missing], [deeds[i] for i in missing], on_progress)
+            for i in missing:
+                self._rows[_key(images[i], deeds[i])] = len(self._rows)
+            self._table = torch.cat([self._table, made])
 
     def save(self, path: Path) -> None:
         """Write all features in one atomic rename."""
@@ -92,24 +101,18 @@ class ActionFeatures(ActionTable):
     """
 
     def __init__(self, reader: ActionReader, frames: Frames, tokenizer: Any, batch_size: int = 64) -> None:
-        super().__init__(reader.feature_size)
-        self.reader, self.frames, self.tokenizer, self.batch_size = reader, frames, tokenizer, batch_size
+        super().__init__(reader.feature_size, batch_size)
+        self.reader, self.frames, self.tokenizer = reader, frames, tokenizer
 
     @property
     def weights(self) -> str:
         """The digest of the reader's weights."""
         return weights_digest(self.reader)
 
-    def fresh(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
-        """As in `ActionTable`."""
-        made = [torch.zeros(0, self.feature_size)]
-        for start in range(0, len(deeds), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            with torch.inference_mode():
-                frames = [self.frames(image) for image in images[part]]
-                state = read_actions(self.reader, frames, deeds[part], self.tokenizer)
-                made.append(self.reader.features(state).cpu().clone())
-        return torch.cat(made)
+    def _batch(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
+        with torch.inference_mode():
+            state = read_actions(self.reader, [self.frames(image) for image in images], deeds, self.tokenizer)
+            return self.reader.features(state).cpu().clone()
 
 
 def _key(image: ImageRef, deed: Deed) -> str:

@@ -276,7 +276,7 @@ def fit_change(
         foresee: weight of the mean squared error of `foreseen`; 0 asks the paper's question alone.
         augment: the share of uses in which a screen is moved with its point, and, apart from that, recoloured. What is
             asked of it stays the same.
-        on_update: called at each update, to show progress.
+        on_update: called after every update, to show progress.
 
     Returns:
         The loss of each update.
@@ -300,8 +300,6 @@ def fit_change(
         return frame, replace(deed, point=point)
 
     def loss_of(rows: Tensor) -> Tensor:
-        if on_update is not None:
-            on_update()
         frames, deeds = zip(*map(seen, rows.tolist()), strict=True)
         inputs = inputs_of(frames, deeds, tokenizer)
         state = reader(*(part.to(device) for part in inputs))
@@ -311,7 +309,7 @@ def fit_change(
         return loss
 
     reader.requires_grad_(True)
-    losses = fit(reader, loss_of, len(data.deeds), config)
+    losses = fit(reader, loss_of, len(data.deeds), config, on_update=on_update)
     reader.requires_grad_(False)
     return losses
 

@@ -12,14 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from turnwise.agents.frames import Frames
 from turnwise.agents.llava_reader import LlavaReader
 from turnwise.learn.action_features import ActionTable
 from turnwise.learn.change import TYPES, Changes, Deed, loud
 from turnwise.learn.values import FitConfig, fit
 from turnwise.trace.types import Call, ImageRef
-
-Fetch = Callable[[str], ImageRef]
-"""An image with its bytes, by digest."""
 
 
 def call_of(deed: Deed) -> Call:
@@ -39,7 +37,7 @@ def call_of(deed: Deed) -> Call:
 def fit_question(
     reader: LlavaReader,
     data: Changes,
-    fetch: Fetch,
+    frames: Frames,
     config: FitConfig,
     on_update: Callable[[], None] | None = None,
 ) -> list[float]:
@@ -48,9 +46,9 @@ def fit_question(
     Args:
         reader: with an adapter, changed in place.
         data: executed actions (`learn.change.change_data`).
-        fetch: bytes of screens.
+        frames: where the bytes of screens come from.
         config: see there.
-        on_update: called at each update, to show progress.
+        on_update: called after every update, to show progress.
 
     Returns:
         The loss of each update: token cross-entropy of the right answer.
@@ -60,23 +58,21 @@ def fit_question(
     """
 
     def loss_of(rows: Tensor) -> Tensor:
-        if on_update is not None:
-            on_update()
-        images = [_with_bytes(data.images[row], fetch) for row in rows.tolist()]
+        images = [_with_bytes(data.images[row], frames) for row in rows.tolist()]
         calls = [call_of(data.deeds[row]) for row in rows.tolist()]
         return reader.yes_no_loss(images, calls, [label > 0.5 for label in data.labels[rows].tolist()])
 
     learned = [parameter for parameter in reader.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=0.0)
-    return fit(reader.model, loss_of, len(data.deeds), config, optimizer)
+    return fit(reader.model, loss_of, len(data.deeds), config, optimizer, on_update)
 
 
-def answers(reader: LlavaReader, data: Changes, fetch: Fetch, batch_size: int = 8) -> list[float]:
+def answers(reader: LlavaReader, data: Changes, frames: Frames, batch_size: int = 8) -> list[float]:
     """P(the action has an effect) of each executed action."""
     found: list[float] = []
     for start in range(0, len(data.deeds), batch_size):
         part = slice(start, start + batch_size)
-        images = [_with_bytes(image, fetch) for image in data.images[part]]
+        images = [_with_bytes(image, frames) for image in data.images[part]]
         found += reader.features(images, [call_of(deed) for deed in data.deeds[part]])[1].tolist()
     return found
 
@@ -86,17 +82,16 @@ class LlavaFeatures(ActionTable):
 
     Args:
         reader: frozen.
-        fetch: bytes of screens.
+        frames: where the bytes of screens come from.
         folder: of the model, which names its weights.
         adapted: False reads as the model was before stage 1.
     """
 
     def __init__(
-        self, reader: LlavaReader, fetch: Fetch, folder: Path, adapted: bool = True, batch_size: int = 8
+        self, reader: LlavaReader, frames: Frames, folder: Path, adapted: bool = True, batch_size: int = 8
     ) -> None:
-        super().__init__(reader.width + 1)
-        self.reader, self.fetch, self.folder, self.adapted = reader, fetch, folder, adapted
-        self.batch_size = batch_size
+        super().__init__(reader.width + 1, batch_size)
+        self.reader, self.frames, self.folder, self.adapted = reader, frames, folder, adapted
 
     @property
     def weights(self) -> str:
@@ -108,16 +103,11 @@ class LlavaFeatures(ActionTable):
                 digest.update(value.float().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
-    def fresh(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
-        """As in `ActionTable`."""
-        made = [torch.zeros(0, self.feature_size)]
-        for start in range(0, len(deeds), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            shown = [_with_bytes(image, self.fetch) for image in images[part]]
-            state, yes = self.reader.features(shown, [call_of(deed) for deed in deeds[part]], self.adapted)
-            made.append(torch.cat([state.cpu(), loud(yes.cpu())], dim=1))
-        return torch.cat(made)
+    def _batch(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
+        shown = [_with_bytes(image, self.frames) for image in images]
+        state, yes = self.reader.features(shown, [call_of(deed) for deed in deeds], self.adapted)
+        return torch.cat([state.cpu(), loud(yes.cpu())], dim=1)
 
 
-def _with_bytes(image: ImageRef, fetch: Fetch) -> ImageRef:
-    return image if image.data is not None else replace(image, data=fetch(image.digest).data)
+def _with_bytes(image: ImageRef, frames: Frames) -> ImageRef:
+    return replace(image, data=frames.bytes_of(image))

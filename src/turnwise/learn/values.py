@@ -139,7 +139,12 @@ class FitConfig:
 
 
 def fit(
-    module: nn.Module, loss_of: Callable[[Tensor], Tensor], count: int, config: FitConfig, optimizer: Any = None
+    module: nn.Module,
+    loss_of: Callable[[Tensor], Tensor],
+    count: int,
+    config: FitConfig,
+    optimizer: Any = None,
+    on_update: Callable[[], None] | None = None,
 ) -> list[float]:
     """Train a module on examples 0..count−1 by index; leaves it in `eval()` mode.
 
@@ -149,6 +154,7 @@ def fit(
         count: how many examples there are.
         config: see there.
         optimizer: goes on with its moments; a new Adam without.
+        on_update: called after every update, to show progress.
 
     Returns:
         The loss of each update.
@@ -177,6 +183,8 @@ def fit(
             torch.nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
             optimizer.step()
             losses.append(float(loss.detach()))
+            if on_update is not None:
+                on_update()
     module.eval()
     return losses
 

@@ -6,7 +6,6 @@ by Monte Carlo. An arm is a choice among these and an extraction; see `recipes.d
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from turnwise.engine.sampling import turn_seed
@@ -164,15 +163,15 @@ class Bench:
                 numbers = replace(numbers, backup="mc")
             made = AdvantageCritics if numbers.form == "advantage" else Critics
             critics = made(self.words, self.features, actions, numbers, self.config.seed)
-            name = backup if tuned else f"{backup}, no representation"
-            self._fit(critics, name, tuned, self.readers.file("critics", tuned, backup))
+            self._fit(critics, tuned, backup)
             self._critics[key] = critics
         return self._critics[key]
 
-    def _fit(self, critics: Any, name: str, tuned: bool, path: Path) -> None:
+    def _fit(self, critics: Any, tuned: bool, backup: str) -> None:
         """Train critics on the log, or read them back."""
         from turnwise.learn.screen_features import load_tensors, save_tensors, weights_digest
 
+        path, name = self.readers.file("critics", tuned, backup), backup if tuned else f"{backup}, no representation"
         notes = {
             "critics": repr(critics.config), "seed": str(self.config.seed), "steps": str(len(self.steps.place)),
             "reader": critics.actions.weights, "screens": weights_digest(self.features.model),

@@ -74,18 +74,18 @@ class Readers:
         from turnwise.agents.llava_reader import load_llava_reader
         from turnwise.learn.llava_features import LlavaFeatures, answers, fit_question
 
-        folder, fetch = Path(self.stage.model), self.behaviour.frames.fetch
+        folder, frames = Path(self.stage.model), self.behaviour.frames
         if self._llava is None:
             self._llava = load_llava_reader(folder, self.config.device)
             self._llava.add_adapter(self.stage.lora_rank, self.config.seed)
         reader = self._llava
 
         def learn(data: Any, held_out: Any, advance: Any) -> tuple[Any, Any, float | None]:
-            return fit_question(reader, data, fetch, self._fit, advance), answers(reader, held_out, fetch), None
+            return fit_question(reader, data, frames, self._fit, advance), answers(reader, held_out, frames), None
 
         if tuned:
             self._stage_1("adapter", learn, reader.adapter, reader.restore_adapter)
-        return LlavaFeatures(reader, fetch, folder, tuned)
+        return LlavaFeatures(reader, frames, folder, tuned)
 
     @property
     def _fit(self) -> Any:
