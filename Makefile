@@ -10,11 +10,11 @@ setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/turnwise doctor --install
+	$(BIN)/turnsmith doctor --install
 	touch $@
 
 demo: setup
-	$(BIN)/turnwise demo
+	$(BIN)/turnsmith demo
 
 test: setup lint
 	$(BIN)/python -m pytest

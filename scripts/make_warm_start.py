@@ -1,7 +1,7 @@
-"""Make the policy that `turnwise demo` starts from: noisy demonstrations in real Chromium, then supervised training.
+"""Make the policy that `turnsmith demo` starts from: noisy demonstrations in real Chromium, then supervised training.
 
 Run: .venv/bin/python scripts/make_warm_start.py [--epochs 5]. On two quiet cores it takes three quarters of an hour. A
-stopped run goes on collecting where it stopped. The result replaces `src/turnwise/recipes/assets/web_small`.
+stopped run goes on collecting where it stopped. The result replaces `src/turnsmith/recipes/assets/web_small`.
 
 The demonstrations are on training worlds only; six in ten succeed, and failures are learned like the rest. Stray clicks
 are left out of what is imitated, but stay in the histories: so the policy sees pages that it did not mean to open.
@@ -16,18 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from turnwise.agents.load import new_small_policy
-from turnwise.agents.render import compact, compact_response
-from turnwise.envs.browser.sites.demonstrator import STRAY
-from turnwise.learn.examples import Example, context_at, examples_from_traces
-from turnwise.learn.rename import entity_words, keep_words, kept_words, renamer_of
-from turnwise.learn.sft import OptimConfig, evaluate_loss, make_optimizer, train
-from turnwise.recipes import web
-from turnwise.recipes.filtered_bc import SHIPPED
-from turnwise.recipes.progress import console, progress_bar
-from turnwise.recipes.web import WebConfig
-from turnwise.trace.run import Run
-from turnwise.trace.types import Trace
+from turnsmith.agents.load import new_small_policy
+from turnsmith.agents.render import compact, compact_response
+from turnsmith.envs.browser.sites.demonstrator import STRAY
+from turnsmith.learn.examples import Example, context_at, examples_from_traces
+from turnsmith.learn.rename import entity_words, keep_words, kept_words, renamer_of
+from turnsmith.learn.sft import OptimConfig, evaluate_loss, make_optimizer, train
+from turnsmith.recipes import web
+from turnsmith.recipes.filtered_bc import SHIPPED
+from turnsmith.recipes.progress import console, progress_bar
+from turnsmith.recipes.web import WebConfig
+from turnsmith.trace.run import Run
+from turnsmith.trace.types import Trace
 
 HORIZON = 20
 

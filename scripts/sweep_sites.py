@@ -13,13 +13,13 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import mean, quantiles
 
-from turnwise.envs.browser.environment import BrowserEnvironment
-from turnwise.envs.browser.sites import SITES
-from turnwise.envs.browser.sites.demonstrator import Demonstrator
-from turnwise.envs.browser.sites.server import LocalSites
-from turnwise.envs.browser.sites.tasks import generate
-from turnwise.rollout.collect import Episode, Limits, collect
-from turnwise.trace.types import Trace
+from turnsmith.envs.browser.environment import BrowserEnvironment
+from turnsmith.envs.browser.sites import SITES
+from turnsmith.envs.browser.sites.demonstrator import Demonstrator
+from turnsmith.envs.browser.sites.server import LocalSites
+from turnsmith.envs.browser.sites.tasks import generate
+from turnsmith.rollout.collect import Episode, Limits, collect
+from turnsmith.trace.types import Trace
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def tiny_llava() -> Callable[[Sequence[str]], tuple[Any, Any]]:
         )
         from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-        from turnwise.agents.tokenizer import train_tokenizer
+        from turnsmith.agents.tokenizer import train_tokenizer
 
         trained = train_tokenizer(texts, 1200)
         trained.add_tokens(["<image>"], special_tokens=True)

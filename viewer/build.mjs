@@ -8,7 +8,7 @@ import { join, relative, sep } from "node:path";
 import { build } from "esbuild";
 
 const here = import.meta.dirname;
-const target = join(here, "..", "src", "turnwise", "view", "static");
+const target = join(here, "..", "src", "turnsmith", "view", "static");
 
 function sources(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -27,7 +27,7 @@ export function digest() {
 }
 
 const preact = readFileSync(join(here, "node_modules", "preact", "LICENSE"), "utf8").trim();
-const mark = `/* Turnwise viewer, built by viewer/build.mjs. sources ${digest()} */`;
+const mark = `/* Turnsmith viewer, built by viewer/build.mjs. sources ${digest()} */`;
 mkdirSync(target, { recursive: true });
 await build({
   entryPoints: [join(here, "src", "main.tsx")],

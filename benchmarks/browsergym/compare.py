@@ -24,12 +24,12 @@ import numpy as np
 import psutil
 from plans import PAGES, plan
 
-from turnwise.envs.browser import BrowserEnvironment, ObservationConfig
-from turnwise.envs.browser.chromium import find_chromium
-from turnwise.envs.browser.miniwob import MiniWob, miniwob_instructions
-from turnwise.errors import UserError
-from turnwise.evaluate.claims import Claim, record
-from turnwise.trace.types import Action, Call, Task
+from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig
+from turnsmith.envs.browser.chromium import find_chromium
+from turnsmith.envs.browser.miniwob import MiniWob, miniwob_instructions
+from turnsmith.errors import UserError
+from turnsmith.evaluate.claims import Claim, record
+from turnsmith.trace.types import Action, Call, Task
 
 PICTURE = (498, 321)
 """Pixels of a screenshot, on both sides: BrowserGym's is of a 332x214 viewport at scale 1.5, ours of a larger one."""
@@ -263,10 +263,10 @@ async def compare(python: Path, repetitions: int, seed: int) -> list[Contender]:
             print(f"{name}: {versions[0]}", flush=True)
             contenders.append(Contender(name, lambda block, workers=workers: play_theirs(workers, block)))
         for name, kind, sessions in (
-            ("Turnwise, equal contents", "equal", 1),
-            ("Turnwise, usual contents", "usual", 1),
-            ("Turnwise, equal contents, 4 sessions", "equal", 4),
-            ("Turnwise, usual contents, 4 sessions", "usual", 4),
+            ("Turnsmith, equal contents", "equal", 1),
+            ("Turnsmith, usual contents", "usual", 1),
+            ("Turnsmith, equal contents, 4 sessions", "equal", 4),
+            ("Turnsmith, usual contents, 4 sessions", "usual", 4),
         ):
             contenders.append(Contender(name, lambda block, e=environments[kind], n=sessions: play_ours(e, n, block)))
         for repetition, block in enumerate(episodes):
@@ -301,8 +301,8 @@ def main() -> None:
     parser.add_argument(
         "--browsergym",
         type=Path,
-        default=os.environ.get("TURNWISE_BROWSERGYM"),
-        help="BrowserGym's virtual environment (or set TURNWISE_BROWSERGYM)",
+        default=os.environ.get("TURNSMITH_BROWSERGYM"),
+        help="BrowserGym's virtual environment (or set TURNSMITH_BROWSERGYM)",
     )
     parser.add_argument("--repetitions", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,7 @@
 """Plays episodes in BrowserGym and times every reset and step. Runs in BrowserGym's own environment, not in ours.
 
 `compare.py` starts it and talks to it in JSON lines: a list of episodes in, their times out. It imports nothing of
-Turnwise. BrowserGym is used as its documentation says (`gym.make`), with its defaults; `--no-sleeps` sets the two
+Turnsmith. BrowserGym is used as its documentation says (`gym.make`), with its defaults; `--no-sleeps` sets the two
 options that make it sleep to zero: `slow_mo` (100 ms after each Playwright call on MiniWoB tasks) and
 `pre_observation_delay` (500 ms a step). No code of BrowserGym is changed but for one thing: its chat window launches a
 second browser and takes no path for it, so `BrowserType.launch` gets a default path.

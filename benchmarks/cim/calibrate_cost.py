@@ -2,8 +2,8 @@
 
     python benchmarks/cim/calibrate_cost.py
 
-Prints the counts to put into `turnwise.cim.circuits.GateCounts` (fitted on `sram22` alone) and the errors of all runs.
-What `turnwise.cim.technology` holds of 45 nm and of FeFET rows was set by hand so that converter, array drivers and
+Prints the counts to put into `turnsmith.cim.circuits.GateCounts` (fitted on `sram22` alone) and the errors of all runs.
+What `turnsmith.cim.technology` holds of 45 nm and of FeFET rows was set by hand so that converter, array drivers and
 area of `fe45_2b_p128` are met. `fefet22_1b` is never fitted.
 """
 
@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import least_squares
 
-from turnwise.cim.chip import chip_cost
-from turnwise.cim.circuits import COUNTS, GateCounts
-from turnwise.cim.networks import vgg8_shapes
-from turnwise.cim.reference import COLUMNS, RUNS, cost_errors, reference_layers
+from turnsmith.cim.chip import chip_cost
+from turnsmith.cim.circuits import COUNTS, GateCounts
+from turnsmith.cim.networks import vgg8_shapes
+from turnsmith.cim.reference import COLUMNS, RUNS, cost_errors, reference_layers
 
 FITTED = (
     "adder_bit", "register_bit", "control", "comparator", "bias_watts", "gate_area", "wire_factor",

@@ -9,16 +9,16 @@ import asyncio
 import time
 from collections import Counter
 
-from turnwise.envs.browser import BrowserEnvironment
-from turnwise.envs.browser.miniwob.host import FLIGHT_VIEWPORT, MiniWob
-from turnwise.envs.browser.miniwob.pages import list_pages
-from turnwise.envs.browser.miniwob.scripted import OBSERVATION, ScriptedMiniWob
-from turnwise.envs.browser.miniwob.solvers import SOLVERS
-from turnwise.envs.browser.miniwob.tasks import miniwob_tasks
-from turnwise.errors import InfraError
-from turnwise.evaluate.stats import wilson
-from turnwise.rollout.collect import Episode, Limits, collect
-from turnwise.trace.types import Action, Call
+from turnsmith.envs.browser import BrowserEnvironment
+from turnsmith.envs.browser.miniwob.host import FLIGHT_VIEWPORT, MiniWob
+from turnsmith.envs.browser.miniwob.pages import list_pages
+from turnsmith.envs.browser.miniwob.scripted import OBSERVATION, ScriptedMiniWob
+from turnsmith.envs.browser.miniwob.solvers import SOLVERS
+from turnsmith.envs.browser.miniwob.tasks import miniwob_tasks
+from turnsmith.errors import InfraError
+from turnsmith.evaluate.stats import wilson
+from turnsmith.rollout.collect import Episode, Limits, collect
+from turnsmith.trace.types import Action, Call
 
 
 async def sweep(steps: int) -> bool:

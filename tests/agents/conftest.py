@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from torch import set_num_threads
 
-from turnwise.agents.base import Context
-from turnwise.trace.types import Action, Call, Observation, Task, Turn
+from turnsmith.agents.base import Context
+from turnsmith.trace.types import Action, Call, Observation, Task, Turn
 
 set_num_threads(1)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from turnwise.agents.aitw import (
+from turnsmith.agents.aitw import (
     TAP_DISTANCE,
     canonical,
     gesture,
@@ -15,9 +15,9 @@ from turnwise.agents.aitw import (
     parse_released,
     render_aitw,
 )
-from turnwise.cli import main
-from turnwise.errors import ParseError
-from turnwise.trace.types import Call
+from turnsmith.cli import main
+from turnsmith.errors import ParseError
+from turnsmith.trace.types import Call
 
 unit = st.integers(0, 10_000).map(lambda number: number / 10_000)
 calls = st.one_of(

@@ -14,14 +14,14 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from turnwise.agents import aitw
-from turnwise.agents.autoui import AutoUIConfig, AutoUIModel, AutoUIPolicy, Blip2Vectors, load_autoui
-from turnwise.agents.base import Context
-from turnwise.agents.llava_reader import LlavaReader, picture, question
-from turnwise.agents.tokenizer import train_tokenizer
-from turnwise.engine.sampling import Sampling
-from turnwise.errors import UserError
-from turnwise.trace.types import Call, ImageRef, Observation, Task
+from turnsmith.agents import aitw
+from turnsmith.agents.autoui import AutoUIConfig, AutoUIModel, AutoUIPolicy, Blip2Vectors, load_autoui
+from turnsmith.agents.base import Context
+from turnsmith.agents.llava_reader import LlavaReader, picture, question
+from turnsmith.agents.tokenizer import train_tokenizer
+from turnsmith.engine.sampling import Sampling
+from turnsmith.errors import UserError
+from turnsmith.trace.types import Call, ImageRef, Observation, Task
 
 torch.set_num_threads(1)
 

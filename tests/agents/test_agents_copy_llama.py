@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModelForCausalLM
 
-from turnwise.agents.copy_llama import CopyLlamaForCausalLM, match_lengths, new_copy_llama
-from turnwise.engine.forward import left_pad
+from turnsmith.agents.copy_llama import CopyLlamaForCausalLM, match_lengths, new_copy_llama
+from turnsmith.engine.forward import left_pad
 
 
 @pytest.fixture(scope="module")

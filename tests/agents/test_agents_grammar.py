@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from turnwise.agents import grammar
-from turnwise.agents.grammar import parse_tti, parse_webvoyager, render, split_response
-from turnwise.errors import ParseError
-from turnwise.trace import Call
+from turnsmith.agents import grammar
+from turnsmith.agents.grammar import parse_tti, parse_webvoyager, render, split_response
+from turnsmith.errors import ParseError
+from turnsmith.trace import Call
 
 
 def click(mark: int) -> Call:

@@ -9,14 +9,14 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from turnwise.agents.hf_policy import HFPolicy
-from turnwise.agents.load import load_local, new_small_policy
-from turnwise.agents.render import compact, compact_response, instructions
-from turnwise.agents.tokenizer import train_tokenizer
-from turnwise.engine.sampling import Sampling
-from turnwise.learn.examples import example_from_turn
-from turnwise.learn.sft import OptimConfig, train
-from turnwise.trace.types import Action, Call, Observation, StopReason, Turn
+from turnsmith.agents.hf_policy import HFPolicy
+from turnsmith.agents.load import load_local, new_small_policy
+from turnsmith.agents.render import compact, compact_response, instructions
+from turnsmith.agents.tokenizer import train_tokenizer
+from turnsmith.engine.sampling import Sampling
+from turnsmith.learn.examples import example_from_turn
+from turnsmith.learn.sft import OptimConfig, train
+from turnsmith.trace.types import Action, Call, Observation, StopReason, Turn
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import ViTConfig, ViTModel
 
-from turnwise.agents.hf_policy import HFPolicy
-from turnwise.agents.load import load_local, load_policy, new_small_policy
-from turnwise.agents.render import compact
-from turnwise.errors import UserError
-from turnwise.learn import checkpoint
+from turnsmith.agents.hf_policy import HFPolicy
+from turnsmith.agents.load import load_local, load_policy, new_small_policy
+from turnsmith.agents.render import compact
+from turnsmith.errors import UserError
+from turnsmith.learn import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,15 @@ def test_a_checkpoint_folder_is_a_policy(small, tmp_path):
     saved = checkpoint.save(tmp_path, 7, small.model, small.tokenizer)
     assert load_policy(saved).version == "step-7"
     assert load_policy(saved / "model", version="mine", rendering="tti").version == "mine"
+
+
+def test_a_folder_from_before_the_renaming_keeps_how_it_is_prompted(folder):
+    fields = json.loads((folder / "config.json").read_text())
+    fields["turnwise"] = fields.pop("turnsmith")
+    (folder / "config.json").write_text(json.dumps(fields))
+    loaded = load_local(folder)
+    assert (loaded.rendering, loaded.dialect) == ("compact", "tti")
+    assert loaded.model.config.turnsmith == {"rendering": "compact", "dialect": "tti"}
 
 
 def refused(spec: Path | str, says: str) -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnwise.agents.base import Context
-from turnwise.agents.render import CHATS, chat, compact, compact_response, image_parts, plain, to_openai
-from turnwise.trace.types import Action, Call, ImageRef, Observation, Task, Turn
+from turnsmith.agents.base import Context
+from turnsmith.agents.render import CHATS, chat, compact, compact_response, image_parts, plain, to_openai
+from turnsmith.trace.types import Action, Call, ImageRef, Observation, Task, Turn
 
 
 def page(elements: list[dict], **info: object) -> Context:

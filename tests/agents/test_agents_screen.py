@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from turnwise.agents import aitw
-from turnwise.agents.base import Context
-from turnwise.agents.frames import Frames, frame_of
-from turnwise.agents.screen_policy import (
+from turnsmith.agents import aitw
+from turnsmith.agents.base import Context
+from turnsmith.agents.frames import Frames, frame_of
+from turnsmith.agents.screen_policy import (
     cell_point,
     load_screen_policy,
     nearest,
@@ -21,11 +21,11 @@ from turnwise.agents.screen_policy import (
     previous_decision,
     prompt_text,
 )
-from turnwise.engine.sampling import Sampling
-from turnwise.errors import UserError
-from turnwise.learn.examples import Example, context_at, example_from_turn
-from turnwise.learn.sft import OptimConfig, train
-from turnwise.trace.types import Action, Call, ImageRef, Observation, Task, Trace, Turn
+from turnsmith.engine.sampling import Sampling
+from turnsmith.errors import UserError
+from turnsmith.learn.examples import Example, context_at, example_from_turn
+from turnsmith.learn.sft import OptimConfig, train
+from turnsmith.trace.types import Action, Call, ImageRef, Observation, Task, Trace, Turn
 
 torch.set_num_threads(1)
 

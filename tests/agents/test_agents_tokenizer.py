@@ -5,8 +5,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from turnwise.agents.render import compact
-from turnwise.agents.tokenizer import MARKS, train_tokenizer, word_part
+from turnsmith.agents.render import compact
+from turnsmith.agents.tokenizer import MARKS, train_tokenizer, word_part
 
 
 @pytest.fixture(scope="module")

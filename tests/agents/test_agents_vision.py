@@ -22,14 +22,14 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
-from turnwise.agents.base import Context
-from turnwise.agents.load import load_local
-from turnwise.agents.render import instructions
-from turnwise.agents.tokenizer import train_tokenizer
-from turnwise.engine.sampling import Sampling
-from turnwise.learn.examples import example_from_turn
-from turnwise.learn.sft import OptimConfig, train
-from turnwise.trace.types import Action, Call, ImageRef, Observation, Task, Turn
+from turnsmith.agents.base import Context
+from turnsmith.agents.load import load_local
+from turnsmith.agents.render import instructions
+from turnsmith.agents.tokenizer import train_tokenizer
+from turnsmith.engine.sampling import Sampling
+from turnsmith.learn.examples import example_from_turn
+from turnsmith.learn.sft import OptimConfig, train
+from turnsmith.trace.types import Action, Call, ImageRef, Observation, Task, Turn
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXT = {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 4096, "eos_token_id": 1, "pad_token_id": 0}

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from turnwise.cim.adc import FlashADC
-from turnwise.cim.array import CellArray, Hardware, direct_sums, pattern_tables, slice_levels, table_sums
-from turnwise.cim.cells import CELLS, TwoFeFETOneT
-from turnwise.cim.conversion import array_layers, code_error_rate, convert, set_temperature, sweep
-from turnwise.cim.networks import vgg8, vgg8_shapes
-from turnwise.cim.quantization import IntegerNetwork, digital_layers, keep_above, quant_layers, quantize
-from turnwise.errors import UserError
+from turnsmith.cim.adc import FlashADC
+from turnsmith.cim.array import CellArray, Hardware, direct_sums, pattern_tables, slice_levels, table_sums
+from turnsmith.cim.cells import CELLS, TwoFeFETOneT
+from turnsmith.cim.conversion import array_layers, code_error_rate, convert, set_temperature, sweep
+from turnsmith.cim.networks import vgg8, vgg8_shapes
+from turnsmith.cim.quantization import IntegerNetwork, digital_layers, keep_above, quant_layers, quantize
+from turnsmith.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 IDEAL = Hardware(cell=None, adc=None)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from turnwise.cim.cells import CELLS, TEMPERATURES, OneFeFETOneR, TwoFeFETOneT, TwoTOneFeFET
-from turnwise.cim.device import thermal_voltage
-from turnwise.cim.montecarlo import level_table, mac_table, read_error_rate
-from turnwise.cim.netlist import transient
-from turnwise.cim.nmr import mac_ranges
-from turnwise.errors import UserError
+from turnsmith.cim.cells import CELLS, TEMPERATURES, OneFeFETOneR, TwoFeFETOneT, TwoTOneFeFET
+from turnsmith.cim.device import thermal_voltage
+from turnsmith.cim.montecarlo import level_table, mac_table, read_error_rate
+from turnsmith.cim.netlist import transient
+from turnsmith.cim.nmr import mac_ranges
+from turnsmith.errors import UserError
 
 ACCEPTANCE_MV = {0: (0.64, 79.56, 159.98, 240.14), 25: (1.25, 80.00, 160.00, 240.00), 85: (3.96, 81.66, 160.08, 239.48)}
 NMR = {

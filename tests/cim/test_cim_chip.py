@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from turnwise.cim.chip import ChipSettings, LayerTraffic, chip_cost
-from turnwise.cim.circuits import Subarray
-from turnwise.cim.floorplan import plan_chip
-from turnwise.cim.networks import LayerShape, vgg8_shapes
-from turnwise.cim.reference import PREDICTED, RUNS, cost_errors
-from turnwise.cim.technology import array_cell, technology
-from turnwise.data import data_file
-from turnwise.errors import UserError
+from turnsmith.cim.chip import ChipSettings, LayerTraffic, chip_cost
+from turnsmith.cim.circuits import Subarray
+from turnsmith.cim.floorplan import plan_chip
+from turnsmith.cim.networks import LayerShape, vgg8_shapes
+from turnsmith.cim.reference import PREDICTED, RUNS, cost_errors
+from turnsmith.cim.technology import array_cell, technology
+from turnsmith.data import data_file
+from turnsmith.errors import UserError
 
 SHAPES = vgg8_shapes()
 needs_reference = pytest.mark.skipif(

@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from turnwise.cim.array import Hardware
-from turnwise.cim.cells import CELLS
-from turnwise.cim.cifar import synthetic
-from turnwise.cim.conversion import convert, set_temperature
-from turnwise.cim.converter_training import converter_in_the_loop
-from turnwise.cim.networks import vgg8
-from turnwise.cim.quantization import QuantLayer, keep_above, quant_layers, quantize
-from turnwise.cim.study import Reading, converter, perfect_2bit
-from turnwise.cim.training import TrainSettings, train
-from turnwise.errors import UserError
+from turnsmith.cim.array import Hardware
+from turnsmith.cim.cells import CELLS
+from turnsmith.cim.cifar import synthetic
+from turnsmith.cim.conversion import convert, set_temperature
+from turnsmith.cim.converter_training import converter_in_the_loop
+from turnsmith.cim.networks import vgg8
+from turnsmith.cim.quantization import QuantLayer, keep_above, quant_layers, quantize
+from turnsmith.cim.study import Reading, converter, perfect_2bit
+from turnsmith.cim.training import TrainSettings, train
+from turnsmith.errors import UserError
 
 IMAGES = synthetic(96, 0)
 

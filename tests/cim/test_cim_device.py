@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.cim.device import Ekv, FerroelectricGate, Preisach, program_levels, thermal_voltage
-from turnwise.errors import UserError
+from turnsmith.cim.device import Ekv, FerroelectricGate, Preisach, program_levels, thermal_voltage
+from turnsmith.errors import UserError
 
 FET = Ekv(0.45)
 

@@ -4,20 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from turnwise.cim.adc import FlashADC
-from turnwise.cim.array import Hardware
-from turnwise.cim.cells import CELLS
-from turnwise.cim.cifar import augmented, load_cifar10, synthetic
-from turnwise.cim.conversion import convert, set_temperature
-from turnwise.cim.deploy import Deployable, deploy, same_argmax, within
-from turnwise.cim.int8 import load_int8, save_int8
-from turnwise.cim.network_cost import report
-from turnwise.cim.networks import fold_batch_norm, vgg8
-from turnwise.cim.quantization import IntegerNetwork, fake_quantize, quant_layers, quantize
-from turnwise.cim.study import Arm, Reading, ideal_hits, pack, run_arm
-from turnwise.cim.training import TrainSettings, train
-from turnwise.data import data_file
-from turnwise.errors import UserError
+from turnsmith.cim.adc import FlashADC
+from turnsmith.cim.array import Hardware
+from turnsmith.cim.cells import CELLS
+from turnsmith.cim.cifar import augmented, load_cifar10, synthetic
+from turnsmith.cim.conversion import convert, set_temperature
+from turnsmith.cim.deploy import Deployable, deploy, same_argmax, within
+from turnsmith.cim.int8 import load_int8, save_int8
+from turnsmith.cim.network_cost import report
+from turnsmith.cim.networks import fold_batch_norm, vgg8
+from turnsmith.cim.quantization import IntegerNetwork, fake_quantize, quant_layers, quantize
+from turnsmith.cim.study import Arm, Reading, ideal_hits, pack, run_arm
+from turnsmith.cim.training import TrainSettings, train
+from turnsmith.data import data_file
+from turnsmith.errors import UserError
 
 IMAGES = synthetic(96, 0)
 
@@ -210,7 +210,7 @@ def test_cifar_splits_do_not_overlap():
 
 
 def test_the_workflow_of_the_documentation_is_importable_from_the_package():
-    from turnwise import cim
+    from turnsmith import cim
 
     q = cim.quantize(nn.Sequential(nn.Flatten(), nn.Linear(12, 4)))
     x, labels = torch.rand(8, 3, 2, 2), torch.arange(8) % 4

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnwise.cim.int8 import sha256
-from turnwise.cim.record import accuracy_claims, circuit_claims, cost_claims
-from turnwise.cim.study import Arm, pack, unpack
-from turnwise.evaluate.claims import read_claims, record
+from turnsmith.cim.int8 import sha256
+from turnsmith.cim.record import accuracy_claims, circuit_claims, cost_claims
+from turnsmith.cim.study import Arm, pack, unpack
+from turnsmith.evaluate.claims import read_claims, record
 
 
 def test_packed_hits_come_back():
@@ -62,7 +62,7 @@ def test_widths_are_recorded_side_by_side(tmp_path):
         ideal = {"correct": correct, "images": 100, "hits": pack(right), "width": width}
         row = {**Arm("1fefet1r").key, **ideal, "celsius": 85.0}
         found = accuracy_claims({"plain": ideal}, [row], "", (0,))
-        record("trecim", found, f"turnwise run trecim --width {width}", tmp_path)
+        record("trecim", found, f"turnsmith run trecim --width {width}", tmp_path)
 
     def values() -> dict[str, float]:
         return {claim["id"]: claim["value"] for claim in read_claims(tmp_path / "trecim.json")}

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-import turnwise.cim
-from turnwise.cim.cells import CELLS
-from turnwise.cim.cifar import load_cifar10
-from turnwise.cim.conversion import convert, set_temperature
-from turnwise.cim.int8 import load_int8
-from turnwise.cim.quantization import quant_layers
-from turnwise.cim.study import Arm, Hardware, converter, hits, ideal_hits
-from turnwise.data import data_file
-from turnwise.evaluate.stats import wilson
+import turnsmith.cim
+from turnsmith.cim.cells import CELLS
+from turnsmith.cim.cifar import load_cifar10
+from turnsmith.cim.conversion import convert, set_temperature
+from turnsmith.cim.int8 import load_int8
+from turnsmith.cim.quantization import quant_layers
+from turnsmith.cim.study import Arm, Hardware, converter, hits, ideal_hits
+from turnsmith.data import data_file
+from turnsmith.evaluate.stats import wilson
 
-ASSETS = Path(turnwise.cim.__file__).parent / "assets"
+ASSETS = Path(turnsmith.cim.__file__).parent / "assets"
 pytestmark = [
     pytest.mark.skipif(not (ASSETS / "vgg8-quarter.safetensors").exists(), reason="this checkout has no checkpoint"),
     pytest.mark.skipif(data_file("cifar10/test.parquet") is None, reason="CIFAR-10 is not on this machine"),

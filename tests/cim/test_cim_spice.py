@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from turnwise.cim import spice
-from turnwise.cim.cells import CELLS
-from turnwise.cim.netlist import transient
+from turnsmith.cim import spice
+from turnsmith.cim.cells import CELLS
+from turnsmith.cim.netlist import transient
 
 pytestmark = pytest.mark.skipif(not spice.available(), reason="ngspice is not installed (Debian: apt install ngspice)")
 

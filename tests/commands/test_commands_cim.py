@@ -1,12 +1,12 @@
-"""`turnwise cim` from the outside, and the recipe's smallest preset."""
+"""`turnsmith cim` from the outside, and the recipe's smallest preset."""
 
 import json
 
 import pytest
 
-from turnwise.cli import main
-from turnwise.recipes.trecim import Config
-from turnwise.recipes.trecim import main as run_recipe
+from turnsmith.cli import main
+from turnsmith.recipes.trecim import Config
+from turnsmith.recipes.trecim import main as run_recipe
 
 
 def test_cost_prints_the_documented_keys(capsys):
@@ -41,8 +41,8 @@ def test_a_gaze_model_of_the_eeg_room_can_be_deployed(capsys, tmp_path):
     pytest.importorskip("mne")
     import torch
 
-    from turnwise.eeg.anatomy import HYDROCEL, montage
-    from turnwise.eeg.model_file import Card, build, save_model
+    from turnsmith.eeg.anatomy import HYDROCEL, montage
+    from turnsmith.eeg.model_file import Card, build, save_model
 
     torch.manual_seed(0)
     arguments = {"filters": 8, "width": 16, "depth": 1, "heads": 2, "mlp": 32, "head": 16}

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 
-def turnwise(*arguments, cwd, text=None):
+def turnsmith(*arguments, cwd, text=None):
     return subprocess.run(
-        [sys.executable, "-m", "turnwise.cli", *arguments],
+        [sys.executable, "-m", "turnsmith.cli", *arguments],
         cwd=cwd,
         input=text,
         capture_output=True,
@@ -32,13 +32,13 @@ def turnwise(*arguments, cwd, text=None):
         (("resume", "absent"), "absent: there is no run of this name"),
         (("run", "filtered_bc", "--itertions", "3"), "Unrecognized options: --itertions, 3 (perhaps --iterations)"),
         (("run", "filtered_bc", "--iterations", "x"), "Error parsing --iterations: invalid literal for int()"),
-        (("bench", "store", "--fly"), "Unrecognized options: --fly. All options: turnwise bench store --help"),
+        (("bench", "store", "--fly"), "Unrecognized options: --fly. All options: turnsmith bench store --help"),
         (("results", "absent"), "absent: no recorded results here"),
         (("doctor", "--fly"), "unknown option '--fly'"),
     ],
 )
 def test_a_mistake_is_one_line_and_a_status(arguments, says, tmp_path):
-    done = turnwise(*arguments, cwd=tmp_path)
+    done = turnsmith(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -46,8 +46,17 @@ def test_a_mistake_is_one_line_and_a_status(arguments, says, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_variable_of_the_former_name_is_not_ignored_in_silence(tmp_path, monkeypatch):
+    monkeypatch.setenv("TURNWISE_DATA", str(tmp_path))
+    done = turnsmith("results", cwd=tmp_path)
+    assert (done.returncode, done.stderr.strip()) == (
+        2,
+        "turnsmith: the environment variable TURNWISE_DATA is now TURNSMITH_DATA: rename it.",
+    )
+
+
 def test_a_malformed_row_is_named_by_its_line(tmp_path):
-    done = turnwise(
+    done = turnsmith(
         "verify", "countdown", "-", cwd=tmp_path, text='{"target": 1, "numbers": [1], "operations": []}\n{oops\n'
     )
     assert done.returncode == 2
@@ -56,13 +65,13 @@ def test_a_malformed_row_is_named_by_its_line(tmp_path):
 
 def test_good_rows_are_graded(tmp_path):
     rows = '{"target": 24, "numbers": [3, 8, 1], "operations": ["8*3=24", "24*1=24"]}\n'
-    done = turnwise("verify", "countdown", "-", cwd=tmp_path, text=rows)
+    done = turnsmith("verify", "countdown", "-", cwd=tmp_path, text=rows)
     assert (done.returncode, done.stdout) == (0, '{"valid": true, "reason": "reaches the target"}\n')
 
 
 def test_help_needs_no_heavy_imports(tmp_path):
     code = (
-        "import sys, turnwise.cli as c; c.main(['--help']); print(sorted({'torch', 'playwright'} & set(sys.modules)))"
+        "import sys, turnsmith.cli as c; c.main(['--help']); print(sorted({'torch', 'playwright'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.stdout.strip().endswith("[]")

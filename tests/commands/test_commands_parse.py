@@ -1,4 +1,4 @@
-"""`turnwise parse`: model responses in, calls or errors out, one line each; bad input is one line on stderr."""
+"""`turnsmith parse`: model responses in, calls or errors out, one line each; bad input is one line on stderr."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from turnwise.cli import main
+from turnsmith.cli import main
 
 
 def lines_of(capsys) -> list[dict]:
@@ -53,7 +53,7 @@ def test_standard_input_of_any_unicode(encoding):
     """A byte order mark, a raw line separator inside a string, a lone surrogate, and terminals that know only ASCII."""
     rows = '\ufeff{"text": "line\u2028one\\nAction: ANSWER; [Zürich \\ud83d]"}\n'
     done = subprocess.run(
-        [sys.executable, "-m", "turnwise.cli", "parse", "webvoyager"],
+        [sys.executable, "-m", "turnsmith.cli", "parse", "webvoyager"],
         input=rows.encode(),
         capture_output=True,
         env={"PYTHONIOENCODING": encoding},

@@ -1,11 +1,11 @@
-"""`turnwise results`: every claim on narrow and wide terminals."""
+"""`turnsmith results`: every claim on narrow and wide terminals."""
 
 import json
 
 import pytest
 
-from turnwise.commands import results
-from turnwise.evaluate.claims import Claim, record
+from turnsmith.commands import results
+from turnsmith.evaluate.claims import Claim, record
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def recorded(tmp_path):
         Claim("gain_points", "Gain", 12.5, goal=">= 8 and interval above 0", ci95=(-1.25, 20.0), paper="9.4 [W]"),
         Claim("later", "Not yet", None),
     ]
-    record("toy", claims, "turnwise run toy", results=tmp_path)
+    record("toy", claims, "turnsmith run toy", results=tmp_path)
     return tmp_path
 
 

@@ -1,12 +1,12 @@
-"""`turnwise traces`: list, show, export, import and migrate, with runs and mistakes of every kind."""
+"""`turnsmith traces`: list, show, export, import and migrate, with runs and mistakes of every kind."""
 
 import json
 import sqlite3
 
 import pytest
 
-from turnwise.cli import main
-from turnwise.trace import Action, Call, ImageRef, Label, Observation, Outcome, Store, Task, Trace, Turn, Verdict
+from turnsmith.cli import main
+from turnsmith.trace import Action, Call, ImageRef, Label, Observation, Outcome, Store, Task, Trace, Turn, Verdict
 
 ESCAPE = "\x1b[31mred\x07 [bold]not markup[/bold] \u202e \ud800"
 
@@ -137,7 +137,7 @@ def test_export_and_import(run, capsys, tmp_path):
 def test_a_bad_import_makes_no_run(run, capsys, tmp_path):
     (tmp_path / "bad.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "x"}]}) + "\n{}\n")
     assert main(["traces", "import", "bad.jsonl", "new"]) == 2
-    assert capsys.readouterr().err.startswith('turnwise: bad.jsonl, line 2: "messages" must be a list')
+    assert capsys.readouterr().err.startswith('turnsmith: bad.jsonl, line 2: "messages" must be a list')
     assert not (tmp_path / "runs" / "new").exists()
     assert main(["traces", "import", "absent.jsonl", "new"]) == 2
     assert "absent.jsonl: cannot be read" in capsys.readouterr().err
@@ -179,4 +179,4 @@ def test_a_newer_run_and_migrate(run, capsys):
     db.commit()
     for verb in ("ls", "migrate"):
         assert main(["traces", verb, "first"]) == 2
-        assert "written by a newer Turnwise (store version 7" in capsys.readouterr().err
+        assert "written by a newer Turnsmith (store version 7" in capsys.readouterr().err

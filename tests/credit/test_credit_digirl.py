@@ -6,7 +6,7 @@ import pytest
 import torch
 from finite_mdp import STOP, log_prob, trajectories
 
-from turnwise.credit.digirl import (
+from turnsmith.credit.digirl import (
     awr_weights,
     curriculum,
     doubly_robust_advantage,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from turnwise.credit.group_relative import attempt_advantages, cost_aware, sequence_weights
+from turnsmith.credit.group_relative import attempt_advantages, cost_aware, sequence_weights
 
 
 def test_each_group_is_compared_with_itself_whatever_the_order():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from finite_mdp import expected_return, groups, log_prob, trajectories
 
-from turnwise.credit.returns import group_relative, rewards_to_go
+from turnsmith.credit.returns import group_relative, rewards_to_go
 
 THETA = torch.tensor([[0.3, -0.2, 0.1], [-0.4, 0.5, 0.2]], dtype=torch.float64)
 

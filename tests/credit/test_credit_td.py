@@ -4,7 +4,7 @@ import pytest
 import torch
 from finite_mdp import HORIZON, STOP, _transitions, expected_return, log_prob, trajectories
 
-from turnwise.credit.td import (
+from turnsmith.credit.td import (
     best_of_n,
     join_heads,
     lambda_target,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from turnwise.eeg import files
-from turnwise.eeg.files import FileName
-from turnwise.errors import UserError
+from turnsmith.eeg import files
+from turnsmith.eeg.files import FileName
+from turnsmith.errors import UserError
 
 NAMES = [
     "LR_task_with_antisaccade_synchronised_min.npz",

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from turnwise.eeg import fit as fitting
-from turnwise.eeg.batches import Crops, Scaler, Source, fit_scaler, rows_of_step, stream
-from turnwise.eeg.fit import FitSettings, Fitted, fit, linear_probe, supervised
-from turnwise.eeg.relevance import channel_relevance
-from turnwise.eeg.targets import squared_angle, target_of
+from turnsmith.eeg import fit as fitting
+from turnsmith.eeg.batches import Crops, Scaler, Source, fit_scaler, rows_of_step, stream
+from turnsmith.eeg.fit import FitSettings, Fitted, fit, linear_probe, supervised
+from turnsmith.eeg.relevance import channel_relevance
+from turnsmith.eeg.targets import squared_angle, target_of
 
 SETTINGS = FitSettings(steps=12, batch=4, learning_rate=1e-2, warmup=2, evaluate_every=2)
 

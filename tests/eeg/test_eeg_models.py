@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from turnwise.eeg import mae
-from turnwise.eeg.baselines import BASELINES, braindecode_model
-from turnwise.eeg.vit import Block, EEGViT, load_image_weights
-from turnwise.errors import UserError
+from turnsmith.eeg import mae
+from turnsmith.eeg.baselines import BASELINES, braindecode_model
+from turnsmith.eeg.vit import Block, EEGViT, load_image_weights
+from turnsmith.errors import UserError
 
 TINY = {"filters": 8, "width": 16, "depth": 2, "heads": 2, "mlp": 32, "head": 8}
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnwise.eeg import curves, linear, metrics, splits
-from turnwise.eeg.fit import Point
-from turnwise.errors import UserError
+from turnsmith.eeg import curves, linear, metrics, splits
+from turnsmith.eeg.fit import Point
+from turnsmith.errors import UserError
 
 
 def test_the_split_of_27_participants_is_eegeyenet_s():

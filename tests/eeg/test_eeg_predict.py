@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from turnwise.cli import main
-from turnwise.eeg.anatomy import montage
-from turnwise.eeg.batches import Source
-from turnwise.eeg.edf import write_edf
-from turnwise.eeg.fit import outputs
-from turnwise.eeg.model_file import Card, build, load_model, save_model
-from turnwise.eeg.predict import fitting_signal, predict_recording
-from turnwise.eeg.recordings import Signal, read_recording
-from turnwise.errors import UserError
+from turnsmith.cli import main
+from turnsmith.eeg.anatomy import montage
+from turnsmith.eeg.batches import Source
+from turnsmith.eeg.edf import write_edf
+from turnsmith.eeg.fit import outputs
+from turnsmith.eeg.model_file import Card, build, load_model, save_model
+from turnsmith.eeg.predict import fitting_signal, predict_recording
+from turnsmith.eeg.recordings import Signal, read_recording
+from turnsmith.errors import UserError
 
 CHANNELS = tuple(montage())
 SIZES = {"filters": 8, "width": 16, "depth": 1, "heads": 2, "mlp": 16, "head": 8}

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from turnwise.eeg import files, prepare
-from turnwise.eeg.files import FileName
-from turnwise.eeg.prepare import EventTable
-from turnwise.errors import UserError
+from turnsmith.eeg import files, prepare
+from turnsmith.eeg.files import FileName
+from turnsmith.eeg.prepare import EventTable
+from turnsmith.errors import UserError
 
 SIGNAL = np.arange(6000.0)[:, None] + 10_000 * np.arange(129)[None]  # a sample's value is its index
 

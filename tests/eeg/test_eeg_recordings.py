@@ -7,16 +7,16 @@ import mne
 import numpy as np
 import pytest
 
-from turnwise.cli import main
-from turnwise.data import data_file
-from turnwise.eeg import cue, proxy
-from turnwise.eeg.edf import write_edf
-from turnwise.eeg.recordings import Signal, from_epochs, from_raw, read_recording, standard_name, windows
-from turnwise.errors import UserError
+from turnsmith.cli import main
+from turnsmith.data import data_file
+from turnsmith.eeg import cue, proxy
+from turnsmith.eeg.edf import write_edf
+from turnsmith.eeg.recordings import Signal, from_epochs, from_raw, read_recording, standard_name, windows
+from turnsmith.errors import UserError
 
 RUNS = data_file("eeg/eegmmidb_s001")
 EEGLAB = data_file("eeg/eeglab/eeglab_data.set")
-needs_runs = pytest.mark.skipif(RUNS is None, reason="no real EEG: set TURNWISE_DATA")
+needs_runs = pytest.mark.skipif(RUNS is None, reason="no real EEG: set TURNSMITH_DATA")
 
 
 def _signal(channels=("Fp1", "Cz", "E7"), seconds=3, rate=100, microvolts=20.0):
@@ -153,7 +153,7 @@ def test_the_eog_proxy_is_predicted_on_held_out_real_runs():
     assert proxy.leave_one_run_out(signals).r2 >= 0.9
 
 
-@pytest.mark.skipif(EEGLAB is None, reason="no real EEG: set TURNWISE_DATA")
+@pytest.mark.skipif(EEGLAB is None, reason="no real EEG: set TURNSMITH_DATA")
 def test_the_eeglab_recording_holds_eog_that_the_eeg_partly_predicts():
     assert EEGLAB is not None
     signal = read_recording(EEGLAB)

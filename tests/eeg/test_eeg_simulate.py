@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from turnwise.eeg import files, gaze
-from turnwise.eeg.anatomy import EYES_M, lead_field, make_anatomy, montage
-from turnwise.eeg.files import FileName
-from turnwise.eeg.simulate import (
+from turnsmith.eeg import files, gaze
+from turnsmith.eeg.anatomy import EYES_M, lead_field, make_anatomy, montage
+from turnsmith.eeg.files import FileName
+from turnsmith.eeg.simulate import (
     Noise,
     band_pass,
     eye_potentials,

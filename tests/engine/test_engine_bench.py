@@ -1,9 +1,9 @@
-"""What `turnwise bench engine` compares says the same, and its floor is the sum it claims to be."""
+"""What `turnsmith bench engine` compares says the same, and its floor is the sum it claims to be."""
 
 import pytest
 import torch
 
-from turnwise.bench.engine import Work, countdown_work, floor_seconds, make_model, run_engine, run_padded, run_single
+from turnsmith.bench.engine import Work, countdown_work, floor_seconds, make_model, run_engine, run_padded, run_single
 
 torch.set_num_threads(1)
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from scripted_lm import ScriptedLM, follow
 
-from turnwise.engine.threads import Engine
-from turnwise.engine.tree import Cancel, Limits, Request, Status
-from turnwise.envs.countdown import compact, compact_read, grammar
-from turnwise.envs.countdown.problem import Problem, generate
-from turnwise.envs.countdown.search import solve_parallel
-from turnwise.envs.countdown.vocabulary import Vocabulary
-from turnwise.recipes.apr_threads import CompactThreads, Place, VerbatimThreads
+from turnsmith.engine.threads import Engine
+from turnsmith.engine.tree import Cancel, Limits, Request, Status
+from turnsmith.envs.countdown import compact, compact_read, grammar
+from turnsmith.envs.countdown.problem import Problem, generate
+from turnsmith.envs.countdown.search import solve_parallel
+from turnsmith.envs.countdown.vocabulary import Vocabulary
+from turnsmith.recipes.apr_threads import CompactThreads, Place, VerbatimThreads
 
 torch.set_num_threads(1)
 

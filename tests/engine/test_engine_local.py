@@ -7,13 +7,13 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from turnwise.agents.copy_llama import new_copy_llama
-from turnwise.engine.forward import Prompt, collate, group_by_length, left_pad, response_logits
-from turnwise.engine.local import draw, end_tokens, sample
-from turnwise.engine.sampling import Sampling
-from turnwise.engine.score import score
-from turnwise.errors import UserError
-from turnwise.trace.types import StopReason
+from turnsmith.agents.copy_llama import new_copy_llama
+from turnsmith.engine.forward import Prompt, collate, group_by_length, left_pad, response_logits
+from turnsmith.engine.local import draw, end_tokens, sample
+from turnsmith.engine.sampling import Sampling
+from turnsmith.engine.score import score
+from turnsmith.errors import UserError
+from turnsmith.trace.types import StopReason
 
 torch.set_num_threads(1)
 

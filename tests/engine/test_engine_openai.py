@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from turnwise.agents.base import Context
-from turnwise.agents.load import load_policy
-from turnwise.agents.openai_policy import OpenAIPolicy
-from turnwise.engine.openai_client import ContextTooLong, Endpoint, OpenAIClient
-from turnwise.engine.sampling import Sampling
-from turnwise.errors import InfraError, UserError
-from turnwise.trace.types import Call, ImageRef, Observation, StopReason, Task
+from turnsmith.agents.base import Context
+from turnsmith.agents.load import load_policy
+from turnsmith.agents.openai_policy import OpenAIPolicy
+from turnsmith.engine.openai_client import ContextTooLong, Endpoint, OpenAIClient
+from turnsmith.engine.sampling import Sampling
+from turnsmith.errors import InfraError, UserError
+from turnsmith.trace.types import Call, ImageRef, Observation, StopReason, Task
 
 REPLY = "Thought: open the kettle\nAction: Click [3]"
 

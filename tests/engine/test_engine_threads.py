@@ -9,15 +9,15 @@ from scripted_lm import ScriptedLM, follow
 from test_engine_local import sharp, tiny_llama
 from transformers import MistralConfig, MistralForCausalLM
 
-from turnwise.agents.copy_llama import new_copy_llama
-from turnwise.engine import threads as engine_threads
-from turnwise.engine.forward import Prompt
-from turnwise.engine.local import sample
-from turnwise.engine.sampling import Sampling
-from turnwise.engine.score import score
-from turnwise.engine.threads import Engine
-from turnwise.engine.tree import Limits, NoThreads, Request, Status
-from turnwise.errors import UserError
+from turnsmith.agents.copy_llama import new_copy_llama
+from turnsmith.engine import threads as engine_threads
+from turnsmith.engine.forward import Prompt
+from turnsmith.engine.local import sample
+from turnsmith.engine.sampling import Sampling
+from turnsmith.engine.score import score
+from turnsmith.engine.threads import Engine
+from turnsmith.engine.tree import Limits, NoThreads, Request, Status
+from turnsmith.errors import UserError
 
 torch.set_num_threads(1)
 

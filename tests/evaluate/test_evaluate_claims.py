@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from turnwise.errors import UserError
-from turnwise.evaluate.claims import Claim, read_claims, record
+from turnsmith.errors import UserError
+from turnsmith.evaluate.claims import Claim, read_claims, record
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ def test_holds_is_the_goal_applied_to_value_and_interval(value, ci95, goal, hold
 
 
 def test_record_replaces_claims_of_the_same_id_and_keeps_the_others(tmp_path):
-    record("r", [Claim("a", "first", 1.0), Claim("b", "second", 2.0)], "turnwise run r", tmp_path)
-    path = record("r", [Claim("a", "first", 3.0, ">= 2")], "turnwise run r", tmp_path)
+    record("r", [Claim("a", "first", 1.0), Claim("b", "second", 2.0)], "turnsmith run r", tmp_path)
+    path = record("r", [Claim("a", "first", 3.0, ">= 2")], "turnsmith run r", tmp_path)
     rows = {row["id"]: row for row in read_claims(path)}
     assert (rows["a"]["value"], rows["a"]["holds"], rows["b"]["value"]) == (3.0, True, 2.0)
     assert {"command", "machine", "commit", "date"} <= set(rows["a"])

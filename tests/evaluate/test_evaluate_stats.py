@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from turnwise.evaluate.stats import bootstrap_mean, clustered_bootstrap, paired_bootstrap, wilson
+from turnsmith.evaluate.stats import bootstrap_mean, clustered_bootstrap, paired_bootstrap, wilson
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What a set of episodes amounts to, counted by hand."""
 
-from turnwise.evaluate.summary import rewards_by_task, summarize
-from turnwise.trace.types import Action, Observation, Outcome, Task, Trace, Turn, Verdict
+from turnsmith.evaluate.summary import rewards_by_task, summarize
+from turnsmith.trace.types import Action, Observation, Outcome, Task, Trace, Turn, Verdict
 
 
 def trace(number, outcome, reward, steps, site="shop", task=None):

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from turnwise.engine.openai_client import Endpoint, OpenAIClient
-from turnwise.envs.device import Look
-from turnwise.judges.screen import NoisyOracle, step_agreement
-from turnwise.judges.vision_endpoint import Example, VisionJudge, difference, parse_status
-from turnwise.trace.types import Action, ImageRef, Observation, Outcome, Task, Trace, Turn, Verdict
+from turnsmith.engine.openai_client import Endpoint, OpenAIClient
+from turnsmith.envs.device import Look
+from turnsmith.judges.screen import NoisyOracle, step_agreement
+from turnsmith.judges.vision_endpoint import Example, VisionJudge, difference, parse_status
+from turnsmith.trace.types import Action, ImageRef, Observation, Outcome, Task, Trace, Turn, Verdict
 
 TASK = Task("t", "Go to shoply.com", "device")
 

@@ -5,8 +5,8 @@ import random
 
 from PIL import Image, ImageDraw
 
-from turnwise.agents import aitw
-from turnwise.trace.types import ORACLE, Action, Call, ImageRef, Observation, Outcome, Task, Trace, Turn, Verdict
+from turnsmith.agents import aitw
+from turnsmith.trace.types import ORACLE, Action, Call, ImageRef, Observation, Outcome, Task, Trace, Turn, Verdict
 
 GOALS = ("Open the red door", "Open the blue door")
 BUTTON = {"red": (40, 15), "blue": (40, 60)}

@@ -2,9 +2,9 @@
 
 import torch
 
-from turnwise.agents.screen_llama import CELL, ScreenLlamaConfig
-from turnwise.learn.augment import HistoryDropout, ScreenAugment, ViewAugment
-from turnwise.learn.examples import Example
+from turnsmith.agents.screen_llama import CELL, ScreenLlamaConfig
+from turnsmith.learn.augment import HistoryDropout, ScreenAugment, ViewAugment
+from turnsmith.learn.examples import Example
 
 CONFIG = ScreenLlamaConfig(image_height=100, image_width=50, first_point_id=7)
 ROWS, COLUMNS = CONFIG.grid

@@ -6,12 +6,12 @@ import pytest
 import torch
 from device_logs import screen
 
-from turnwise.cli import main as turnwise
-from turnwise.errors import UserError
-from turnwise.learn.authors_files import load_pt, traces_from_pt
-from turnwise.learn.replay import played, read
-from turnwise.trace.store import Store
-from turnwise.trace.types import Call, Outcome
+from turnsmith.cli import main as turnsmith
+from turnsmith.errors import UserError
+from turnsmith.learn.authors_files import load_pt, traces_from_pt
+from turnsmith.learn.replay import played, read
+from turnsmith.trace.store import Store
+from turnsmith.trace.types import Call, Outcome
 
 TAP = (
     'Action Plan: [DUAL_POINT] ; Action Decision: "action_type": "DUAL_POINT", "touch_point": "[0.5, 0.25]", '
@@ -102,8 +102,8 @@ def test_pictures_outside_the_folder_are_not_read(tmp_path, shots):
 def test_the_command_line_imports_them_into_a_run(tmp_path, shots, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.save([steps(1.0), steps(0.0)], tmp_path / "released.pt")
-    assert turnwise(["traces", "import", "released.pt", "theirs", "--images", str(shots)]) == 0
+    assert turnsmith(["traces", "import", "released.pt", "theirs", "--images", str(shots)]) == 0
     assert "imported 2 traces" in capsys.readouterr().out
     with Store(tmp_path / "runs/theirs/run.db", read_only=True) as store:
         assert len(read(store, ["import"])) == 2
-    assert turnwise(["traces", "import", "released.pt", "theirs", "--images", str(shots)]) == 2  # not twice
+    assert turnsmith(["traces", "import", "released.pt", "theirs", "--images", str(shots)]) == 2  # not twice

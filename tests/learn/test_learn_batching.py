@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.learn.batching import all_updates, epoch_updates, padding_share, passes
+from turnsmith.learn.batching import all_updates, epoch_updates, padding_share, passes
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=300), st.integers(1, 40), st.integers(0, 5))

@@ -14,11 +14,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from turnwise.agents.copy_llama import new_copy_llama
-from turnwise.errors import UserError
-from turnwise.learn import checkpoint
-from turnwise.learn.examples import Example
-from turnwise.learn.sft import OptimConfig, make_optimizer, train
+from turnsmith.agents.copy_llama import new_copy_llama
+from turnsmith.errors import UserError
+from turnsmith.learn import checkpoint
+from turnsmith.learn.examples import Example
+from turnsmith.learn.sft import OptimConfig, make_optimizer, train
 
 torch.set_num_threads(1)
 
@@ -156,8 +156,8 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_others(tmp_path):
 
 WRITER = """
 import sys
-from turnwise.agents.copy_llama import new_copy_llama
-from turnwise.learn import checkpoint
+from turnsmith.agents.copy_llama import new_copy_llama
+from turnsmith.learn import checkpoint
 model = new_copy_llama(1000, width=64, layers=4, heads=2)
 step = 0
 while True:

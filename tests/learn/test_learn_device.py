@@ -9,16 +9,16 @@ import pytest
 import torch
 from device_logs import GOALS, door_log, episode, log, screen, tap
 
-from turnwise.agents.aitw import render_aitw
-from turnwise.agents.frames import Frames
-from turnwise.agents.screen_policy import new_screen_policy
-from turnwise.engine.forward import Prompt
-from turnwise.errors import UserError
-from turnwise.evaluate.ranking import auc
-from turnwise.learn.action_features import ActionFeatures
-from turnwise.learn.advantage import AdvantageCritics
-from turnwise.learn.candidates import Candidates, draw_candidates, extract
-from turnwise.learn.change import (
+from turnsmith.agents.aitw import render_aitw
+from turnsmith.agents.frames import Frames
+from turnsmith.agents.screen_policy import new_screen_policy
+from turnsmith.engine.forward import Prompt
+from turnsmith.errors import UserError
+from turnsmith.evaluate.ranking import auc
+from turnsmith.learn.action_features import ActionFeatures
+from turnsmith.learn.advantage import AdvantageCritics
+from turnsmith.learn.candidates import Candidates, draw_candidates, extract
+from turnsmith.learn.change import (
     NOTHING,
     TYPES,
     ActionReader,
@@ -32,16 +32,16 @@ from turnwise.learn.change import (
     inputs_of,
     with_cursor,
 )
-from turnwise.learn.divergence import mean_token_kl, token_kl
-from turnwise.learn.doubly_robust import CreditConfig, choose
-from turnwise.learn.examples import context_at
-from turnwise.learn.goal_words import GoalWords
-from turnwise.learn.qlearning import Backup, Critics, Form, QConfig, lone_state, same, tabulate
-from turnwise.learn.ranked import RankedPolicy
-from turnwise.learn.rename import keep_words
-from turnwise.learn.replay import played, read, successes
-from turnwise.learn.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
-from turnwise.learn.values import (
+from turnsmith.learn.divergence import mean_token_kl, token_kl
+from turnsmith.learn.doubly_robust import CreditConfig, choose
+from turnsmith.learn.examples import context_at
+from turnsmith.learn.goal_words import GoalWords
+from turnsmith.learn.qlearning import Backup, Critics, Form, QConfig, lone_state, same, tabulate
+from turnsmith.learn.ranked import RankedPolicy
+from turnsmith.learn.rename import keep_words
+from turnsmith.learn.replay import played, read, successes
+from turnsmith.learn.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
+from turnsmith.learn.values import (
     FitConfig,
     InstructionCritic,
     Nameless,
@@ -50,8 +50,8 @@ from turnwise.learn.values import (
     encode_texts,
     value_loss,
 )
-from turnwise.trace.store import Store
-from turnwise.trace.types import Action, Call, Outcome, Verdict
+from turnsmith.trace.store import Store
+from turnsmith.trace.types import Action, Call, Outcome, Verdict
 
 torch.set_num_threads(1)
 
@@ -236,7 +236,7 @@ def test_critics_can_read_goals_without_their_names(world):
     goal = "Open the blotherun door"
     plain = encode_texts(policy.tokenizer, [goal])
     assert torch.equal(encode_texts(Nameless(policy), [goal]), plain)  # nobody said which words are names
-    noted = copy.copy(policy.model.config.turnwise)
+    noted = copy.copy(policy.model.config.turnsmith)
     try:
         keep_words(policy.model, ["Open", "the", "door"])
         assert len(Nameless(policy)) == len(policy.tokenizer)
@@ -248,7 +248,7 @@ def test_critics_can_read_goals_without_their_names(world):
         assert torch.equal(words([goal], [goal]), rows[3:])  # the same goal under another name
         assert int(rows.max()) < len(words)
     finally:
-        policy.model.config.turnwise = noted
+        policy.model.config.turnsmith = noted
 
 
 def test_an_action_is_the_same_again_within_a_cell():
@@ -489,7 +489,7 @@ def test_token_kl_is_the_hand_computed_divergence(world):
 
 
 def _context(one):
-    from turnwise.learn.examples import context_at
+    from turnsmith.learn.examples import context_at
 
     return context_at(one.trace, 0)
 

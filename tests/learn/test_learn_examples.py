@@ -2,9 +2,9 @@
 
 import pytest
 
-from turnwise.agents.base import Context
-from turnwise.learn.examples import Example, context_at, example_from_turn, examples_from_traces
-from turnwise.trace.types import Action, Call, ImageRef, Observation, StopReason, Task, Trace, Turn
+from turnsmith.agents.base import Context
+from turnsmith.learn.examples import Example, context_at, example_from_turn, examples_from_traces
+from turnsmith.trace.types import Action, Call, ImageRef, Observation, StopReason, Task, Trace, Turn
 
 
 class Letters:

@@ -8,14 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from turnwise.agents.frames import Frames
-from turnwise.agents.llava_reader import LlavaReader, load_llava_reader, question
-from turnwise.errors import UserError
-from turnwise.evaluate.ranking import auc
-from turnwise.learn.change import NOTHING, TYPES, Changes, Deed, deed_of
-from turnwise.learn.llava_features import LlavaFeatures, answers, call_of, fit_question
-from turnwise.learn.values import FitConfig
-from turnwise.trace.types import Call, ImageRef
+from turnsmith.agents.frames import Frames
+from turnsmith.agents.llava_reader import LlavaReader, load_llava_reader, question
+from turnsmith.errors import UserError
+from turnsmith.evaluate.ranking import auc
+from turnsmith.learn.change import NOTHING, TYPES, Changes, Deed, deed_of
+from turnsmith.learn.llava_features import LlavaFeatures, answers, call_of, fit_question
+from turnsmith.learn.values import FitConfig
+from turnsmith.trace.types import Call, ImageRef
 
 torch.set_num_threads(1)
 

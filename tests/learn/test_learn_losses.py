@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from turnwise.learn.losses import policy_gradient_loss, sample_mean_nll, token_sum_nll
+from turnsmith.learn.losses import policy_gradient_loss, sample_mean_nll, token_sum_nll
 
 HALF, THIRD, TENTH = math.log(0.5), math.log(1 / 3), math.log(0.1)
 

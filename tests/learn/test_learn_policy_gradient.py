@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "credit"))
 
 from finite_mdp import expected_return, groups, log_prob, trajectories
 
-from turnwise.credit.group_relative import attempt_advantages
-from turnwise.errors import UserError
-from turnwise.learn.policy_gradient import PolicyGradientConfig, Sequence, clipped_surrogate, k3_penalty, update
+from turnsmith.credit.group_relative import attempt_advantages
+from turnsmith.errors import UserError
+from turnsmith.learn.policy_gradient import PolicyGradientConfig, Sequence, clipped_surrogate, k3_penalty, update
 
 torch.set_num_threads(1)
 THETA = torch.tensor([[0.3, -0.2, 0.1], [-0.4, 0.5, 0.2]], dtype=torch.float64)

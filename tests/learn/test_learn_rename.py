@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from turnwise.agents.tokenizer import train_tokenizer
-from turnwise.learn.examples import Example
-from turnwise.learn.rename import LONGER, Renamer, keep_words, kept_words, longest_name, renamer_of
+from turnsmith.agents.tokenizer import train_tokenizer
+from turnsmith.learn.examples import Example
+from turnsmith.learn.rename import LONGER, Renamer, keep_words, kept_words, longest_name, renamer_of
 
 SYLLABLES = ("Am", "ber", "va", "quar", "moor", "this", "wick", "oak", "fern", "sla", "fall", "ter")
 WORDS = ["".join(parts) for parts in itertools.product(SYLLABLES, repeat=3)]
@@ -83,11 +83,11 @@ def test_new_words_reach_beyond_the_longest_name_where_it_is_known(tokenizer, ex
 
 
 def test_what_is_noted_in_the_model_makes_its_renamer(tokenizer, examples):
-    model = SimpleNamespace(config=SimpleNamespace(turnwise={"dialect": "x"}))
+    model = SimpleNamespace(config=SimpleNamespace(turnsmith={"dialect": "x"}))
     policy = SimpleNamespace(model=model, tokenizer=tokenizer)
     assert renamer_of(policy) is None
     keep_words(model, KEPT, 4)
-    assert model.config.turnwise == {"dialect": "x", "kept_words": list(KEPT), "name_pieces": 4}
+    assert model.config.turnsmith == {"dialect": "x", "kept_words": list(KEPT), "name_pieces": 4}
     again, made = Renamer(tokenizer, KEPT, longest=4), renamer_of(policy)
     assert made is not None
     assert [made(examples[0], seed) for seed in range(5)] == [again(examples[0], s) for s in range(5)]
@@ -156,8 +156,8 @@ def test_the_seed_decides_and_the_share_is_kept(tokenizer, examples):
 
 
 def test_training_with_a_transform_is_a_function_of_the_seed(examples):
-    from turnwise.agents.copy_llama import new_copy_llama
-    from turnwise.learn.sft import OptimConfig, train
+    from turnsmith.agents.copy_llama import new_copy_llama
+    from turnsmith.learn.sft import OptimConfig, train
 
     seen: list[list[int]] = []
 

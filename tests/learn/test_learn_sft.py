@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from turnwise.errors import UserError
-from turnwise.learn.examples import Example
-from turnwise.learn.sft import OptimConfig, evaluate_loss, make_optimizer, rate_at, train
+from turnsmith.errors import UserError
+from turnsmith.learn.examples import Example
+from turnsmith.learn.sft import OptimConfig, evaluate_loss, make_optimizer, rate_at, train
 
 torch.set_num_threads(1)
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from turnwise.engine.threads import Engine
-from turnwise.engine.tree import Limits, Request
-from turnwise.envs.countdown import compact
-from turnwise.envs.countdown.problem import Problem, check, successors
-from turnwise.envs.countdown.search import Node
-from turnwise.errors import UserError
-from turnwise.recipes import apr, apr_claims, apr_data, apr_eval, apr_model, apr_rl, apr_rollout
-from turnwise.recipes.apr_threads import CompactThreads, Place
-from turnwise.recipes.config import from_json
-from turnwise.trace.store import Store
+from turnsmith.engine.threads import Engine
+from turnsmith.engine.tree import Limits, Request
+from turnsmith.envs.countdown import compact
+from turnsmith.envs.countdown.problem import Problem, check, successors
+from turnsmith.envs.countdown.search import Node
+from turnsmith.errors import UserError
+from turnsmith.recipes import apr, apr_claims, apr_data, apr_eval, apr_model, apr_rl, apr_rollout
+from turnsmith.recipes.apr_threads import CompactThreads, Place
+from turnsmith.recipes.config import from_json
+from turnsmith.trace.store import Store
 
 torch.set_num_threads(1)
 TIER = apr_data.Tier()

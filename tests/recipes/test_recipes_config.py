@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from turnwise.errors import UserError
-from turnwise.recipes.config import changed, command_of, from_json, to_json
+from turnsmith.errors import UserError
+from turnsmith.recipes.config import changed, command_of, from_json, to_json
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Preset(Config):
 def test_what_differs_from_the_preset_is_named_and_stands_in_the_command():
     plain = Preset("mine", seed=2)
     assert changed(plain) == {}
-    assert command_of("r", plain) == "turnwise run r --preset laptop --seed 2"
+    assert command_of("r", plain) == "turnsmith run r --preset laptop --seed 2"
     other = Preset("mine", limit=3, inner=Inner(0.1, (4, 5)))
     assert changed(other) == {"limit": 3, "inner.sizes": (4, 5)}
     assert changed(other, free=("inner",)) == {"limit": 3}
-    assert command_of("r", other) == "turnwise run r --preset laptop --limit 3 --inner.sizes 4 5"
+    assert command_of("r", other) == "turnsmith run r --preset laptop --limit 3 --inner.sizes 4 5"

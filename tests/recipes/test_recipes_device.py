@@ -7,18 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from turnwise.agents.llava_reader import question
-from turnwise.cli import main as turnwise
-from turnwise.errors import UserError
-from turnwise.learn.replay import read
-from turnwise.recipes import digiq, digirl
-from turnwise.recipes.config import from_json, to_json
-from turnwise.recipes.device_claims import digiq_claims, digirl_claims, relative_gain, shared_log
-from turnwise.recipes.digiq_names import ArmName, parse_arm
-from turnwise.recipes.seeds import commands_of
-from turnwise.trace.run import Run
-from turnwise.trace.store import Store
-from turnwise.trace.types import Call
+from turnsmith.agents.llava_reader import question
+from turnsmith.cli import main as turnsmith
+from turnsmith.errors import UserError
+from turnsmith.learn.replay import read
+from turnsmith.recipes import digiq, digirl
+from turnsmith.recipes.config import from_json, to_json
+from turnsmith.recipes.device_claims import digiq_claims, digirl_claims, relative_gain, shared_log
+from turnsmith.recipes.digiq_names import ArmName, parse_arm
+from turnsmith.recipes.seeds import commands_of
+from turnsmith.trace.run import Run
+from turnsmith.trace.store import Store
+from turnsmith.trace.types import Call
 
 torch.set_num_threads(1)
 
@@ -75,7 +75,7 @@ def test_digiq_learns_from_that_runs_log(runs, monkeypatch):
     arms = ["digiq", "no-representation", "mc", "best-of-1"]
     acting = ["digiq@3-likeliest", "digiq-ranked-by-mc-2"]
     options = ["--preset", "smoke", "--from", "digirl-smoke", "--arms", *arms, *acting]
-    assert turnwise(["run", "digiq", *options]) == 0
+    assert turnsmith(["run", "digiq", *options]) == 0
     report = json.loads((folder / "runs/digiq-smoke/report.json").read_text())
     assert report["status"] == "done"
     assert set(report["token_kl"]) == {*arms, "digiq@3"}
@@ -85,11 +85,11 @@ def test_digiq_learns_from_that_runs_log(runs, monkeypatch):
     assert {"reader.safetensors", "candidates.safetensors", "actions-tuned.safetensors", "screens.safetensors"} <= cache
     assert "critics-tuned-td.safetensors" in cache
     monkeypatch.setattr(digiq.Bench, "_examples", lambda *_: pytest.fail("every arm was learned already"))
-    fitting = "turnwise.learn.advantage.AdvantageCritics.fit"
+    fitting = "turnsmith.learn.advantage.AdvantageCritics.fit"
     monkeypatch.setattr(fitting, lambda *_: pytest.fail("the critics were fitted already"))
     more = [*options, "behaviour-ranked-2"]  # a run that has ended is given another arm
-    assert turnwise(["run", "digiq", *more]) == 0
-    assert turnwise(["resume", "digiq-smoke"]) == 0
+    assert turnsmith(["run", "digiq", *more]) == 0
+    assert turnsmith(["resume", "digiq-smoke"]) == 0
 
 
 def test_digiq_reads_actions_with_a_model_from_a_folder(runs, tiny_llava, monkeypatch, capsys):
@@ -99,20 +99,20 @@ def test_digiq_reads_actions_with_a_model_from_a_folder(runs, tiny_llava, monkey
     model.save_pretrained("llava")
     processor.save_pretrained("llava")
     options = ["--preset", "smoke", "--from", "digirl-smoke", "--name", "llava", "--representation.model", "llava"]
-    assert turnwise(["run", "digiq", *options]) == 2
+    assert turnsmith(["run", "digiq", *options]) == 2
     assert "leave it 0 with a model" in capsys.readouterr().err
-    assert turnwise(["run", "digiq", *options[:-1], "nothing"]) == 2
+    assert turnsmith(["run", "digiq", *options[:-1], "nothing"]) == 2
     assert "nothing: there is no such folder" in capsys.readouterr().err
     assert not (folder / "runs/llava").exists()
     options += ["--representation.augment", "0", "--representation.lora-rank", "2"]
-    assert turnwise(["run", "digiq", *options, "--arms", "digiq", "no-representation", "digiq-ranked-2"]) == 0
+    assert turnsmith(["run", "digiq", *options, "--arms", "digiq", "no-representation", "digiq-ranked-2"]) == 0
     report = json.loads((folder / "runs/llava/report.json").read_text())
     assert {row["name"] for row in report["summary"]} == {"behaviour", "digiq", "no-representation", "digiq-ranked-2"}
     cache = {path.name for path in (folder / "runs/llava/cache").iterdir()}
     assert {"adapter.safetensors", "actions-tuned.safetensors", "actions-plain.safetensors"} <= cache
-    monkeypatch.setattr("turnwise.learn.llava_features.fit_question", lambda *_: pytest.fail("stage 1 is on disk"))
+    monkeypatch.setattr("turnsmith.learn.llava_features.fit_question", lambda *_: pytest.fail("stage 1 is on disk"))
     more = ["--arms", "digiq", "no-representation", "digiq-ranked-2", "mc"]
-    assert turnwise(["run", "digiq", *options, *more]) == 0
+    assert turnsmith(["run", "digiq", *options, *more]) == 0
 
 
 def test_digiq_learns_from_several_runs_that_used_the_same_ids(runs, monkeypatch):
@@ -245,8 +245,8 @@ def test_the_recorded_command_and_note_name_a_log_of_several_runs():
         for seed in (2, 0)
     ]
     assert commands_of("digiq", digiq.Config, rows) == (
-        "turnwise run digiq --preset laptop --name q0 --from one two; "
-        "turnwise run digiq --preset laptop --seed 2 --name q2 --from one two"
+        "turnsmith run digiq --preset laptop --name q0 --from one two; "
+        "turnsmith run digiq --preset laptop --seed 2 --name q2 --from one two"
     )
     made = {"seed": 2, "name": "q", "source": ["one", "two"], "first": ""}
     assert "one log" in shared_log([{"config": made}, {"config": {**made, "seed": 3}}])

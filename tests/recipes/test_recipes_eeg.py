@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from turnwise.eeg import files
-from turnwise.eeg.files import FileName
-from turnwise.eeg.fit import FitSettings, Point
-from turnwise.errors import UserError
-from turnwise.recipes import eeg_data, eeg_study
-from turnwise.recipes.config import from_json, to_json
-from turnwise.recipes.eeg_claims import match_ratio, study_claims, transfer_claims
-from turnwise.recipes.eeg_config import Config, Masking
-from turnwise.recipes.eeg_mae import main
-from turnwise.recipes.eeg_report import _real_table
+from turnsmith.eeg import files
+from turnsmith.eeg.files import FileName
+from turnsmith.eeg.fit import FitSettings, Point
+from turnsmith.errors import UserError
+from turnsmith.recipes import eeg_data, eeg_study
+from turnsmith.recipes.config import from_json, to_json
+from turnsmith.recipes.eeg_claims import match_ratio, study_claims, transfer_claims
+from turnsmith.recipes.eeg_config import Config, Masking
+from turnsmith.recipes.eeg_mae import main
+from turnsmith.recipes.eeg_report import _real_table
 
 
 @pytest.fixture(autouse=True)

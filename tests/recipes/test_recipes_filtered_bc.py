@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from turnwise.recipes import filtered_bc
-from turnwise.recipes.filtered_bc import Config, main
-from turnwise.trace.store import Store
-from turnwise.trace.types import Outcome
+from turnsmith.recipes import filtered_bc
+from turnsmith.recipes.filtered_bc import Config, main
+from turnsmith.trace.store import Store
+from turnsmith.trace.types import Outcome
 
 pytest.importorskip("torch")
 
@@ -17,8 +17,8 @@ pytest.importorskip("torch")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A smoke run that was killed after its first iteration's episodes, then resumed: folder, ids before, report."""
-    from turnwise.envs.browser.chromium import find_chromium
-    from turnwise.errors import UserError
+    from turnsmith.envs.browser.chromium import find_chromium
+    from turnsmith.errors import UserError
 
     try:
         find_chromium()
@@ -76,7 +76,7 @@ def test_held_out_tasks_share_no_entity_with_training(finished):
 
 
 def test_the_report_and_the_last_checkpoint_can_be_used(finished):
-    from turnwise.agents.load import load_policy
+    from turnsmith.agents.load import load_policy
 
     folder, _, page = finished
     report = json.loads((folder / "report.json").read_text())
@@ -88,7 +88,7 @@ def test_the_report_and_the_last_checkpoint_can_be_used(finished):
 
 
 def test_the_control_arm_needs_demonstrations(tmp_path, monkeypatch):
-    from turnwise.errors import UserError
+    from turnsmith.errors import UserError
 
     monkeypatch.chdir(tmp_path)
     config = Config.preset("smoke")

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from turnwise.engine.sampling import turn_seed
-from turnwise.envs.base import Step
-from turnwise.errors import InfraError, UserError
-from turnwise.judges.base import ExactAnswer, agreement
-from turnwise.rollout.collect import Episode, Limits, collect, evaluation_episodes
-from turnwise.trace.types import Action, Call, Observation, Outcome, Task, Verdict
+from turnsmith.engine.sampling import turn_seed
+from turnsmith.envs.base import Step
+from turnsmith.errors import InfraError, UserError
+from turnsmith.judges.base import ExactAnswer, agreement
+from turnsmith.rollout.collect import Episode, Limits, collect, evaluation_episodes
+from turnsmith.trace.types import Action, Call, Observation, Outcome, Task, Verdict
 
 LIMITS = Limits(horizon=5, retries=1, turn_seconds=5)
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from test_rollout_collect import LIMITS, Corridor, Walker, corridor_task
 
-from turnwise.rollout.collect import evaluation_episodes
-from turnwise.rollout.stored import collect_into
-from turnwise.trace import Outcome, Store
+from turnsmith.rollout.collect import evaluation_episodes
+from turnsmith.rollout.stored import collect_into
+from turnsmith.trace import Outcome, Store
 
 TASKS = [corridor_task(n, length=n % 4) for n in range(10)]
 

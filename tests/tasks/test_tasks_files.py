@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from turnwise.data import data_file
-from turnwise.errors import UserError
-from turnwise.tasks.files import load_tasks, load_webarena, load_webvoyager, save_tasks
-from turnwise.trace.types import Task
+from turnsmith.data import data_file
+from turnsmith.errors import UserError
+from turnsmith.tasks.files import load_tasks, load_webarena, load_webvoyager, save_tasks
+from turnsmith.trace.types import Task
 
 SHORT = {"id": "a", "instruction": "Find it.", "start_url": "https://example.org/"}
 
@@ -119,7 +119,7 @@ def test_a_webarena_site_without_an_address_says_which_variable_to_set(tmp_path,
 def real(name: str) -> Path:
     path = data_file(f"web/{name}")
     if path is None:
-        pytest.skip(f"the real file {name} is not here; set TURNWISE_DATA")
+        pytest.skip(f"the real file {name} is not here; set TURNSMITH_DATA")
     return path
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from turnwise.errors import UserError
-from turnwise.tasks.splits import check_overlap, overlaps
-from turnwise.trace.types import Task
+from turnsmith.errors import UserError
+from turnsmith.tasks.splits import check_overlap, overlaps
+from turnsmith.trace.types import Task
 
 
 def task(id: str, instruction: str, *entities: str) -> Task:

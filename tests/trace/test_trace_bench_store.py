@@ -1,6 +1,6 @@
 """The store's benchmark at a small size: it runs, cleans up after itself, and records only what it is about."""
 
-from turnwise.cli import main
+from turnsmith.cli import main
 
 
 def test_a_small_benchmark_prints_its_table_and_leaves_nothing(tmp_path, capsys):

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trace_strategies import json_objects, json_values, simple_trace, texts, traces
 
-from turnwise.errors import UserError
-from turnwise.trace import Action, Call, ImageRef, Observation, Outcome, Store, Task, Trace, Turn, Verdict
-from turnwise.trace.messages import TOOL_CALL, export_messages, trace_to_row
-from turnwise.trace.messages_import import import_messages, row_to_trace
+from turnsmith.errors import UserError
+from turnsmith.trace import Action, Call, ImageRef, Observation, Outcome, Store, Task, Trace, Turn, Verdict
+from turnsmith.trace.messages import TOOL_CALL, export_messages, trace_to_row
+from turnsmith.trace.messages_import import import_messages, row_to_trace
 
 PICTURE = ImageRef.of(b"\x89PNG picture", "image/png")
 DATA_URL = "data:image/png;base64," + base64.b64encode(b"\x89PNG picture").decode()

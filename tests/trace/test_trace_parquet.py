@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trace_strategies import simple_trace, traces
 
-from turnwise.errors import UserError
-from turnwise.trace import Action, Call, ImageRef, Observation, Outcome, Store, Task, Trace, Turn, Verdict
-from turnwise.trace.messages import export_messages
-from turnwise.trace.parquet import TRACES, TURNS, export_parquet
+from turnsmith.errors import UserError
+from turnsmith.trace import Action, Call, ImageRef, Observation, Outcome, Store, Task, Trace, Turn, Verdict
+from turnsmith.trace.messages import export_messages
+from turnsmith.trace.parquet import TRACES, TURNS, export_parquet
 
 PAGES = tuple(
     Turn(

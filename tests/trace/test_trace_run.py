@@ -2,8 +2,8 @@
 
 import pytest
 
-from turnwise.errors import UserError
-from turnwise.trace.run import Run, read_json
+from turnsmith.errors import UserError
+from turnsmith.trace.run import Run, read_json
 
 CONFIG = {"recipe": "corridor", "seed": 1}
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from trace_strategies import simple_trace, traces
 
-from turnwise.errors import UserError
-from turnwise.trace import Action, ImageRef, Label, Observation, Outcome, Store, Task, Trace, Turn, Verdict, codec
+from turnsmith.errors import UserError
+from turnsmith.trace import Action, ImageRef, Label, Observation, Outcome, Store, Task, Trace, Turn, Verdict, codec
 
 
 @pytest.fixture

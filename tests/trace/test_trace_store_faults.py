@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from trace_strategies import simple_trace
 
-from turnwise.errors import UserError
-from turnwise.trace import Store, schema
+from turnsmith.errors import UserError
+from turnsmith.trace import Store, schema
 
 HERE = Path(__file__).parent
 
@@ -38,7 +38,7 @@ def is_sound(path: Path) -> bool:
 WRITER = """
     import sys
     from trace_strategies import simple_trace
-    from turnwise.trace import Store
+    from turnsmith.trace import Store
     path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     with Store(path) as store:
         for number in range(count):
@@ -109,8 +109,8 @@ def test_a_full_disk_is_one_line_and_leaves_earlier_traces_intact(tmp_path):
         import resource
         import sys
         from trace_strategies import simple_trace
-        from turnwise.errors import UserError
-        from turnwise.trace import Store
+        from turnsmith.errors import UserError
+        from turnsmith.trace import Store
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, 2**22))
         store = Store(sys.argv[1])
         try:
@@ -156,7 +156,7 @@ def test_sqlite_s_own_disk_full_rolls_back_and_recovers(tmp_path):
 
 
 def make_version_0(path: Path) -> None:
-    """A store as an older Turnwise would have left it: no `instruction` column, version 0."""
+    """A store as an older Turnsmith would have left it: no `instruction` column, version 0."""
     with Store(path) as store:
         store.append(simple_trace("old", b"picture"))
     db = sqlite3.connect(path)
@@ -175,7 +175,7 @@ def test_an_older_store_migrates_when_it_is_opened_for_writing(tmp_path, monkeyp
     path = tmp_path / "run.db"
     make_version_0(path)
     monkeypatch.setitem(schema.MIGRATIONS, 0, FROM_0)
-    with pytest.raises(UserError, match=r"version 0 is older than 1\. Migrate it .*: turnwise traces migrate"):
+    with pytest.raises(UserError, match=r"version 0 is older than 1\. Migrate it .*: turnsmith traces migrate"):
         Store(path, read_only=True)
     with Store(path) as store:
         assert store.get("old") == simple_trace("old", b"picture")
@@ -203,7 +203,7 @@ def test_a_newer_store_says_so(tmp_path):
     db.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     db.commit()
     for read_only in (False, True):
-        with pytest.raises(UserError, match=r"newer Turnwise \(store version 99, .* pip install -U turnwise"):
+        with pytest.raises(UserError, match=r"newer Turnsmith \(store version 99, .* pip install -U turnsmith"):
             Store(path, read_only=read_only)
 
 
@@ -219,7 +219,7 @@ def test_files_that_are_not_runs_are_refused_and_not_touched(tmp_path, read_only
     db.close()
     text = tmp_path / "text.db"
     text.write_text("this is not a database, " * 100)
-    for path, message in [(foreign, "not a Turnwise run"), (text, "file is not a database")]:
+    for path, message in [(foreign, "not a Turnsmith run"), (text, "file is not a database")]:
         before = path.read_bytes()
         with pytest.raises(UserError, match=message):
             Store(path, read_only=read_only)
@@ -235,7 +235,7 @@ def test_a_missing_run_is_not_made_by_looking(tmp_path):
         Store(tmp_path / "no" / "folder" / "run.db")
     assert not list(tmp_path.iterdir())
     (tmp_path / "run.db").touch()
-    with pytest.raises(UserError, match="not a Turnwise run"):
+    with pytest.raises(UserError, match="not a Turnsmith run"):
         Store(tmp_path / "run.db", read_only=True)
 
 
@@ -267,7 +267,7 @@ def test_a_closed_run_opens_in_a_folder_that_may_not_be_written(tmp_path):
     reader = python(
         """
         import os, sys
-        from turnwise.trace import Store
+        from turnsmith.trace import Store
         os.chdir(sys.argv[1])
         os.setuid(65534)
         with Store("run.db", read_only=True) as store:

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from turnwise.trace import (
+from turnsmith.trace import (
     Action,
     Call,
     ImageRef,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from view_site import Site, serving
 
-from turnwise.errors import UserError
-from turnwise.view.sample import write_sample_run
+from turnsmith.errors import UserError
+from turnsmith.view.sample import write_sample_run
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def chromium():
     Not for the session: while Playwright's event loop runs in this thread, no asynchronous test can start its own.
     """
     sync_api = pytest.importorskip("playwright.sync_api")
-    from turnwise.envs.browser.chromium import find_chromium
+    from turnsmith.envs.browser.chromium import find_chromium
 
     try:
         path = find_chromium().path

@@ -7,13 +7,13 @@ import sqlite3
 import pytest
 from view_site import edit
 
-from turnwise.errors import UserError
-from turnwise.trace.store import Store
-from turnwise.view.folder import read_folder
-from turnwise.view.report import write_report
-from turnwise.view.run import Run
-from turnwise.view.runs import Runs, runs_to_show
-from turnwise.view.sample import write_sample_run
+from turnsmith.errors import UserError
+from turnsmith.trace.store import Store
+from turnsmith.view.folder import read_folder
+from turnsmith.view.report import write_report
+from turnsmith.view.run import Run
+from turnsmith.view.runs import Runs, runs_to_show
+from turnsmith.view.sample import write_sample_run
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from urllib.parse import quote, urlencode
 import pytest
 from view_site import serving, until
 
-from turnwise.trace.store import Store
-from turnwise.trace.types import ImageRef, Label, Outcome, StopReason, Trace
-from turnwise.view.report import write_report
-from turnwise.view.sample import long_trace
+from turnsmith.trace.store import Store
+from turnsmith.trace.types import ImageRef, Label, Outcome, StopReason, Trace
+from turnsmith.view.report import write_report
+from turnsmith.view.sample import long_trace
 
 ATTACK = (
     "\"'><img src=x onerror=\"window.ran='img'\"><script>window.ran='script'</script></script>"

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from turnwise.evaluate.stats import paired_bootstrap, wilson
-from turnwise.trace.store import Store
-from turnwise.trace.types import ORACLE, Action, Label, Observation, Outcome, Task, Trace, Turn, Verdict
-from turnwise.view.compare import compare, mean_over_seeds
-from turnwise.view.judging import judge_scores
-from turnwise.view.run import Run, final_evaluation, success_rate
+from turnsmith.evaluate.stats import paired_bootstrap, wilson
+from turnsmith.trace.store import Store
+from turnsmith.trace.types import ORACLE, Action, Label, Observation, Outcome, Task, Trace, Turn, Verdict
+from turnsmith.view.compare import compare, mean_over_seeds
+from turnsmith.view.judging import judge_scores
+from turnsmith.view.run import Run, final_evaluation, success_rate
 
 
 def make_run(folder, solved: dict[str, list[float]], config: dict | None = None, judge: dict | None = None) -> Run:

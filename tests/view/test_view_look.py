@@ -25,7 +25,7 @@ def results(sample_root):
     folder.mkdir(exist_ok=True)
     (folder / "made_up.json").write_text(
         '[{"id": "gain", "claim": "It got better", "value": 31.5, "ci95": [20, 40], "paper": "28.9", "goal": ">= 25",'
-        ' "holds": true, "note": "a note", "command": "turnwise run x", "machine": "2 cores", "commit": "abc"},'
+        ' "holds": true, "note": "a note", "command": "turnsmith run x", "machine": "2 cores", "commit": "abc"},'
         ' {"id": "speed", "claim": "It is fast", "value": 9, "goal": ">= 15", "holds": false, "note": ""}]'
     )
 

@@ -6,9 +6,9 @@ import re
 import pytest
 from view_site import edit, serving, until
 
-from turnwise.trace.store import Store
-from turnwise.trace.types import ORACLE, Action, Observation, Outcome, Task, Thread, Trace, Turn, Verdict
-from turnwise.view.sample import write_sample_run
+from turnsmith.trace.store import Store
+from turnsmith.trace.types import ORACLE, Action, Observation, Outcome, Task, Thread, Trace, Turn, Verdict
+from turnsmith.view.sample import write_sample_run
 
 
 def visit(page, site, path: str) -> None:
@@ -31,7 +31,7 @@ def test_without_the_link_there_is_no_data(chromium, site):
     with chromium.new_context() as context:
         page = context.new_page()
         page.goto(site.origin)
-        page.get_by_text("Open the link that `turnwise view` printed.").wait_for()
+        page.get_by_text("Open the link that `turnsmith view` printed.").wait_for()
         assert page.get_by_role("link", name="seed-0").count() == 0
 
 

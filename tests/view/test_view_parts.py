@@ -9,18 +9,18 @@ import zlib
 import pytest
 from view_site import serving, until
 
-from turnwise import cli
-from turnwise.commands.view import _listen
-from turnwise.errors import UserError
-from turnwise.trace import codec
-from turnwise.trace.store import Store
-from turnwise.trace.types import Action, Call, ImageRef, Observation, Outcome, Task, Trace, Turn
-from turnwise.view.curves import curves, report_charts
-from turnwise.view.run import Run
-from turnwise.view.sample import write_sample_run
-from turnwise.view.tasks import list_tasks
-from turnwise.view.thumbs import thumbnail
-from turnwise.view.tokens import token_texts
+from turnsmith import cli
+from turnsmith.commands.view import _listen
+from turnsmith.errors import UserError
+from turnsmith.trace import codec
+from turnsmith.trace.store import Store
+from turnsmith.trace.types import Action, Call, ImageRef, Observation, Outcome, Task, Trace, Turn
+from turnsmith.view.curves import curves, report_charts
+from turnsmith.view.run import Run
+from turnsmith.view.sample import write_sample_run
+from turnsmith.view.tasks import list_tasks
+from turnsmith.view.thumbs import thumbnail
+from turnsmith.view.tokens import token_texts
 
 
 def picture(width: int, height: int, kind: str = "PNG") -> bytes:
@@ -172,4 +172,4 @@ def test_the_command_writes_reports_and_names_the_runs_it_knows(tmp_path, monkey
     assert capsys.readouterr().out.strip() == "runs/one/report.html"
     assert (tmp_path / "runs" / "one" / "report.html").exists()
     assert cli.main(["view", "two"]) == 2
-    assert capsys.readouterr().err == "turnwise: two: there is no run of this name. Runs here: one.\n"
+    assert capsys.readouterr().err == "turnsmith: two: there is no run of this name. Runs here: one.\n"

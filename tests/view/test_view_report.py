@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from view_site import until
 
-from turnwise.errors import UserError
-from turnwise.view.pick import pick_traces
-from turnwise.view.queries import Row
-from turnwise.view.report import write_report
-from turnwise.view.sample import write_sample_run
+from turnsmith.errors import UserError
+from turnsmith.view.pick import pick_traces
+from turnsmith.view.queries import Row
+from turnsmith.view.report import write_report
+from turnsmith.view.sample import write_sample_run
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -58,7 +58,7 @@ def test_what_is_no_run_is_refused(tmp_path):
 def test_images_are_compressed_again_only_where_a_report_would_become_too_large_to_mail(tmp_path, monkeypatch):
     folder = write_sample_run(tmp_path / "run", traces=12, turns=4, distinct=12)
     before = write_report(folder).stat().st_size
-    monkeypatch.setattr("turnwise.view.report._IMAGE_BUDGET", 200_000)
+    monkeypatch.setattr("turnsmith.view.report._IMAGE_BUDGET", 200_000)
     assert write_report(folder).stat().st_size < 0.6 * before
 
 
@@ -109,5 +109,5 @@ def test_the_committed_front_end_is_built_from_these_sources():
     for name in sorted(named):
         digest.update(name.encode() + b"\0" + named[name].read_bytes() + b"\0")
     for built in ("viewer.js", "viewer.css"):
-        text = (CHECKOUT / "src/turnwise/view/static" / built).read_text(encoding="utf-8")
+        text = (CHECKOUT / "src/turnsmith/view/static" / built).read_text(encoding="utf-8")
         assert f"sources {digest.hexdigest()} " in text, f"{built} is out of date: cd viewer && npm ci && npm run build"

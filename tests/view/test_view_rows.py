@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from turnwise.trace.store import Store
-from turnwise.trace.types import ORACLE, Action, Label, Observation, Outcome, Task, Trace, Turn, Verdict
-from turnwise.view.queries import Database
-from turnwise.view.rows import Rows
+from turnsmith.trace.store import Store
+from turnsmith.trace.types import ORACLE, Action, Label, Observation, Outcome, Task, Trace, Turn, Verdict
+from turnsmith.view.queries import Database
+from turnsmith.view.rows import Rows
 
 
 def trace(

@@ -7,11 +7,11 @@ import pytest
 from starlette.testclient import TestClient
 from view_site import TOKEN, edit, serving
 
-from turnwise.trace.store import Store
-from turnwise.trace.types import Label
-from turnwise.view.runs import Runs
-from turnwise.view.sample import write_sample_run
-from turnwise.view.server import make_app
+from turnsmith.trace.store import Store
+from turnsmith.trace.types import Label
+from turnsmith.view.runs import Runs
+from turnsmith.view.sample import write_sample_run
+from turnsmith.view.server import make_app
 
 DATA = (
     "pulse",

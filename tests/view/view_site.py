@@ -11,8 +11,8 @@ from pathlib import Path
 
 import uvicorn
 
-from turnwise.view.runs import Runs
-from turnwise.view.server import make_app
+from turnsmith.view.runs import Runs
+from turnsmith.view.server import make_app
 
 TOKEN = "a-token-for-tests"
 

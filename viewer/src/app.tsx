@@ -48,7 +48,7 @@ function Header({ route }: { route: Route }) {
   const tabs: [string, string][] = [["", "Overview"], ["traces", "Traces"], ["tasks", "Tasks"], ["labels", "Labels"]];
   return (
     <header class="bar">
-      <a class="brand" href="#/">Turnwise</a>
+      <a class="brand" href="#/">Turnsmith</a>
       {source.live && (
         <nav aria-label="All runs" class="top-nav">
           <a href="#/" aria-current={where === undefined ? "page" : undefined}>Runs</a>
@@ -74,7 +74,7 @@ function ThemeButton() {
   const [theme, setTheme] = useState(() => recall());
   useLayoutEffect(() => {
     document.documentElement.dataset.theme = theme;
-    try { localStorage.setItem("turnwise-theme", theme); } catch { /* a file opened with storage off */ }
+    try { localStorage.setItem("turnsmith-theme", theme); } catch { /* a file opened with storage off */ }
   }, [theme]);
   const next: { [theme: string]: string } = { auto: "dark", dark: "light", light: "auto" };
   return <button type="button" class="theme plain" onClick={() => setTheme(next[theme] ?? "auto")} aria-label={`Colours: ${theme}. Change`} title={`Colours: ${theme}`}>◐</button>;
@@ -82,7 +82,7 @@ function ThemeButton() {
 
 function recall(): string {
   try {
-    const stored = localStorage.getItem("turnwise-theme");
+    const stored = localStorage.getItem("turnsmith-theme");
     return stored === "dark" || stored === "light" ? stored : "auto";
   } catch {
     return "auto";

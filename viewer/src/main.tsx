@@ -5,7 +5,7 @@ import { inlineSource } from "./source/inline";
 import { serverSource, takeToken } from "./source/server";
 import { SourceContext } from "./source/source";
 
-const data = document.getElementById("turnwise-data");
+const data = document.getElementById("turnsmith-data");
 const root = document.getElementById("app");
 if (root) {
   const source = data ? inlineSource(data.textContent ?? "{}") : serverSource(takeToken());

@@ -1,4 +1,4 @@
-// What the pages read. The other half of this contract is src/turnwise/view/shape.py (and its callers): field names
+// What the pages read. The other half of this contract is src/turnsmith/view/shape.py (and its callers): field names
 // there and here are the same. Values inside `info`, `params`, `provenance` and `hidden` come from environments and
 // models and may be anything.
 

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from turnwise.envs.browser import BrowserEnvironment, ObservationConfig, OpenWeb
-from turnwise.envs.browser.session import BrowserSession
-from turnwise.trace.types import Action, Call, Task
+from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig, OpenWeb
+from turnsmith.envs.browser.session import BrowserSession
+from turnsmith.trace.types import Action, Call, Task
 
 
 @dataclass

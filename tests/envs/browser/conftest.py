@@ -3,7 +3,7 @@
 import pytest_asyncio
 from browser_pages import PageServer
 
-from turnwise.envs.browser import BrowserEnvironment, Limits, ObservationConfig, OpenWeb
+from turnsmith.envs.browser import BrowserEnvironment, Limits, ObservationConfig, OpenWeb
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -6,9 +6,9 @@ import asyncio
 import pytest
 from browser_pages import Reply, act, mark_of, page, script
 
-from turnwise.envs.browser import OpenWeb
-from turnwise.envs.browser.session import BrowserSession
-from turnwise.trace.types import Action
+from turnsmith.envs.browser import OpenWeb
+from turnsmith.envs.browser.session import BrowserSession
+from turnsmith.trace.types import Action
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from turnwise.envs.browser import chromium
-from turnwise.errors import UserError
+from turnsmith.envs.browser import chromium
+from turnsmith.errors import UserError
 
 
 def executable(path):
@@ -21,7 +21,7 @@ def bare(tmp_path, monkeypatch):
     """A machine without any browser."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "playwright"))
-    monkeypatch.delenv("TURNWISE_CHROMIUM", raising=False)
+    monkeypatch.delenv("TURNSMITH_CHROMIUM", raising=False)
     return tmp_path
 
 
@@ -42,10 +42,10 @@ def test_the_order_is_environment_headless_shell_system_playwright(bare, monkeyp
 
     named = executable(bare / "mine")
     executable(bare / "bin/chromium-headless-shell")
-    monkeypatch.setenv("TURNWISE_CHROMIUM", str(named))
+    monkeypatch.setenv("TURNSMITH_CHROMIUM", str(named))
     assert chromium.find_chromium() == chromium.ChromiumInstall(named, "environment")
     named.unlink()
-    with pytest.raises(UserError, match=f"TURNWISE_CHROMIUM={named}"):
+    with pytest.raises(UserError, match=f"TURNSMITH_CHROMIUM={named}"):
         chromium.find_chromium()
 
 

@@ -8,8 +8,8 @@ import pytest
 from browser_pages import Reply, page, script, seeing
 from PIL import Image
 
-from turnwise.envs.browser import ObservationConfig
-from turnwise.trace.types import Action
+from turnsmith.envs.browser import ObservationConfig
+from turnsmith.trace.types import Action
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from browser_pages import PageServer, Reply, act, page, script
 
-from turnwise.envs.browser import BrowserEnvironment, Limits, OpenWeb
-from turnwise.errors import InfraError
+from turnsmith.envs.browser import BrowserEnvironment, Limits, OpenWeb
+from turnsmith.errors import InfraError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from browser_pages import PageServer, Reply, act, page, script, until
 
-from turnwise.envs.browser import BrowserEnvironment, Limits, ObservationConfig, OpenWeb
-from turnwise.errors import InfraError, UserError
-from turnwise.trace.types import Task, Verdict
+from turnsmith.envs.browser import BrowserEnvironment, Limits, ObservationConfig, OpenWeb
+from turnsmith.errors import InfraError, UserError
+from turnsmith.trace.types import Task, Verdict
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -3,7 +3,7 @@
 import pytest
 from browser_pages import act, seeing
 
-from turnwise.envs.browser import ObservationConfig
+from turnsmith.envs.browser import ObservationConfig
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -3,10 +3,10 @@
 import pytest
 from browser_pages import Reply, act, page, script, until
 
-from turnwise.envs.browser import OpenWeb
-from turnwise.envs.browser.wall import Wall
-from turnwise.errors import UserError
-from turnwise.trace.types import Task
+from turnsmith.envs.browser import OpenWeb
+from turnsmith.envs.browser.wall import Wall
+from turnsmith.errors import UserError
+from turnsmith.trace.types import Task
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

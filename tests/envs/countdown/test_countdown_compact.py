@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnwise.envs.countdown import compact, compact_read, grammar, read
-from turnwise.envs.countdown.problem import Problem, generate
-from turnwise.envs.countdown.search import Explored, Node, SubSearch, solve_parallel, solve_serial
-from turnwise.envs.countdown.vocabulary import Vocabulary
-from turnwise.errors import ParseError
+from turnsmith.envs.countdown import compact, compact_read, grammar, read
+from turnsmith.envs.countdown.problem import Problem, generate
+from turnsmith.envs.countdown.search import Explored, Node, SubSearch, solve_parallel, solve_serial
+from turnsmith.envs.countdown.vocabulary import Vocabulary
+from turnsmith.errors import ParseError
 
 
 def searches(seed, count=3, largest=9, targets=(10, 30)):

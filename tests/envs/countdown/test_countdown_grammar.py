@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from turnwise.envs.countdown import grammar
-from turnwise.envs.countdown.problem import Operation, Problem, check, generate
-from turnwise.envs.countdown.search import Node, Spawn, solve_parallel, solve_serial
-from turnwise.errors import ParseError
+from turnsmith.envs.countdown import grammar
+from turnsmith.envs.countdown.problem import Operation, Problem, check, generate
+from turnsmith.envs.countdown.search import Node, Spawn, solve_parallel, solve_serial
+from turnsmith.errors import ParseError
 
 
 @pytest.fixture(scope="module")

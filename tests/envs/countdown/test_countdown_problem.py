@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from turnwise.envs.countdown.problem import Operation, Problem, check, generate, solve, successors
-from turnwise.envs.countdown.verify import verify_row
+from turnsmith.envs.countdown.problem import Operation, Problem, check, generate, solve, successors
+from turnsmith.envs.countdown.verify import verify_row
 
 
 def reachable(numbers):

@@ -9,8 +9,8 @@ import random
 
 import pytest
 
-from turnwise.envs.countdown.problem import check, generate, solve
-from turnwise.envs.countdown.search import Spawn, heuristic, solve_parallel, solve_serial
+from turnsmith.envs.countdown.problem import check, generate, solve
+from turnsmith.envs.countdown.search import Spawn, heuristic, solve_parallel, solve_serial
 
 THEIRS = 2030
 OURS = 500

@@ -2,7 +2,7 @@
 
 import pytest_asyncio
 
-from turnwise.envs.device.phone import LocalPhones
+from turnsmith.envs.device.phone import LocalPhones
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,6 +1,6 @@
 """What the phone's tests share: tapping by key, and what is on the screen."""
 
-from turnwise.envs.device.phone import ChromiumPhone
+from turnsmith.envs.device.phone import ChromiumPhone
 
 
 async def keys(phone: ChromiumPhone) -> dict[str, dict]:

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from turnwise.agents.aitw import render_aitw
-from turnwise.commands.doctor import android
-from turnwise.envs.browser.faults import StepError
-from turnwise.envs.device import DeviceEnvironment
-from turnwise.envs.device.adb import AdbPhones, attached, typable
-from turnwise.errors import InfraError, UserError
-from turnwise.trace.types import Action, Call, Task
+from turnsmith.agents.aitw import render_aitw
+from turnsmith.commands.doctor import android
+from turnsmith.envs.browser.faults import StepError
+from turnsmith.envs.device import DeviceEnvironment
+from turnsmith.envs.device.adb import AdbPhones, attached, typable
+from turnsmith.errors import InfraError, UserError
+from turnsmith.trace.types import Action, Call, Task
 
 pytest.importorskip("adbutils")
 

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from turnwise.agents.aitw import render_aitw
-from turnwise.envs.device import DeviceEnvironment, Look, OracleEvaluator
-from turnwise.envs.device.phone import ROUGH, ChromiumPhone, LocalPhones
-from turnwise.envs.device.phone.demonstrator import Demonstrator
-from turnwise.envs.device.phone.tasks import GENERAL, generate
-from turnwise.errors import UserError
-from turnwise.rollout.collect import Episode, Limits, collect
-from turnwise.trace.types import Action, Call, Outcome, Task, Verdict
+from turnsmith.agents.aitw import render_aitw
+from turnsmith.envs.device import DeviceEnvironment, Look, OracleEvaluator
+from turnsmith.envs.device.phone import ROUGH, ChromiumPhone, LocalPhones
+from turnsmith.envs.device.phone.demonstrator import Demonstrator
+from turnsmith.envs.device.phone.tasks import GENERAL, generate
+from turnsmith.errors import UserError
+from turnsmith.rollout.collect import Episode, Limits, collect
+from turnsmith.trace.types import Action, Call, Outcome, Task, Verdict
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -8,8 +8,8 @@ import pytest
 from device_helpers import keys, page, picture, tap
 from PIL import Image
 
-from turnwise.envs.device.phone import CALM, ROUGH
-from turnwise.errors import InfraError, UserError
+from turnsmith.envs.device.phone import CALM, ROUGH
+from turnsmith.errors import InfraError, UserError
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import pytest
 
-from turnwise.data import data_file
-from turnwise.envs.device.lists import audit, authors_list, load_list
-from turnwise.envs.device.phone.goals import judge
-from turnwise.envs.device.phone.handset import Handset, View
-from turnwise.envs.device.phone.layout import LAST, TRAITS, layout, version
-from turnwise.envs.device.phone.tasks import (
+from turnsmith.data import data_file
+from turnsmith.envs.device.lists import audit, authors_list, load_list
+from turnsmith.envs.device.phone.goals import judge
+from turnsmith.envs.device.phone.handset import Handset, View
+from turnsmith.envs.device.phone.layout import LAST, TRAITS, layout, version
+from turnsmith.envs.device.phone.tasks import (
     DEMONSTRATION_DAYS,
     DRIFT_DAYS,
     GENERAL,
@@ -18,9 +18,9 @@ from turnwise.envs.device.phone.tasks import (
     generate,
     webshop_draft,
 )
-from turnwise.envs.device.phone.words import HELD_OUT_SITE, SITES
-from turnwise.errors import UserError
-from turnwise.tasks.splits import check_overlap, overlaps
+from turnsmith.envs.device.phone.words import HELD_OUT_SITE, SITES
+from turnsmith.errors import UserError
+from turnsmith.tasks.splits import check_overlap, overlaps
 
 
 def test_the_last_day_has_a_look_without_the_days_before_it():

@@ -3,9 +3,9 @@
 import pytest
 import pytest_asyncio
 
-from turnwise.envs.browser import BrowserEnvironment, ObservationConfig
-from turnwise.envs.browser.miniwob import MiniWob, miniwob_tasks
-from turnwise.trace.types import ORACLE, Action, Call, Task
+from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig
+from turnsmith.envs.browser.miniwob import MiniWob, miniwob_tasks
+from turnsmith.trace.types import ORACLE, Action, Call, Task
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.envs.browser.miniwob import MiniWob, list_pages
-from turnwise.envs.browser.miniwob.pages import PageServer, html_folder, page_path
-from turnwise.envs.browser.miniwob.tasks import page_seeds
-from turnwise.errors import UserError
-from turnwise.trace.types import Task
+from turnsmith.envs.browser.miniwob import MiniWob, list_pages
+from turnsmith.envs.browser.miniwob.pages import PageServer, html_folder, page_path
+from turnsmith.envs.browser.miniwob.tasks import page_seeds
+from turnsmith.errors import UserError
+from turnsmith.trace.types import Task
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_nothing_but_the_files_of_the_folder_is_served(server, path):
 def test_a_missing_wheel_is_a_line_that_names_the_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     html_folder.cache_clear()
-    with pytest.raises(UserError, match=r"pip install 'turnwise\[browser\]'"):
+    with pytest.raises(UserError, match=r"pip install 'turnsmith\[browser\]'"):
         html_folder()
     monkeypatch.undo()
     html_folder.cache_clear()

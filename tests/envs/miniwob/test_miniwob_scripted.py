@@ -2,16 +2,16 @@
 
 import pytest
 
-from turnwise.agents.base import Context
-from turnwise.agents.grammar import parse_webvoyager
-from turnwise.envs.browser import BrowserEnvironment
-from turnwise.envs.browser.miniwob import MiniWob, list_pages, miniwob_tasks
-from turnwise.envs.browser.miniwob.scene import Scene
-from turnwise.envs.browser.miniwob.scripted import OBSERVATION, ScriptedMiniWob
-from turnwise.envs.browser.miniwob.solvers import SOLVERS
-from turnwise.errors import UserError
-from turnwise.rollout.collect import Episode, Limits, collect
-from turnwise.trace.types import Observation, Outcome, Task
+from turnsmith.agents.base import Context
+from turnsmith.agents.grammar import parse_webvoyager
+from turnsmith.envs.browser import BrowserEnvironment
+from turnsmith.envs.browser.miniwob import MiniWob, list_pages, miniwob_tasks
+from turnsmith.envs.browser.miniwob.scene import Scene
+from turnsmith.envs.browser.miniwob.scripted import OBSERVATION, ScriptedMiniWob
+from turnsmith.envs.browser.miniwob.solvers import SOLVERS
+from turnsmith.errors import UserError
+from turnsmith.rollout.collect import Episode, Limits, collect
+from turnsmith.trace.types import Observation, Outcome, Task
 
 # Fifteen kinds of pages; benchmarks/miniwob/measure.py measures every script on many episodes.
 NAMED = (

@@ -3,8 +3,8 @@
 import httpx
 import pytest_asyncio
 
-from turnwise.envs.browser.sites.server import COOKIE, LocalSites, SiteVisit
-from turnwise.trace.types import Task
+from turnsmith.envs.browser.sites.server import COOKIE, LocalSites, SiteVisit
+from turnsmith.trace.types import Task
 
 
 class Visitor:

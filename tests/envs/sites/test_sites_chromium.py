@@ -5,15 +5,15 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from turnwise.agents.base import Context
-from turnwise.agents.grammar import parse_webvoyager
-from turnwise.envs.browser import BrowserEnvironment
-from turnwise.envs.browser.sites import SITES
-from turnwise.envs.browser.sites.demonstrator import Demonstrator
-from turnwise.envs.browser.sites.server import LocalSites
-from turnwise.envs.browser.sites.tasks import generate
-from turnwise.errors import UserError
-from turnwise.trace.types import Action, Call, Observation, Task, Turn
+from turnsmith.agents.base import Context
+from turnsmith.agents.grammar import parse_webvoyager
+from turnsmith.envs.browser import BrowserEnvironment
+from turnsmith.envs.browser.sites import SITES
+from turnsmith.envs.browser.sites.demonstrator import Demonstrator
+from turnsmith.envs.browser.sites.server import LocalSites
+from turnsmith.envs.browser.sites.tasks import generate
+from turnsmith.errors import UserError
+from turnsmith.trace.types import Action, Call, Observation, Task, Turn
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from turnwise.envs.browser.sites.goals import judge
-from turnwise.envs.browser.sites.verify import verify_row
+from turnsmith.envs.browser.sites.goals import judge
+from turnsmith.envs.browser.sites.verify import verify_row
 
 CART = {"state": {"cart": ["1 x Amber Kettle (Large)"], "orders": []}}
 LOOK = {"state": {"cart": []}, "answer": ["340 g"]}
@@ -77,7 +77,7 @@ def test_a_null_answer_fails_and_a_missing_one_counts_as_done_where_only_the_sta
 
 def test_a_task_made_again_from_its_four_coordinates_is_graded():
     row = {"site": "shop", "template": "item_fact", "world": 1201, "index": 4}
-    from turnwise.envs.browser.sites.tasks import make_task
+    from turnsmith.envs.browser.sites.tasks import make_task
 
     made = make_task(*row.values())
     assert made is not None

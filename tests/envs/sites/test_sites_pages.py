@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from turnwise.envs.browser.sites import SITES
-from turnwise.envs.browser.sites.server import LocalSites
-from turnwise.envs.browser.sites.tasks import generate
-from turnwise.errors import InfraError, UserError
-from turnwise.trace.types import Task
+from turnsmith.envs.browser.sites import SITES
+from turnsmith.envs.browser.sites.server import LocalSites
+from turnsmith.envs.browser.sites.tasks import generate
+from turnsmith.errors import InfraError, UserError
+from turnsmith.trace.types import Task
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

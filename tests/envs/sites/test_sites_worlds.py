@@ -6,12 +6,12 @@ from itertools import combinations
 
 import pytest
 
-from turnwise.envs.browser.sites import SITES
-from turnwise.envs.browser.sites.tasks import generate, make_task, template_names
-from turnwise.envs.browser.sites.verify import verify_row
-from turnwise.envs.browser.sites.words import WORLDS, composed, only, split_of_world
-from turnwise.errors import UserError
-from turnwise.tasks.splits import check_overlap
+from turnsmith.envs.browser.sites import SITES
+from turnsmith.envs.browser.sites.tasks import generate, make_task, template_names
+from turnsmith.envs.browser.sites.verify import verify_row
+from turnsmith.envs.browser.sites.words import WORLDS, composed, only, split_of_world
+from turnsmith.errors import UserError
+from turnsmith.tasks.splits import check_overlap
 
 THINGS = {"shop": "products", "forum": "threads", "docs": "articles", "recipes": "recipes", "courses": "courses"}
 
@@ -21,7 +21,7 @@ def names(site: str, world: int) -> list[str]:
 
 
 def nouns(site: str) -> dict[str, str]:
-    module = __import__(f"turnwise.envs.browser.sites.{site}.world", fromlist=["NOUNS"])
+    module = __import__(f"turnsmith.envs.browser.sites.{site}.world", fromlist=["NOUNS"])
     return module.NOUNS
 
 
@@ -116,7 +116,7 @@ def test_a_goal_is_met_by_itself_and_not_by_the_start():
 
 
 def _json(task):
-    from turnwise.trace.codec import task_to_json
+    from turnsmith.trace.codec import task_to_json
 
     return task_to_json(task)
 

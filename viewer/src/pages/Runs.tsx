@@ -11,7 +11,7 @@ export function RunsPage() {
   const [chosen, setChosen] = useState<string[]>([]);
   if (!data) return <Waiting error={error} />;
   if (!data.runs.length) {
-    return <p class="notice">There are no runs{data.root && ` in ${data.root}/`} yet. Start one with <code>turnwise demo</code> or <code>turnwise run RECIPE</code>; it appears here.</p>;
+    return <p class="notice">There are no runs{data.root && ` in ${data.root}/`} yet. Start one with <code>turnsmith demo</code> or <code>turnsmith run RECIPE</code>; it appears here.</p>;
   }
   const toggle = (name: string) => setChosen(chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]);
   const there = chosen.filter((name) => data.runs.some((run) => run.name === name));

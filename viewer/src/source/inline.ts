@@ -11,7 +11,7 @@ interface Inlined {
 
 export function inlineSource(text: string): Source {
   const data = JSON.parse(text) as Inlined;
-  const none = () => Promise.reject(new Error("A report holds one run. This page needs `turnwise view`."));
+  const none = () => Promise.reject(new Error("A report holds one run. This page needs `turnsmith view`."));
   return {
     live: false,
     only: data.name,

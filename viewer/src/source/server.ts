@@ -11,10 +11,10 @@ const PULSE = 1500; // milliseconds between two looks at what changed
 export function takeToken(): string {
   const found = /^#token=([\w-]+)(\/.*)?$/.exec(location.hash);
   if (found) {
-    localStorage.setItem("turnwise-token", found[1]!);
+    localStorage.setItem("turnsmith-token", found[1]!);
     history.replaceState(null, "", "#" + (found[2] ?? "/"));
   }
-  return localStorage.getItem("turnwise-token") ?? "";
+  return localStorage.getItem("turnsmith-token") ?? "";
 }
 
 export function serverSource(token: string): Source {
@@ -25,7 +25,7 @@ export function serverSource(token: string): Source {
     try {
       answer = await fetch(path, { ...init, headers: { ...headers, ...init.headers } });
     } catch {
-      throw new Error("The viewer does not answer. Is `turnwise view` still running?");
+      throw new Error("The viewer does not answer. Is `turnsmith view` still running?");
     }
     if (answer.ok) return answer;
     const body = (await answer.json().catch(() => ({}))) as { error?: string };

@@ -1,4 +1,4 @@
-// Where the pages get their data: from the server (`turnwise view`), or from the file itself (report.html). Pages know
+// Where the pages get their data: from the server (`turnsmith view`), or from the file itself (report.html). Pages know
 // only this interface; `live` says which pages there are.
 import { createContext } from "preact";
 import { useContext, useEffect, useRef, useState } from "preact/hooks";

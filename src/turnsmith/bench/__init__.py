@@ -1,0 +1,1 @@
+"""What `turnsmith bench NAME` runs: one file a benchmark, each writing `results/bench_NAME.json`."""

@@ -1,0 +1,1 @@
+"""The verbs of the command line, one file each; `turnsmith.cli` picks one and imports only that."""

@@ -1,0 +1,26 @@
+"""`turnsmith bench NAME`: measure, print a table, and record `results/bench_NAME.json`."""
+
+import importlib
+
+from turnsmith.errors import UserError
+
+# name -> module with `main(argv) -> int`
+BENCHMARKS: dict[str, str] = {
+    "store": "turnsmith.bench.store",
+    "browser": "turnsmith.bench.browser",
+    "device": "turnsmith.bench.device",
+    "view": "turnsmith.bench.view",
+    "eeg": "turnsmith.bench.eeg",
+    "cim": "turnsmith.bench.cim",
+    "engine": "turnsmith.bench.engine",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run the named benchmark with the remaining arguments."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"usage: turnsmith bench NAME [options]\n\nbenchmarks: {', '.join(BENCHMARKS)}")
+        return 0
+    if argv[0] not in BENCHMARKS:
+        raise UserError(f"unknown benchmark {argv[0]!r}. Benchmarks: {', '.join(BENCHMARKS)}.")
+    return importlib.import_module(BENCHMARKS[argv[0]]).main(argv[1:])

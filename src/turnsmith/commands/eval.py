@@ -1,0 +1,125 @@
+"""`turnsmith eval POLICY [options]`: play tasks with a policy and say how well it does.
+
+POLICY is a model folder, a checkpoint of a run, or `openai:MODEL@BASE_URL`. Tasks are those of the local sites, or your
+own: `--tasks FILE` with one JSON object a line (id, instruction, start_url).
+"""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from turnsmith.errors import UserError
+from turnsmith.options import parse_options
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to evaluate.
+
+    Attributes:
+        tasks: a task file; without one, tasks of the local sites are drawn.
+        sites: which local sites.
+        split: of the local sites' tasks.
+        count: how many tasks.
+        horizon: the most actions of an episode.
+        temperature: of sampling.
+        max_new_tokens: the most tokens of one response.
+        rendering: how prompts are written; without one, as the model was made, else "webvoyager".
+        observation: what is observed: the element list, the accessibility tree, or both.
+        screenshots: record (and show to vision-language models) the screenshot with marks.
+        sessions: browser sessions at once.
+        seed: of tasks and sampling.
+        name: the run's folder is `runs/NAME`.
+    """
+
+    tasks: Path | None = None
+    sites: tuple[str, ...] = ("shop", "forum", "docs", "recipes", "courses")
+    split: str = "test"
+    count: int = 64
+    horizon: int = 12
+    temperature: float = 1.0
+    max_new_tokens: int = 512
+    rendering: Literal["compact", "webvoyager", "tti"] | None = None
+    observation: Literal["elements", "tree", "both"] = "elements"
+    screenshots: bool = False
+    sessions: int = 4
+    seed: int = 0
+    name: str = "eval"
+
+
+def main(argv: list[str]) -> int:
+    """Evaluate, print the table, and write the run with its report."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"usage: turnsmith eval POLICY [options]\n\n{__doc__}\nturnsmith eval POLICY --help lists the options.")
+        return 0
+
+    policy = argv[0]
+    options = parse_options(Options, argv[1:], prog=f"turnsmith eval {policy}", description=__doc__)
+    from turnsmith.trace.run import Run
+
+    config = {"recipe": "eval", "policy": policy, **_json(options)}
+    with Run(Path("runs") / options.name, config) as run:
+        asyncio.run(_evaluate(policy, options, run))
+    from turnsmith.view.report import write_report
+
+    print(f"report: {write_report(run.folder)}")
+    return 0
+
+
+def _json(options: Options) -> dict[str, object]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in _fields(options).items()}
+
+
+def _fields(options: Options) -> dict[str, object]:
+    return {name: getattr(options, name) for name in Options.__slots__}
+
+
+async def _evaluate(spec: str, options: Options, run: object) -> None:
+    from turnsmith.agents.load import load_policy
+    from turnsmith.engine.sampling import Sampling
+    from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig, OpenWeb
+    from turnsmith.envs.browser.sites.server import LocalSites
+    from turnsmith.envs.browser.sites.tasks import generate
+    from turnsmith.evaluate.show import summary_table
+    from turnsmith.evaluate.summary import summarize
+    from turnsmith.recipes.progress import console, episode_bar
+    from turnsmith.rollout.collect import Limits, evaluation_episodes
+    from turnsmith.rollout.stored import collect_into
+    from turnsmith.tasks.files import load_tasks
+    from turnsmith.trace.run import Run
+
+    assert isinstance(run, Run)
+    run.report(status="running", recipe="eval", config=run.config)
+    if options.tasks is not None:
+        tasks, host = load_tasks(options.tasks)[: options.count], OpenWeb()
+    else:
+        tasks, host = generate(options.sites, options.split, options.count, options.seed), LocalSites()
+    if not tasks:
+        raise UserError(f"{options.tasks}: there are no tasks in this file.")
+    sampling = Sampling(temperature=options.temperature, max_new_tokens=options.max_new_tokens)
+    policy = load_policy(spec, rendering=options.rendering, sampling=sampling)
+    observation = ObservationConfig(
+        elements=options.observation in ("elements", "both"),
+        tree="viewport" if options.observation in ("tree", "both") else False,
+        screenshot="marked" if options.screenshots else None,
+    )
+    episodes = evaluation_episodes(tasks, options.seed)
+    async with BrowserEnvironment(host, options.sessions, observation) as environment:
+        with episode_bar("evaluating", len(episodes)) as on_trace:
+            traces = await collect_into(
+                run.store,
+                environment,
+                policy,
+                episodes,
+                Limits(horizon=options.horizon),
+                workers=options.sessions,
+                on_trace=on_trace,
+            )
+    summary = summarize(traces)
+    console.print(summary_table({spec: summary}, "Success by the oracle"))
+    low, high = summary.interval
+    run.report(
+        status="done",
+        summary=[{"name": spec, "value": summary.success, "low": low, "high": high, "unit": "success"}],
+    )

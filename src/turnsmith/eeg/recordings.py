@@ -1,0 +1,189 @@
+"""Real recordings through MNE: EDF, EEGLAB .set and whatever else MNE reads, checked, in microvolts.
+
+Notable: EDF files that went through a line-ending conversion, or were cut short, still open in most readers and give
+garbage; the size that the header implies is checked first. Amplitudes that no scalp gives are refused with the factor
+that would mend them.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from turnsmith.errors import UserError, require
+
+# PhysioNet's EEGMMIDB: in which runs targets appeared left and right, and in which at the top and bottom.
+LEFT_RIGHT_RUNS = (3, 4, 7, 8, 11, 12)
+TOP_BOTTOM_RUNS = (5, 6, 9, 10, 13, 14)
+
+PLAUSIBLE_UV = (0.5, 1000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A continuous recording.
+
+    Attributes:
+        values: microvolts, (samples, channels).
+        rate: samples a second.
+        channels: names, in the 10-05 spelling where they are of that system (FCz, not "Fcz.").
+        marks: annotations as (onset in seconds, text).
+        name: the file's name, for messages.
+    """
+
+    values: np.ndarray
+    rate: float
+    channels: tuple[str, ...]
+    marks: tuple[tuple[float, str], ...] = ()
+    name: str = ""
+
+
+def read_recording(path: str | Path, judge_units: bool = True) -> Signal:
+    """Read an EEG recording of any format that MNE knows by its ending.
+
+    Args:
+        path: the recording.
+        judge_units: refuse amplitudes that are no EEG's; False leaves that to the caller.
+
+    Raises:
+        UserError: if MNE is missing, the file cannot be read, is damaged, or holds no EEG in plausible units.
+    """
+    require("mne", "eeg")
+    import mne
+
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such recording.")
+    if path.suffix.lower() == ".edf":
+        check_edf(path)
+    try:
+        raw = mne.io.read_raw(path, preload=True, verbose="error")
+    except Exception as error:  # MNE's readers raise anything
+        raise UserError(f"{path}: MNE cannot read it ({error}). Is it an EEG recording?") from error
+    signal = from_raw(raw, path.name)
+    if judge_units:
+        check_units(signal, str(path))
+    return signal
+
+
+def from_raw(raw: Any, name: str = "") -> Signal:
+    """A `mne.io.Raw` as a `Signal`: its EEG channels (and EOG, where there is one), in microvolts."""
+    picked = raw.copy().pick(["eeg", "eog"])
+    onset = float(raw.first_time) if raw.annotations.orig_time is not None else 0.0
+    marks = tuple((float(mark["onset"]) - onset, str(mark["description"])) for mark in raw.annotations)
+    channels = tuple(standard_name(channel) for channel in picked.ch_names)
+    return Signal(picked.get_data().T * 1e6, float(raw.info["sfreq"]), channels, marks, name)
+
+
+def from_epochs(epochs: Any, targets: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """A `mne.Epochs` as windows: (EEG (windows, samples, channels) in microvolts, targets (windows, outputs)).
+
+    Args:
+        epochs: with EEG channels.
+        targets: what is to be predicted, a row an epoch; None takes the event codes.
+
+    Raises:
+        UserError: if the number of targets is not the number of epochs.
+    """
+    eeg = epochs.get_data(picks="eeg").transpose(0, 2, 1) * 1e6
+    rows = np.asarray(epochs.events[:, 2:] if targets is None else targets, np.float64)
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    if len(rows) != len(eeg):
+        raise UserError(
+            f"{len(rows)} targets for {len(eeg)} epochs: epochs that MNE dropped must be dropped there too."
+        )
+    return eeg, rows
+
+
+def standard_name(channel: str) -> str:
+    """ "Fcz." or "FCZ" to "FCz"; names outside the 10-05 system stay as they are, without trailing dots."""
+    bare = channel.strip().strip(".")
+    match = re.fullmatch(r"(?i)(EEG )?(fp|af|ft|fc|f|t|c|tp|cp|p|po|o|i)(z|\d+)", bare)
+    if match is None:
+        return bare
+    region = match[2].upper()
+    return ("Fp" if region == "FP" else region) + match[3].lower()
+
+
+def check_edf(path: Path) -> None:
+    """Refuse an EDF file whose size is not what its header implies.
+
+    Raises:
+        UserError: with the likely cause and the fix.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(256)
+        try:
+            header_bytes, records, signals = int(head[184:192]), int(head[236:244]), int(head[252:256])
+            file.seek(256 + 216 * signals)
+            samples = sum(int(file.read(8)) for _ in range(signals))
+        except ValueError as error:
+            raise UserError(f"{path}: has no EDF header ({error}). Is it an EDF file?") from error
+    # BDF files that are named .edf have three bytes a sample.
+    expected = header_bytes + records * samples * (3 if head[:1] == b"\xff" else 2)
+    if records < 0 or size == expected:
+        return
+    if size > expected:
+        raise UserError(
+            f"{path}: is {size - expected} bytes longer than its header says; line endings were probably converted "
+            "(LF to CRLF). Fetch it again as binary, or replace each CR LF by LF."
+        )
+    raise UserError(f"{path}: is {expected - size} bytes shorter than its header says; it was cut off. Fetch it again.")
+
+
+def check_units(signal: Signal, where: str) -> None:
+    """Refuse amplitudes that no scalp gives.
+
+    Raises:
+        UserError: naming the factor that would make them plausible.
+    """
+    spread = float(np.median(signal.values[:: max(1, len(signal.values) // 20000)].std(0)))
+    low, high = PLAUSIBLE_UV
+    if low <= spread <= high or spread == 0:
+        return
+    factor = next((f for f in (1e6, 1e3, 1e-3, 1e-6) if low <= spread * f <= high), None)
+    hint = f" --scale {factor:g} would make them {spread * factor:.3g} uV." if factor else ""
+    raise UserError(
+        f"{where}: amplitudes of {spread:.3g} uV are not an EEG's ({low:g} to {high:g} uV): wrong units?{hint}"
+    )
+
+
+def filtered(signal: Signal, low_hz: float, high_hz: float) -> Signal:
+    """Zero-phase band-pass (MNE's FIR design); `high_hz` at or above half the sampling rate filters nothing there."""
+    import mne
+
+    top = high_hz if high_hz < signal.rate / 2 else None
+    low = low_hz if low_hz > 0 else None
+    values = mne.filter.filter_data(signal.values.T.copy(), signal.rate, low, top, verbose="error").T
+    return Signal(values, signal.rate, signal.channels, signal.marks, signal.name)
+
+
+def resampled(signal: Signal, rate: float) -> Signal:
+    """The signal at another sampling rate (polyphase, anti-aliased)."""
+    if rate == signal.rate:
+        return signal
+    from fractions import Fraction
+
+    from scipy.signal import resample_poly
+
+    ratio = Fraction(rate / signal.rate).limit_denominator(1000)
+    values = resample_poly(signal.values, ratio.numerator, ratio.denominator, axis=0)
+    return Signal(values, rate, signal.channels, signal.marks, signal.name)
+
+
+def windows(signal: Signal, starts_s: Sequence[float] | np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Windows of so many samples from these times on: (EEG (windows, samples, channels), which starts fitted)."""
+    first = np.round(np.asarray(starts_s) * signal.rate).astype(int)
+    inside = (first >= 0) & (first + samples <= len(signal.values))
+    index = first[inside, None] + np.arange(samples)
+    return signal.values[index], np.flatnonzero(inside)
+
+
+def run_number(name: str) -> int | None:
+    """4 of "S001R04.edf"; None where the name has no run."""
+    match = re.search(r"[Rr](\d{2})(?!\d)", Path(name).stem)
+    return int(match[1]) if match else None

@@ -1,0 +1,172 @@
+"""Executing parsed calls on a tab.
+
+| call | effect |
+|---|---|
+| `click{mark}` | click the element's centre, in the same tab; an option of a closed select is chosen |
+| `type{mark, text}` | click the field, replace what is in it by `text`, press Enter; a select: choose that option |
+| `scroll{direction, target}` | "window" or a mark: two thirds of what is visible, "up" or "down" |
+| `wait{}` | until the page changes by itself, at most `Limits.wait` |
+| `go_back{}` | one step back in the history |
+| `search_engine{}` | open the environment's search page |
+| `answer{text}` | end the episode |
+
+Before anything is touched the aim is checked again: the element must still be there and its centre must still hit it. A
+call that cannot be carried out raises `StepError` and has no effect.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from turnsmith.envs.browser.faults import StepError
+from turnsmith.envs.browser.scripts import DocumentReplaced
+from turnsmith.envs.browser.tab import Tab
+from turnsmith.trace.types import Call
+
+_REASONS = {
+    "gone": "is no longer on the page",
+    "covered": "is covered by something else",
+    "disabled": "is disabled",
+}
+
+
+class Actor:
+    """Executes calls on the marks of the last observation of one tab."""
+
+    def __init__(self, tab: Tab, search_url: str | None) -> None:
+        self.tab = tab
+        self.search_url = search_url
+        self.count = 0
+        """How many marks the last observation had."""
+        self.nodes: dict[int, int] = {}
+        """Backend node ids behind further numbers, which only the accessibility tree showed."""
+
+    async def execute(self, call: Call) -> tuple[dict[str, Any], str]:
+        """Carry out a call and wait until the page settled.
+
+        Returns:
+            What to record ("mark", "box" and "point" where the action aimed at an element), and why the call could not
+            be carried out or led nowhere ("" where it did what it says).
+
+        Raises:
+            InfraError: as in the table of `faults`.
+        """
+        self.tab.begin()
+        info: dict[str, Any] = {}
+        try:
+            try:
+                await self._act(call, info)
+            except DocumentReplaced:
+                pass  # the page moved on while it was acted on; what it is now, the agent will see
+            await self.tab.settle()
+        except StepError as error:
+            return info, str(error)
+        return info, ""
+
+    async def _act(self, call: Call, info: dict[str, Any]) -> None:
+        match call.name:
+            case "click":
+                await self._click(call.arguments, info)
+            case "type":
+                await self._type(call.arguments, info)
+            case "scroll":
+                await self._scroll(call.arguments, info)
+            case "wait":
+                await self.tab.evaluate(f"__turnsmith__.change({self.tab.limits.wait * 1000})")
+            case "go_back":
+                if not await self.tab.go_back():
+                    raise StepError("There is no earlier page to go back to.")
+            case "search_engine":
+                if self.search_url is None:
+                    raise StepError("There is no search engine here.")
+                await self.tab.goto(self.search_url)
+            case "answer":
+                pass  # the session ends the episode
+            case _:
+                raise StepError(f"There is no action {call.name!r} here.")
+
+    async def _target(self, arguments: Mapping[str, Any], name: str = "mark") -> tuple[int, int | str]:
+        """The mark of a call, and what stands for its element in scripts."""
+        mark = arguments.get(name)
+        if isinstance(mark, bool) or not isinstance(mark, int):
+            raise StepError(f"The action needs the number of an element, not {mark!r}.")
+        if 0 <= mark < self.count:
+            return mark, mark
+        if mark in self.nodes:
+            try:
+                answer = await self.tab.send("DOM.resolveNode", {"backendNodeId": self.nodes[mark]})
+            except DocumentReplaced:
+                raise StepError(f"Element [{mark}] {_REASONS['gone']}; nothing was done.") from None
+            return mark, answer["object"]["objectId"]
+        have = f"the numbers go from 0 to {self.count - 1}" if self.count else "no element has a number"
+        raise StepError(f"There is no element [{mark}]: {have}.")
+
+    async def _aim(self, mark: int, target: int | str) -> dict[str, Any]:
+        aim = await self.tab.call("aim", target, isinstance(target, str))
+        if trouble := aim.get("trouble"):
+            raise StepError(f"Element [{mark}] {_REASONS[trouble]}; nothing was done.")
+        return aim
+
+    async def _click(self, arguments: Mapping[str, Any], info: dict[str, Any]) -> None:
+        mark, target = await self._target(arguments)
+        info["mark"] = mark
+        aim = await self._aim(mark, target)
+        if aim["kind"] == "choice":
+            await self.tab.call("choose", target, "")
+            return
+        if aim["kind"] == "select" and not aim["listbox"]:
+            raise StepError(
+                f"Element [{mark}] is a drop-down list; nothing was done. Type one of its options into it: "
+                f"{_listed(aim['options'])}."
+            )
+        if aim["kind"] == "file":
+            raise StepError(f"Element [{mark}] wants a file, which cannot be given here; nothing was done.")
+        info.update(_where(aim))
+        await self.tab.press(aim["point"])
+
+    async def _type(self, arguments: Mapping[str, Any], info: dict[str, Any]) -> None:
+        mark, target = await self._target(arguments)
+        info["mark"] = mark
+        text = arguments.get("text")
+        if not isinstance(text, str):
+            raise StepError("The action needs a text to type.")
+        aim = await self._aim(mark, target)
+        if aim["kind"] in ("select", "set"):
+            done = await self.tab.call("choose" if aim["kind"] == "select" else "put", target, text)
+            if not done.get("trouble"):
+                info.update(_where(aim))
+            elif aim["kind"] == "select":
+                raise StepError(
+                    f"Element [{mark}] has no option {text!r}; nothing was done. Options: {_listed(aim['options'])}."
+                )
+            else:
+                raise StepError(f"Element [{mark}] wants a {aim['type']}, which {text!r} is not; nothing was done.")
+            return
+        if aim["kind"] != "text" or aim["readonly"]:
+            kind = f"<{aim['tag']}>" + (f" of type {aim['type']}" if aim["tag"] == "input" else "")
+            raise StepError(f"Element [{mark}] is not a field to type into ({kind}); nothing was done.")
+        info.update(_where(aim))
+        await self.tab.press(aim["point"])
+        if await self.tab.call("take", target):
+            await self.tab.write(text)
+
+    async def _scroll(self, arguments: Mapping[str, Any], info: dict[str, Any]) -> None:
+        sign = {"up": -1, "down": 1}.get(str(arguments.get("direction")))
+        if sign is None:
+            raise StepError("The direction of a scroll is up or down.")
+        if arguments.get("target", "window") == "window":
+            await self.tab.call("scroll", None, sign)
+            return
+        mark, target = await self._target(arguments, "target")
+        info["mark"] = mark
+        done = await self.tab.call("scroll", target, sign)
+        if trouble := done.get("trouble"):
+            raise StepError(f"Element [{mark}] {_REASONS[trouble]}; nothing was done.")
+
+
+def _where(aim: Mapping[str, Any]) -> dict[str, Any]:
+    return {"box": aim["box"], "point": [round(aim["point"][0]), round(aim["point"][1])]}
+
+
+def _listed(options: list[str], limit: int = 20) -> str:
+    more = ", …" if len(options) > limit else ""
+    return ", ".join(options[:limit]) + more

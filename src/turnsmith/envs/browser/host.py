@@ -1,0 +1,132 @@
+"""The contract between the driver and whoever serves pages, and the default host: any site on the web.
+
+A `SiteHost` is made once and serves many episodes. For each it hands out a `Visit`: where the episode starts, which
+hosts it may reach, and, where somebody knows it, the truth about how it went.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from turnsmith.errors import UserError
+from turnsmith.trace.types import Task, Verdict
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+
+class Visit(Protocol):
+    """One episode at one site.
+
+    Attributes:
+        start_url: the first page.
+        hosts: hostnames (no port) that requests may go to. "*.example.org" means every subdomain, "*" every host.
+        cookies: Playwright cookie dicts that are set in the fresh context before the first navigation.
+    """
+
+    @property
+    def start_url(self) -> str: ...
+
+    @property
+    def hosts(self) -> frozenset[str]: ...
+
+    @property
+    def cookies(self) -> Sequence[Mapping[str, Any]]: ...
+
+    async def ready(self, page: "Page") -> None:
+        """Called after the first navigation, before the first observation (MiniWoB starts its episode here)."""
+        ...
+
+    async def after_step(self, page: "Page") -> tuple[float, bool]:
+        """(reward, done) of the page's own game after each executed step; (0.0, False) for most sites."""
+        ...
+
+    async def grade(self, page: "Page", answer: str | None) -> Verdict | None:
+        """The oracle, given the agent's answer (None when it gave none); None where there is no oracle."""
+        ...
+
+    async def close(self) -> None:
+        """The episode is over; give back what it held. Called exactly once."""
+        ...
+
+
+class SiteHost(Protocol):
+    """Serves the pages of many episodes.
+
+    Attributes:
+        viewport: (width, height) in CSS pixels instead of 1024x768, or None.
+    """
+
+    @property
+    def viewport(self) -> tuple[int, int] | None: ...
+
+    async def start(self) -> None:
+        """Start serving. Called once, before the first visit."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop serving. Called once, after the last visit was closed."""
+        ...
+
+    async def visit(self, task: Task, seed: int) -> Visit:
+        """Prepare one episode, in a state that depends on `task` and `seed` only.
+
+        Raises:
+            UserError: if the task's params are not what this host needs.
+            InfraError: if the server behind it failed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVisit:
+    """An episode at a site that somebody else serves: no state of ours to reset and no oracle."""
+
+    start_url: str
+    hosts: frozenset[str]
+    cookies: Sequence[Mapping[str, Any]] = field(default=())
+
+    async def ready(self, page: "Page") -> None:
+        """Nothing to start."""
+
+    async def after_step(self, page: "Page") -> tuple[float, bool]:
+        """The site plays no game of its own."""
+        return 0.0, False
+
+    async def grade(self, page: "Page", answer: str | None) -> Verdict | None:
+        """There is no oracle; judge the trace with one of `judges/`."""
+        return None
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class OpenWeb:
+    """Any site by its URL: how users bring their own.
+
+    Task params: `start_url` (http or https), optionally `allow` (list of further hostnames, "*.example.org" for every
+    subdomain, "*" for every host; the start URL's own host is always allowed) and `cookies` (Playwright cookie dicts).
+    """
+
+    def __init__(self, viewport: tuple[int, int] | None = None) -> None:
+        self.viewport = viewport
+
+    async def start(self) -> None:
+        """Somebody else serves."""
+
+    async def stop(self) -> None:
+        """Somebody else serves."""
+
+    async def visit(self, task: Task, seed: int) -> Visit:
+        """Read the task's params; the seed changes nothing, since the site's state is not ours."""
+        start_url = task.params.get("start_url")
+        if not isinstance(start_url, str) or not start_url:
+            raise UserError(f'task {task.id}: "start_url" is missing from its params. Give the URL of the first page.')
+        parts = urlsplit(start_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError(f"task {task.id}: start_url {start_url!r} is not an http or https address.")
+        allow = task.params.get("allow", ())
+        if isinstance(allow, str) or not all(isinstance(host, str) for host in allow):
+            raise UserError(f'task {task.id}: "allow" must be a list of hostnames.')
+        return OpenVisit(start_url, frozenset({parts.hostname, *allow}), tuple(task.params.get("cookies", ())))

@@ -1,0 +1,213 @@
+"""Checkpoints with full resume: weights, optimiser, random state, cursor, and whatever JSON the run keeps.
+
+A checkpoint is a folder that appears at once and whole: it is written beside its place and renamed, so a run that is
+killed at any instant leaves the last complete one. Weights are in the Hugging Face layout and load anywhere; the rest
+is safetensors and JSON. No pickle.
+
+    step-40/
+      model/           config, weights and tokenizer (or the adapter, for LoRA)
+      optimizer.safetensors, trainer.json
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from turnsmith.errors import UserError
+
+_STEP = re.compile(r"step-(\d+)")
+
+
+def save(
+    folder: str | Path,
+    step: int,
+    model: Any,
+    tokenizer: Any = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    state: Mapping[str, Any] | None = None,
+    keep: int | None = None,
+) -> Path:
+    """Write `folder/step-N` in one atomic rename; a checkpoint of this step that is there already is replaced.
+
+    Args:
+        folder: of all checkpoints of the run.
+        step: N.
+        model: saved with `save_pretrained`.
+        tokenizer: or processor, saved beside the weights.
+        optimizer: its moments and step counts; None for weights only.
+        state: JSON values of the run (cursor, iteration, buffer).
+        keep: remove older checkpoints beyond so many; None keeps all.
+
+    Raises:
+        UserError: if the disk is full or the folder cannot be written; earlier checkpoints are intact.
+    """
+    folder = Path(folder)
+    target, partial = folder / f"step-{step}", folder / f".step-{step}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / "model").mkdir(parents=True)
+        model.save_pretrained(partial / "model")
+        if tokenizer is not None:
+            tokenizer.save_pretrained(partial / "model")
+        trainer = {"step": step, "state": dict(state or {}), "random": _random_state(), "optimizer": None}
+        tensors: dict[str, torch.Tensor] = {}
+        if optimizer is not None:
+            trainer["optimizer"], tensors = _optimizer_to_tensors(optimizer)
+        tensors["random.torch"] = torch.get_rng_state()
+        save_file(tensors, partial / "optimizer.safetensors")
+        (partial / "trainer.json").write_text(json.dumps(trainer), encoding="utf-8")
+        _sync(partial)
+        _remove(target)
+        os.rename(partial, target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise UserError(f"{target}: the checkpoint could not be written ({error}). Earlier ones are intact.") from error
+    if keep is not None:
+        for older in steps(folder)[:-keep]:
+            _remove(folder / f"step-{older}")
+    return target
+
+
+def _remove(checkpoint: Path) -> None:
+    """Take a checkpoint away at once: what is half removed must not look whole."""
+    if checkpoint.exists():
+        old = checkpoint.with_name(f".{checkpoint.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(checkpoint, old)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def steps(folder: str | Path) -> list[int]:
+    """The steps of the complete checkpoints in a folder, ascending."""
+    folder = Path(folder)
+    names = (_STEP.fullmatch(path.name) for path in folder.iterdir()) if folder.is_dir() else ()
+    return sorted(int(match[1]) for match in names if match and (folder / match[0] / "trainer.json").exists())
+
+
+def latest(folder: str | Path) -> Path | None:
+    """The last complete checkpoint of a folder, or None."""
+    found = steps(folder)
+    return Path(folder) / f"step-{found[-1]}" if found else None
+
+
+def load(checkpoint: str | Path, model: Any, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
+    """Put a checkpoint's weights into `model`, its moments into `optimizer`, and its random state into effect.
+
+    Args:
+        checkpoint: a folder made by `save`.
+        model: of the same architecture; changed in place.
+        optimizer: made over this model as it was for the saved one; None leaves the random state alone too.
+
+    Returns:
+        The run's JSON state.
+
+    Raises:
+        UserError: if this is no checkpoint, is damaged, or is of another architecture.
+    """
+    checkpoint = Path(checkpoint)
+    try:
+        trainer = json.loads((checkpoint / "trainer.json").read_text(encoding="utf-8"))
+        tensors = load_file(checkpoint / "optimizer.safetensors")
+    except Exception as error:  # safetensors raises its own kind
+        raise UserError(f"{checkpoint}: not a complete checkpoint ({error}).") from error
+    load_weights(checkpoint / "model", model)
+    if optimizer is not None:
+        if trainer["optimizer"] is None:
+            raise UserError(f"{checkpoint}: holds weights only, no optimiser to resume from.")
+        _optimizer_from_tensors(checkpoint, optimizer, trainer["optimizer"], tensors)
+        python, numpy = trainer["random"]["python"], trainer["random"]["numpy"]
+        random.setstate((python[0], tuple(python[1]), python[2]))
+        np.random.set_state((numpy[0], np.array(numpy[1], dtype=np.uint32), *numpy[2:]))
+        torch.set_rng_state(tensors["random.torch"])
+    return trainer["state"]
+
+
+def load_weights(folder: str | Path, model: Any) -> None:
+    """Put the weights of a model folder (`save_pretrained`'s) into a model of the same architecture.
+
+    Raises:
+        UserError: if the folder has no weights, or they are another model's.
+    """
+    folder = Path(folder)
+    adapter = folder / "adapter_model.safetensors"
+    files = [adapter] if adapter.exists() else sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise UserError(f"{folder}: there are no weights here (model.safetensors).")
+    config_file = folder / "config.json"
+    if config_file.exists():
+        theirs = json.loads(config_file.read_text(encoding="utf-8")).get("model_type")
+        ours = model.config.model_type
+        if theirs != ours:
+            raise UserError(f"{folder}: a checkpoint of model type {theirs!r} does not fit a model of type {ours!r}.")
+    weights = {name: value for file in files for name, value in load_file(file).items()}
+    if adapter.exists():
+        from peft import set_peft_model_state_dict
+
+        outcome = set_peft_model_state_dict(model, weights)
+        wrong = list(outcome.unexpected_keys)
+    else:
+        own = model.state_dict()
+        wrong = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
+        tied = set(getattr(model, "all_tied_weights_keys", None) or {})
+        wrong += [name for name in own if name not in weights and name not in tied]
+        if not wrong:
+            model.load_state_dict(weights, strict=False)
+    if wrong:
+        raise UserError(
+            f"{folder}: a checkpoint of another model: {len(wrong)} weights do not fit, the first is {wrong[0]!r}."
+        )
+
+
+def _random_state() -> dict[str, Any]:
+    python = random.getstate()
+    numpy: Any = np.random.get_state()
+    return {
+        "python": [python[0], list(python[1]), python[2]],
+        "numpy": [numpy[0], numpy[1].tolist(), *numpy[2:]],
+    }
+
+
+def _optimizer_to_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The optimiser's state as JSON (groups, scalars) and tensors named INDEX.NAME."""
+    state = optimizer.state_dict()
+    tensors: dict[str, torch.Tensor] = {}
+    scalars: dict[str, dict[str, Any]] = {}
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{index}.{name}"] = value.contiguous()
+            else:
+                scalars.setdefault(str(index), {})[name] = value
+    return {"groups": state["param_groups"], "scalars": scalars}, tensors
+
+
+def _optimizer_from_tensors(
+    checkpoint: Path, optimizer: torch.optim.Optimizer, saved: dict[str, Any], tensors: dict[str, torch.Tensor]
+) -> None:
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in saved["scalars"].items()}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        if index.isdigit():
+            state.setdefault(int(index), {})[name] = value
+    try:
+        optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})
+    except ValueError as error:
+        raise UserError(f"{checkpoint}: its optimiser is another model's ({error}).") from error
+
+
+def _sync(folder: Path) -> None:
+    """Force the files of a folder to disk, so that the rename never outruns them."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

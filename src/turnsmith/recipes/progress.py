@@ -1,0 +1,59 @@
+"""Progress with time left, for work that takes longer than a few seconds."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from turnsmith.trace.types import Outcome, Trace
+
+console = Console(highlight=False)
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """A bar that is advanced by calling what this yields: `advance(step=1, note="")`.
+
+    On a terminal it is drawn in place; elsewhere (a log file) only its last line is printed.
+    """
+    columns = (
+        TextColumn("{task.description:34}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(what, total=total, note="")
+
+        def advance(step: float = 1, note: str | None = None) -> None:
+            fields: dict[str, Any] = {} if note is None else {"note": note}
+            progress.update(task, advance=step, **fields)
+
+        yield advance
+
+
+@contextmanager
+def episode_bar(what: str, total: int, judge: str = "oracle") -> Iterator[Callable[[Trace], None]]:
+    """A bar over episodes that shows the success rate so far; call what it yields with every finished trace.
+
+    An infra error advances nothing: its episode is played again or given up, and is counted in the note.
+    """
+    counts = {"done": 0, "won": 0, "lost": 0}
+    with progress_bar(what, total) as advance:
+
+        def on_trace(trace: Trace) -> None:
+            if trace.outcome is Outcome.INFRA_ERROR:
+                counts["lost"] += 1
+            else:
+                counts["done"] += 1
+                counts["won"] += (trace.reward(judge) or 0.0) > 0.5
+            rate = f"{100 * counts['won'] / counts['done']:.0f} % success" if counts["done"] else ""
+            lost = f", {counts['lost']} infra errors" if counts["lost"] else ""
+            advance(int(trace.outcome is not Outcome.INFRA_ERROR), note=rate + lost)
+
+        yield on_trace

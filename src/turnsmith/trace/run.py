@@ -1,0 +1,154 @@
+"""A run's folder: `config.json`, `run.db`, `metrics.jsonl`, `checkpoints/`, `report.json`, and later `report.html`.
+
+Everything here survives a kill at any instant: JSON files are replaced by renaming, metrics are whole lines (a torn
+last line is dropped on opening), traces are committed one by one by the store.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from turnsmith.errors import UserError
+from turnsmith.trace.store import Store
+
+
+class Run:
+    """One run on disk, open for writing.
+
+    Attributes:
+        folder: where everything is.
+        store: the traces.
+        config: the resolved configuration, as JSON.
+        resumed: whether the folder held this run already.
+    """
+
+    def __init__(self, folder: str | Path, config: Mapping[str, Any], may_grow: Sequence[str] = ()) -> None:
+        """Make the folder, or open it to go on when it holds a run of the same configuration.
+
+        Args:
+            folder: such as `runs/NAME`.
+            config: JSON; it must name the recipe under "recipe".
+            may_grow: settings that are lists and to which a run may be given more when it goes on (arms to compare).
+
+        Raises:
+            UserError: if the folder holds a run of another configuration, or something that is not a run.
+        """
+        self.folder = Path(folder)
+        self.config = json.loads(json.dumps(config))
+        stored = self.folder / "config.json"
+        self.resumed = stored.exists()
+        grown = False
+        if self.resumed:
+            before = read_json(stored)
+            differing = [key for key in {*before, *self.config} if before.get(key) != self.config.get(key)]
+            longer = [key for key in may_grow if key in differing and set(before.get(key, ())) < set(self.config[key])]
+            changed = sorted({*differing} - {"command", *longer})
+            grown = bool(longer)
+            if changed:
+                raise UserError(
+                    f"{self.folder}: holds a run with other settings ({', '.join(changed)}). "
+                    f"Choose another --name, or go on with the old one: turnsmith resume {self.folder}"
+                )
+        elif self.folder.exists() and any(self.folder.iterdir()):
+            raise UserError(f"{self.folder}: is not empty and not a run. Choose another --name.")
+        try:
+            (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.folder}: cannot be made ({error.strerror}).") from error
+        if not self.resumed or grown:
+            write_json(stored, self.config)
+        self._metrics_path = self.folder / "metrics.jsonl"
+        _drop_torn_line(self._metrics_path)
+        self.store = Store(self.folder / "run.db")
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.report(status="stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
+        self.store.close()
+
+    def log(self, **metrics: Any) -> None:
+        """Append one line to `metrics.jsonl`: numbers by name, with "iteration", "phase" and the like; adds "time"."""
+        line = json.dumps({"time": round(time.time(), 3), **metrics})
+        with self._metrics_path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of `metrics.jsonl` so far."""
+        if not self._metrics_path.exists():
+            return []
+        return [json.loads(line) for line in self._metrics_path.read_text(encoding="utf-8").splitlines()]
+
+    def drop_metrics(self, keep: "Sequence[dict[str, Any]]") -> None:
+        """Replace the metrics by `keep` (a resumed run drops what came after its checkpoint)."""
+        text = "".join(json.dumps(row) + "\n" for row in keep)
+        _replace(self._metrics_path, text)
+
+    def report(self, **fields: Any) -> None:
+        """Merge fields into `report.json` ("status", "summary", …); adds "updated_at"."""
+        path = self.folder / "report.json"
+        before = read_json(path) if path.exists() else {}
+        write_json(path, {**before, **fields, "updated_at": round(time.time(), 3)})
+
+
+def find_run(name: str | Path) -> Path:
+    """The `run.db` that a person means by `runs/NAME`, a bare NAME below `runs/`, or the file itself.
+
+    Raises:
+        UserError: if there is none.
+    """
+    given = Path(name)
+    for path in (given, given / "run.db", Path("runs") / given / "run.db"):
+        if path.is_file():
+            return path
+    known = sorted(path.parent.name for path in Path("runs").glob("*/run.db"))
+    found = f"Runs here: {', '.join(known)}." if known else "There are no runs here (no runs/*/run.db)."
+    raise UserError(f"{name}: there is no run of this name. {found}")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        UserError: if it cannot be read or is not an object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("not a JSON object")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}).") from error
+    return value
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object so that readers see the old file or the new one, never half of it.
+
+    Raises:
+        UserError: if the disk is full or the folder cannot be written.
+    """
+    _replace(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: could not write ({error.strerror}). What was there before is intact.") from error
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off a last line that a kill left without its newline."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    if data and not data.endswith(b"\n"):
+        _replace(path, data[: data.rfind(b"\n") + 1].decode())

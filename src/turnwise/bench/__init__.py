@@ -1,1 +1,0 @@
-"""What `turnwise bench NAME` runs: one file a benchmark, each writing `results/bench_NAME.json`."""

@@ -1,5 +1,0 @@
-"""Where the agent acts: one folder an environment. `base` is the contract that all of them keep."""
-
-from turnwise.envs.base import Environment, Session, Step
-
-__all__ = ["Environment", "Session", "Step"]

@@ -1,9 +1,0 @@
-"""Phones: a touch phone of ours that real Chromium draws, and emulators or real phones over adb.
-
-`environment` is the way in; `base` holds the contracts. Pixels are the only observation. docs/device.md tells the rest.
-"""
-
-from turnwise.envs.device.base import Device, Look, OracleEvaluator, StepEvaluator
-from turnwise.envs.device.environment import DeviceEnvironment
-
-__all__ = ["Device", "DeviceEnvironment", "Look", "OracleEvaluator", "StepEvaluator"]
