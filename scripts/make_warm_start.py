@@ -1,7 +1,7 @@
 """Make the policy that `turnsmith demo` starts from: noisy demonstrations in real Chromium, then supervised training.
 
 Run: .venv/bin/python scripts/make_warm_start.py [--epochs 5]. On two quiet cores it takes three quarters of an hour. A
-stopped run goes on collecting where it stopped. The result replaces `src/turnsmith/recipes/assets/web_small`.
+stopped run goes on collecting where it stopped. The result replaces `src/turnsmith/recipes/shared/assets/web_small`.
 
 The demonstrations are on training worlds only; six in ten succeed, and failures are learned like the rest. Stray clicks
 are left out of what is imitated, but stay in the histories: so the policy sees pages that it did not mean to open.
@@ -18,16 +18,15 @@ from typing import Any
 
 from turnsmith.agents.load import new_small_policy
 from turnsmith.agents.render import compact, compact_response
-from turnsmith.envs.browser.sites.demonstrator import STRAY
 from turnsmith.learn.examples import Example, context_at, examples_from_traces
-from turnsmith.learn.rename import entity_words, keep_words, kept_words, renamer_of
 from turnsmith.learn.sft import OptimConfig, evaluate_loss, make_optimizer, train
-from turnsmith.recipes import web
-from turnsmith.recipes.filtered_bc import SHIPPED
-from turnsmith.recipes.progress import console, progress_bar
-from turnsmith.recipes.web import WebConfig
-from turnsmith.trace.run import Run
+from turnsmith.learn.transforms.rename import entity_words, keep_words, kept_words, renamer_of
+from turnsmith.recipes.shared import web
+from turnsmith.recipes.shared.web import SHIPPED, WebConfig
+from turnsmith.runs.progress import console, progress_bar
+from turnsmith.runs.run import Run
 from turnsmith.trace.types import Trace
+from turnsmith.worlds.sites.demonstrator import STRAY
 
 HORIZON = 20
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from statistics import mean, quantiles
 
 from turnsmith.envs.browser.environment import BrowserEnvironment
-from turnsmith.envs.browser.sites import SITES
-from turnsmith.envs.browser.sites.demonstrator import Demonstrator
-from turnsmith.envs.browser.sites.server import LocalSites
-from turnsmith.envs.browser.sites.tasks import generate
 from turnsmith.rollout.collect import Episode, Limits, collect
 from turnsmith.trace.types import Trace
+from turnsmith.worlds.sites import SITES
+from turnsmith.worlds.sites.demonstrator import Demonstrator
+from turnsmith.worlds.sites.server import LocalSites
+from turnsmith.worlds.sites.tasks import generate
 
 
 def main() -> None:

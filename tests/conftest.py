@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +47,22 @@ def tiny_llava() -> Callable[[Sequence[str]], tuple[Any, Any]]:
         return AutoModelForImageTextToText.from_config(config), processor
 
     return made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def phones():
+    """One browser and one server of phones for all tests of phones."""
+    from turnsmith.worlds.phone import LocalPhones
+
+    phones = LocalPhones()
+    await phones.start()
+    yield phones
+    await phones.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def phone(phones):
+    """One of them, fresh."""
+    phone = await phones.borrow()
+    yield phone
+    await phone.close()

@@ -26,10 +26,10 @@ from plans import PAGES, plan
 
 from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig
 from turnsmith.envs.browser.chromium import find_chromium
-from turnsmith.envs.browser.miniwob import MiniWob, miniwob_instructions
 from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import Claim, record
 from turnsmith.trace.types import Action, Call, Task
+from turnsmith.worlds.miniwob import MiniWob, miniwob_instructions
 
 PICTURE = (498, 321)
 """Pixels of a screenshot, on both sides: BrowserGym's is of a 332x214 viewport at scale 1.5, ours of a larger one."""

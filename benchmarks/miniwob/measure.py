@@ -10,15 +10,15 @@ import time
 from collections import Counter
 
 from turnsmith.envs.browser import BrowserEnvironment
-from turnsmith.envs.browser.miniwob.host import FLIGHT_VIEWPORT, MiniWob
-from turnsmith.envs.browser.miniwob.pages import list_pages
-from turnsmith.envs.browser.miniwob.scripted import OBSERVATION, ScriptedMiniWob
-from turnsmith.envs.browser.miniwob.solvers import SOLVERS
-from turnsmith.envs.browser.miniwob.tasks import miniwob_tasks
 from turnsmith.errors import InfraError
 from turnsmith.evaluate.stats import wilson
 from turnsmith.rollout.collect import Episode, Limits, collect
 from turnsmith.trace.types import Action, Call
+from turnsmith.worlds.miniwob.host import FLIGHT_VIEWPORT, MiniWob
+from turnsmith.worlds.miniwob.pages import list_pages
+from turnsmith.worlds.miniwob.scripted import OBSERVATION, ScriptedMiniWob
+from turnsmith.worlds.miniwob.solvers import SOLVERS
+from turnsmith.worlds.miniwob.tasks import miniwob_tasks
 
 
 async def sweep(steps: int) -> bool:

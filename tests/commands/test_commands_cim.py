@@ -5,8 +5,8 @@ import json
 import pytest
 
 from turnsmith.cli import main
-from turnsmith.recipes.trecim import Config
-from turnsmith.recipes.trecim import main as run_recipe
+from turnsmith.recipes.trecim.recipe import Config
+from turnsmith.recipes.trecim.recipe import main as run_recipe
 
 
 def test_cost_prints_the_documented_keys(capsys):

@@ -8,11 +8,11 @@ from scripted_lm import ScriptedLM, follow
 
 from turnsmith.engine.threads import Engine
 from turnsmith.engine.tree import Cancel, Limits, Request, Status
-from turnsmith.envs.countdown import compact, compact_read, grammar
-from turnsmith.envs.countdown.problem import Problem, generate
-from turnsmith.envs.countdown.search import solve_parallel
-from turnsmith.envs.countdown.vocabulary import Vocabulary
-from turnsmith.recipes.apr_threads import CompactThreads, Place, VerbatimThreads
+from turnsmith.recipes.apr.threads import CompactThreads, Place, VerbatimThreads
+from turnsmith.worlds.countdown import compact, compact_read, grammar
+from turnsmith.worlds.countdown.problem import Problem, generate
+from turnsmith.worlds.countdown.search import solve_parallel
+from turnsmith.worlds.countdown.vocabulary import Vocabulary
 
 torch.set_num_threads(1)
 

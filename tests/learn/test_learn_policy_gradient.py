@@ -1,16 +1,11 @@
 """GRPO's loss and penalty against exact enumeration of a finite MDP, and the update against one whole pass."""
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "credit"))
-
 from finite_mdp import expected_return, groups, log_prob, trajectories
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from turnsmith.credit.group_relative import attempt_advantages
 from turnsmith.errors import UserError

@@ -10,14 +10,20 @@ import torch
 
 from turnsmith.engine.threads import Engine
 from turnsmith.engine.tree import Limits, Request
-from turnsmith.envs.countdown import compact
-from turnsmith.envs.countdown.problem import Problem, check, successors
-from turnsmith.envs.countdown.search import Node
 from turnsmith.errors import UserError
-from turnsmith.recipes import apr, apr_claims, apr_data, apr_eval, apr_model, apr_rl, apr_rollout
-from turnsmith.recipes.apr_threads import CompactThreads, Place
-from turnsmith.recipes.config import from_json
+from turnsmith.recipes.apr import claims as apr_claims
+from turnsmith.recipes.apr import data as apr_data
+from turnsmith.recipes.apr import evaluation as apr_eval
+from turnsmith.recipes.apr import model as apr_model
+from turnsmith.recipes.apr import recipe as apr
+from turnsmith.recipes.apr import rl as apr_rl
+from turnsmith.recipes.apr import rollout as apr_rollout
+from turnsmith.recipes.apr.threads import CompactThreads, Place
+from turnsmith.runs.config import from_json
 from turnsmith.trace.store import Store
+from turnsmith.worlds.countdown import compact
+from turnsmith.worlds.countdown.problem import Problem, check, successors
+from turnsmith.worlds.countdown.search import Node
 
 torch.set_num_threads(1)
 TIER = apr_data.Tier()

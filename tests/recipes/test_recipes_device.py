@@ -9,14 +9,15 @@ import torch
 
 from turnsmith.agents.llava_reader import question
 from turnsmith.cli import main as turnsmith
+from turnsmith.critics.episodes import read
 from turnsmith.errors import UserError
-from turnsmith.learn.replay import read
-from turnsmith.recipes import digiq, digirl
-from turnsmith.recipes.config import from_json, to_json
-from turnsmith.recipes.device_claims import digiq_claims, digirl_claims, relative_gain, shared_log
-from turnsmith.recipes.digiq_names import ArmName, parse_arm
-from turnsmith.recipes.seeds import commands_of
-from turnsmith.trace.run import Run
+from turnsmith.evaluate.seeds import commands_of
+from turnsmith.recipes.digiq import recipe as digiq
+from turnsmith.recipes.digiq.arm_names import ArmName, parse_arm
+from turnsmith.recipes.digirl import recipe as digirl
+from turnsmith.recipes.shared.device_claims import digiq_claims, digirl_claims, relative_gain, shared_log
+from turnsmith.runs.config import from_json, to_json
+from turnsmith.runs.run import Run
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import Call
 
@@ -85,7 +86,7 @@ def test_digiq_learns_from_that_runs_log(runs, monkeypatch):
     assert {"reader.safetensors", "candidates.safetensors", "actions-tuned.safetensors", "screens.safetensors"} <= cache
     assert "critics-tuned-td.safetensors" in cache
     monkeypatch.setattr(digiq.Bench, "_examples", lambda *_: pytest.fail("every arm was learned already"))
-    fitting = "turnsmith.learn.advantage.AdvantageCritics.fit"
+    fitting = "turnsmith.critics.advantage.AdvantageCritics.fit"
     monkeypatch.setattr(fitting, lambda *_: pytest.fail("the critics were fitted already"))
     more = [*options, "behaviour-ranked-2"]  # a run that has ended is given another arm
     assert turnsmith(["run", "digiq", *more]) == 0
@@ -110,7 +111,7 @@ def test_digiq_reads_actions_with_a_model_from_a_folder(runs, tiny_llava, monkey
     assert {row["name"] for row in report["summary"]} == {"behaviour", "digiq", "no-representation", "digiq-ranked-2"}
     cache = {path.name for path in (folder / "runs/llava/cache").iterdir()}
     assert {"adapter.safetensors", "actions-tuned.safetensors", "actions-plain.safetensors"} <= cache
-    monkeypatch.setattr("turnsmith.learn.llava_features.fit_question", lambda *_: pytest.fail("stage 1 is on disk"))
+    monkeypatch.setattr("turnsmith.critics.llava_features.fit_question", lambda *_: pytest.fail("stage 1 is on disk"))
     more = ["--arms", "digiq", "no-representation", "digiq-ranked-2", "mc"]
     assert turnsmith(["run", "digiq", *options, *more]) == 0
 

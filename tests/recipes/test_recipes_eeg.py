@@ -12,12 +12,13 @@ from turnsmith.eeg import files
 from turnsmith.eeg.files import FileName
 from turnsmith.eeg.fit import FitSettings, Point
 from turnsmith.errors import UserError
-from turnsmith.recipes import eeg_data, eeg_study
-from turnsmith.recipes.config import from_json, to_json
-from turnsmith.recipes.eeg_claims import match_ratio, study_claims, transfer_claims
-from turnsmith.recipes.eeg_config import Config, Masking
-from turnsmith.recipes.eeg_mae import main
-from turnsmith.recipes.eeg_report import _real_table
+from turnsmith.recipes.eeg_mae import data as eeg_data
+from turnsmith.recipes.eeg_mae import study as eeg_study
+from turnsmith.recipes.eeg_mae.claims import match_ratio, study_claims, transfer_claims
+from turnsmith.recipes.eeg_mae.config import Config, Masking
+from turnsmith.recipes.eeg_mae.recipe import main
+from turnsmith.recipes.eeg_mae.report import _real_table
+from turnsmith.runs.config import from_json, to_json
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from turnsmith.recipes import filtered_bc
-from turnsmith.recipes.filtered_bc import Config, main
+from turnsmith.recipes.filtered_bc import recipe as filtered_bc
+from turnsmith.recipes.filtered_bc.recipe import Config, main
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import Outcome
 

@@ -87,8 +87,8 @@ def main(argv: list[str]) -> int:
 
 def local_tasks(seed: int, count: int = 150) -> list[Task]:
     """Training tasks of all local sites, in a seeded order."""
-    from turnsmith.envs.browser.sites import SITES
-    from turnsmith.envs.browser.sites.tasks import generate
+    from turnsmith.worlds.sites import SITES
+    from turnsmith.worlds.sites.tasks import generate
 
     tasks = generate(list(SITES), "train", count, seed)
     random.Random(seed).shuffle(tasks)
@@ -114,7 +114,7 @@ def random_action(observation: Observation, source: random.Random) -> Action:
 
 async def measure(tasks: Sequence[Task], logical: int, options: Options) -> Measured:
     """Play with so many logical sessions."""
-    from turnsmith.envs.browser.sites.server import LocalSites
+    from turnsmith.worlds.sites.server import LocalSites
 
     budget = options.steps if logical == 8 else max(options.steps // 10, EPISODE * logical)
     measured = Measured(logical)

@@ -95,10 +95,10 @@ def main(argv: list[str]) -> int:
 
 async def record_episodes(options: Options) -> list[Recorded]:
     """Let the demonstrator that knows everything play; what it did, on phones in rough weather."""
-    from turnsmith.envs.device.phone import ROUGH, ChromiumPhone, LocalPhones
-    from turnsmith.envs.device.phone.demonstrator import Demonstrator
-    from turnsmith.envs.device.phone.tasks import generate
     from turnsmith.rollout.collect import Episode, Limits, collect
+    from turnsmith.worlds.phone import ROUGH, ChromiumPhone, LocalPhones
+    from turnsmith.worlds.phone.demonstrator import Demonstrator
+    from turnsmith.worlds.phone.tasks import generate
 
     half = options.episodes // 2
     tasks = [
@@ -128,7 +128,7 @@ async def record_episodes(options: Options) -> list[Recorded]:
 async def measure(recorded: Sequence[Recorded], phones: int, options: Options) -> Measured:
     """Play the recorded episodes again and again with so many phones."""
     from turnsmith.agents.frames import frame_of
-    from turnsmith.envs.device.phone import ROUGH, LocalPhones
+    from turnsmith.worlds.phone import ROUGH, LocalPhones
 
     measured = Measured(phones)
     numbers = itertools.count()

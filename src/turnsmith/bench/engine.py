@@ -204,10 +204,10 @@ def make_model(width: int, layers: int, device: str) -> Any:
 
 def countdown_work(count: int, seed: int) -> list[Work]:
     """Threads of symbolic APR searches in the compact grammar: eight parents, then their children, and so on."""
-    from turnsmith.envs.countdown import compact
-    from turnsmith.envs.countdown.problem import generate
-    from turnsmith.envs.countdown.search import solve_parallel
-    from turnsmith.envs.countdown.vocabulary import Vocabulary
+    from turnsmith.worlds.countdown import compact
+    from turnsmith.worlds.countdown.problem import generate
+    from turnsmith.worlds.countdown.search import solve_parallel
+    from turnsmith.worlds.countdown.vocabulary import Vocabulary
 
     rng, vocabulary = random.Random(seed), Vocabulary(digits=True, nodes=64)
     work: list[Work] = []

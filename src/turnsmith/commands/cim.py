@@ -201,8 +201,8 @@ def _check(options: argparse.Namespace) -> int:
 
 def _claims(options: argparse.Namespace) -> int:
     require("torch", "cim")
-    from turnsmith.cim.record import circuit_claims, cost_claims
     from turnsmith.evaluate.claims import record
+    from turnsmith.recipes.trecim.claims import circuit_claims, cost_claims
 
     found = [*circuit_claims(), *cost_claims()]
     for claim in found:
@@ -218,7 +218,7 @@ def _deploy(options: argparse.Namespace) -> int:
     require("torch", "cim")
     from turnsmith.cim.deploy import deploy
     from turnsmith.commands.cim_models import load_deployable
-    from turnsmith.recipes.progress import progress_bar
+    from turnsmith.runs.progress import progress_bar
 
     if options.inputs < 1:
         raise UserError("--inputs is a count: 1 or more.")

@@ -24,9 +24,9 @@ def main(argv: list[str]) -> int:
     if missing:
         raise UserError("; ".join(f"{check.what}: {check.found}. {check.mend}" for check in missing))
 
-    from turnsmith.recipes import filtered_bc
-    from turnsmith.recipes.progress import console
-    from turnsmith.trace.run import read_json
+    from turnsmith.recipes.filtered_bc import recipe as filtered_bc
+    from turnsmith.runs.progress import console
+    from turnsmith.runs.run import read_json
 
     config = parse_options(
         filtered_bc.Config, argv, prog="turnsmith demo", default=filtered_bc.Config.preset("demo"), description=__doc__

@@ -95,7 +95,7 @@ def _cue(options: argparse.Namespace) -> int:
     results = decode_folder(options.folder, settings)
     if options.record:
         from turnsmith.evaluate.claims import record
-        from turnsmith.recipes.eeg_claims import cue_claims
+        from turnsmith.recipes.eeg_mae.claims import cue_claims
 
         record("eeg_mae", cue_claims(results), "turnsmith eeg cue $TURNSMITH_DATA/eeg/eegmmidb_s001 --record")
     if options.json:
@@ -131,7 +131,7 @@ def _proxy(options: argparse.Namespace) -> int:
         result = in_folds(signal, *temples(signal))
         if options.record:
             from turnsmith.evaluate.claims import record
-            from turnsmith.recipes.eeg_claims import folds_claim
+            from turnsmith.recipes.eeg_mae.claims import folds_claim
 
             command = "turnsmith eeg proxy $TURNSMITH_DATA/eeg/eeglab/eeglab_data.set --record"
             record("eeg_mae", [folds_claim(result)], command)
@@ -147,7 +147,7 @@ def _proxy(options: argparse.Namespace) -> int:
     result, posterior = leave_one_run_out(signals), leave_one_run_out(signals, posterior_only=True)
     if options.record:
         from turnsmith.evaluate.claims import record
-        from turnsmith.recipes.eeg_claims import proxy_claims
+        from turnsmith.recipes.eeg_mae.claims import proxy_claims
 
         command = "turnsmith eeg proxy $TURNSMITH_DATA/eeg/eegmmidb_s001 --record"
         record("eeg_mae", proxy_claims(result, posterior), command)
@@ -162,7 +162,7 @@ def _proxy(options: argparse.Namespace) -> int:
 
 def _transfer(options: argparse.Namespace) -> int:
     from turnsmith.eeg.transfer import TransferSettings, transfer_folder
-    from turnsmith.trace.run import read_json, write_json
+    from turnsmith.runs.run import read_json, write_json
 
     if options.seeds < 1:
         raise UserError("--seeds is a count: 1 or more.")
@@ -179,7 +179,7 @@ def _transfer(options: argparse.Namespace) -> int:
         print(f"seed {seed}: " + ", ".join(f"{key} {value:.2f}" for key, value in shown.items()), flush=True)
     if options.record:
         from turnsmith.evaluate.claims import record
-        from turnsmith.recipes.eeg_claims import transfer_claims
+        from turnsmith.recipes.eeg_mae.claims import transfer_claims
 
         command = f"turnsmith eeg transfer $TURNSMITH_DATA/eeg/eegmmidb_s001 --seeds {options.seeds} --record"
         record("eeg_mae", transfer_claims([{"real": row} for row in rows], tuple(range(options.seeds))), command)

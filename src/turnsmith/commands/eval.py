@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
 
     policy = argv[0]
     options = parse_options(Options, argv[1:], prog=f"turnsmith eval {policy}", description=__doc__)
-    from turnsmith.trace.run import Run
+    from turnsmith.runs.run import Run
 
     config = {"recipe": "eval", "policy": policy, **_json(options)}
     with Run(Path("runs") / options.name, config) as run:
@@ -79,15 +79,15 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
     from turnsmith.agents.load import load_policy
     from turnsmith.engine.sampling import Sampling
     from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig, OpenWeb
-    from turnsmith.envs.browser.sites.server import LocalSites
-    from turnsmith.envs.browser.sites.tasks import generate
     from turnsmith.evaluate.show import summary_table
     from turnsmith.evaluate.summary import summarize
-    from turnsmith.recipes.progress import console, episode_bar
     from turnsmith.rollout.collect import Limits, evaluation_episodes
     from turnsmith.rollout.stored import collect_into
+    from turnsmith.runs.progress import console, episode_bar
+    from turnsmith.runs.run import Run
     from turnsmith.tasks.files import load_tasks
-    from turnsmith.trace.run import Run
+    from turnsmith.worlds.sites.server import LocalSites
+    from turnsmith.worlds.sites.tasks import generate
 
     assert isinstance(run, Run)
     run.report(status="running", recipe="eval", config=run.config)

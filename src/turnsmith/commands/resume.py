@@ -4,8 +4,8 @@ from pathlib import Path
 
 from turnsmith.commands.run import recipe_module
 from turnsmith.errors import UserError
-from turnsmith.recipes.config import from_json
-from turnsmith.trace.run import find_run, read_json
+from turnsmith.runs.config import from_json
+from turnsmith.runs.run import find_run, read_json
 
 
 def main(argv: list[str]) -> int:

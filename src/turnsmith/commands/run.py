@@ -9,7 +9,7 @@ from types import ModuleType
 from turnsmith.errors import UserError
 from turnsmith.options import parse_options
 
-# One file a recipe in `recipes/`, with `Config` and `main(config)`.
+# One folder a paper in `recipes/`; its `recipe` has `Config` and `main(config)`.
 RECIPES = ("filtered_bc", "eeg_mae", "trecim", "apr", "digirl", "digiq")
 
 
@@ -21,7 +21,7 @@ def recipe_module(name: str) -> ModuleType:
     """
     if name not in RECIPES:
         raise UserError(f"unknown recipe {name!r}. Recipes: {', '.join(RECIPES)}.")
-    return importlib.import_module(f"turnsmith.recipes.{name}")
+    return importlib.import_module(f"turnsmith.recipes.{name}.recipe")
 
 
 def main(argv: list[str]) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from turnsmith.errors import UserError, require
-from turnsmith.trace.run import find_run
+from turnsmith.runs.run import find_run
 from turnsmith.trace.store import SCHEMA_VERSION, Store, Summary
 from turnsmith.trace.types import ORACLE, Outcome
 
@@ -145,7 +145,7 @@ def import_(
         database = (Path("runs") / run if Path(run).name == run else Path(run)) / "run.db"
     if file.suffix == ".pt":
         require("torch", "hf")
-        from turnsmith.learn.authors_files import import_pt
+        from turnsmith.recipes.shared.authors_files import import_pt
 
         count = import_pt(file, database, images)
     else:

@@ -14,8 +14,8 @@ from turnsmith.jsonl import read_jsonl
 # environment -> module with `verify_row(row) -> (valid, reason)`, whose docstring says what a row holds. `verify_row`
 # raises ValueError for a row that it cannot read.
 VERIFIERS: dict[str, str] = {
-    "browser": "turnsmith.envs.browser.sites.verify",
-    "countdown": "turnsmith.envs.countdown.verify",
+    "browser": "turnsmith.worlds.sites.verify",
+    "countdown": "turnsmith.worlds.countdown.verify",
 }
 
 

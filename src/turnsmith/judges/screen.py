@@ -18,7 +18,7 @@ from turnsmith.judges.base import Agreement
 from turnsmith.trace.types import ImageRef, Outcome, Task, Trace, Verdict
 
 if TYPE_CHECKING:
-    from turnsmith.learn.values import SuccessModel
+    from turnsmith.critics.values import SuccessModel
 
 
 class Looked(Protocol):
@@ -72,7 +72,7 @@ class ScreenJudge:
     """A trained network as the evaluator.
 
     Args:
-        model: P(done | goal, previous screen, current screen); see `learn.values`.
+        model: P(done | goal, previous screen, current screen); see `critics.values`.
         threshold: the probability from which a screen counts as done.
     """
 

@@ -133,8 +133,8 @@ def train(
         config: rates, sizes, seed.
         optimizer: goes on with its moments (filtered BC over many iterations, a resumed run); a new one without.
         start: skip the updates before this one, which a resumed run has done.
-        transform: what an example becomes each time it is used (`learn.rename.Renamer`); its second argument is a seed
-            that depends on `config.seed`, the update and the example.
+        transform: what an example becomes each time it is used (`transforms.rename.Renamer`); its second argument is a
+            seed that depends on `config.seed`, the update and the example.
         on_update: called after every update, to show progress or to save a checkpoint.
 
     Returns:

@@ -6,12 +6,12 @@ import pytest
 
 from turnsmith.agents.aitw import render_aitw
 from turnsmith.envs.device import DeviceEnvironment, Look, OracleEvaluator
-from turnsmith.envs.device.phone import ROUGH, ChromiumPhone, LocalPhones
-from turnsmith.envs.device.phone.demonstrator import Demonstrator
-from turnsmith.envs.device.phone.tasks import GENERAL, generate
 from turnsmith.errors import UserError
 from turnsmith.rollout.collect import Episode, Limits, collect
 from turnsmith.trace.types import Action, Call, Outcome, Task, Verdict
+from turnsmith.worlds.phone import ROUGH, ChromiumPhone, LocalPhones
+from turnsmith.worlds.phone.demonstrator import Demonstrator
+from turnsmith.worlds.phone.tasks import GENERAL, generate
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

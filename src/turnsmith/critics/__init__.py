@@ -1,0 +1,1 @@
+"""Networks that value states, actions and turns, and how they are fitted."""

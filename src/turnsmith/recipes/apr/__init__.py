@@ -1,0 +1,1 @@
+"""Adaptive Parallel Reasoning (arXiv 2504.15466)."""

@@ -1,0 +1,1 @@
+"""A masked autoencoder for EEG (arXiv 2408.05375)."""

@@ -1,0 +1,1 @@
+"""Filtered behaviour cloning, the baseline of the recipes."""

@@ -1,0 +1,1 @@
+"""What we built to be acted on: sites, MiniWoB++, a phone, Countdown; each with its tasks, oracle and script."""
