@@ -1,7 +1,7 @@
 """The `turnsmith` command. Each verb is one file in `commands/`; only the one that was asked for is imported.
 
-An error that the user can mend (`UserError`) is one line on stderr and exit status 2. Ctrl-C is 130. Everything else is
-a bug and keeps its traceback.
+An error that the user can mend (`UserError`, an extra that is not installed) is one line on stderr and exit status 2.
+Ctrl-C is 130. Everything else is a bug and keeps its traceback.
 """
 
 import importlib
@@ -9,7 +9,7 @@ import os
 import sys
 
 from turnsmith import __version__
-from turnsmith.errors import UserError
+from turnsmith.errors import EXTRAS, UserError, not_installed
 
 # verb -> (module of `commands/`, what it does). `main(argv)` of that module runs it and returns the exit status.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -55,11 +55,23 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"turnsmith: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(f"turnsmith: {_missing_extra(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("turnsmith: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 0
+
+
+def _missing_extra(error: ModuleNotFoundError) -> UserError:
+    """A module of an extra that is not installed, as a line that says what to type; any other one is a bug."""
+    module = (error.name or "").partition(".")[0]
+    extra = next((extra for extra, modules in EXTRAS.items() if module in modules), None)
+    if extra is None:
+        raise error
+    return not_installed([module], [extra])
 
 
 def _refuse_old_names() -> None:

@@ -7,6 +7,9 @@ metric. `ParseError` is text from a model that is not in the grammar. Anything e
 its traceback.
 """
 
+import importlib.util
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Wrong input or a missing piece. The message says what was wrong, where, and what to do."""
@@ -30,9 +33,38 @@ class ParseError(Exception):
     """Text from a model that is not in the action grammar. The message stands in the agent's next observation."""
 
 
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "browser": ("playwright", "miniwob"),
+    "device": ("adbutils",),
+    "hf": ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers"),
+    "robot": ("mujoco",),
+    "eeg": ("mne", "h5py", "scipy", "matplotlib"),
+    "cim": ("scipy", "matplotlib", "torch"),
+    "dev": ("pytest", "hypothesis"),
+}
+"""The extras of pyproject.toml, and what each brings (of two that bring the same, messages name the first)."""
+
+
 def require(module: str, extra: str) -> None:
     """Raise a `UserError` that names the extra to install when `module` cannot be imported."""
-    import importlib.util
-
     if importlib.util.find_spec(module) is None:
-        raise UserError(f"{module} is not installed. Type: pip install 'turnsmith[{extra}]'")
+        raise not_installed([module], [extra])
+
+
+def require_extras(*extras: str) -> None:
+    """Raise one `UserError` that names all of these extras of which a module is missing, and what to type."""
+    absent = {extra: module for extra in extras for module in EXTRAS[extra] if importlib.util.find_spec(module) is None}
+    if absent:
+        raise not_installed(list(absent.values()), list(absent))
+
+
+def not_installed(modules: Sequence[str], extras: Sequence[str]) -> UserError:
+    """The error for missing modules: what to type in a checkout (there is no release on PyPI yet)."""
+    names = " and ".join(dict.fromkeys(modules))
+    verb = "is" if len(modules) == 1 else "are"
+    return UserError(f"{names} {verb} not installed. In a checkout of Turnsmith, type: {install_command(*extras)}")
+
+
+def install_command(*extras: str) -> str:
+    """What to type in a checkout to install these extras."""
+    return f"pip install -e '.[{','.join(dict.fromkeys(extras))}]'"

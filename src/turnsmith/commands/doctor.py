@@ -13,19 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from turnsmith.errors import UserError
-
-# extra -> the modules that tell whether it is installed
-EXTRAS: dict[str, tuple[str, ...]] = {
-    "browser": ("playwright",),
-    "device": ("adbutils",),
-    "hf": ("torch", "transformers", "peft"),
-    "robot": ("mujoco",),
-    "eeg": ("mne",),
-    "cim": ("scipy", "matplotlib"),
-    "ray": ("ray",),
-    "dev": ("pytest", "hypothesis"),
-}
+from turnsmith.errors import EXTRAS, UserError, install_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +84,7 @@ def checks() -> Iterator[Check]:
         needed = extra in ("browser", "hf")
         name = f"[{extra}]".replace("[", r"\[")
         if absent:
-            mend = f"pip install 'turnsmith[{extra}]'"
+            mend = install_command(extra)
             yield Check(name, f"without {', '.join(absent)}", "needed" if needed else "gap", mend)
         else:
             yield Check(name, "installed")
@@ -106,7 +94,7 @@ def checks() -> Iterator[Check]:
 
 def _torch() -> Check:
     if importlib.util.find_spec("torch") is None:
-        return Check("torch", "not installed", "needed", "pip install 'turnsmith[hf]'")
+        return Check("torch", "not installed", "needed", install_command("hf"))
     version = importlib.metadata.version("torch")
     major, minor = (int(part) for part in version.split("+")[0].split(".")[:2])
     if not (2, 11) <= (major, minor) < (2, 14):
@@ -130,7 +118,7 @@ def _devices() -> Iterator[Check]:
 
 def _chromium() -> Check:
     if importlib.util.find_spec("playwright") is None:
-        return Check("Chromium", "playwright is not installed", "needed", "pip install 'turnsmith[browser]'")
+        return Check("Chromium", "playwright is not installed", "needed", install_command("browser"))
     from turnsmith.envs.browser.chromium import find_chromium
 
     try:
@@ -143,7 +131,7 @@ def _chromium() -> Check:
 def android(port: int = 5037) -> Check:
     """The phones and emulators that a running adb server knows; no server is started for this."""
     if importlib.util.find_spec("adbutils") is None:
-        return Check("Android", "adbutils is not installed", "gap", "pip install 'turnsmith[device]' to attach phones")
+        return Check("Android", "adbutils is not installed", "gap", f"{install_command('device')} to attach phones")
     from turnsmith.envs.device.adb import attached
 
     try:

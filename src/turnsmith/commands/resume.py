@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from turnsmith.commands.run import recipe_module
+from turnsmith.commands.run import config_module, recipe_module
 from turnsmith.errors import UserError
 from turnsmith.runs.config import from_json
 from turnsmith.runs.run import find_run, read_json
@@ -15,9 +15,9 @@ def main(argv: list[str]) -> int:
         return 0 if argv else 2
     folder = find_run(argv[0]).parent
     config = read_json(folder / "config.json")
-    module = recipe_module(str(config.get("recipe")))
-    resolved = from_json(module.Config, config)
+    recipe = str(config.get("recipe"))
+    resolved = from_json(config_module(recipe).Config, config)
     if Path("runs") / resolved.name != folder and Path("runs").resolve() / resolved.name != folder.resolve():
         raise UserError(f"{folder}: was made as runs/{resolved.name}. Move it back, or start from its parent folder.")
-    module.main(resolved)
+    recipe_module(recipe).main(resolved)
     return 0

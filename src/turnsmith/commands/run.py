@@ -1,46 +1,89 @@
-"""`turnsmith run RECIPE [--preset smoke|laptop|paper] [--any-setting …]`: run a recipe; `runs/NAME` has what it makes.
+"""`turnsmith run RECIPE [--preset NAME] [--any-setting …]`: run a recipe; `runs/NAME` has what it makes.
 
 Every field of the recipe's configuration is an option: `turnsmith run RECIPE --preset laptop --help` lists them.
 """
 
+import ast
 import importlib
+import textwrap
+from pathlib import Path
 from types import ModuleType
 
-from turnsmith.errors import UserError
+from turnsmith import recipes
+from turnsmith.errors import UserError, require_extras
 from turnsmith.options import parse_options
-
-# One folder a paper in `recipes/`; its `recipe` has `Config` and `main(config)`.
-RECIPES = ("filtered_bc", "eeg_mae", "trecim", "apr", "digirl", "digiq")
+from turnsmith.runs.config import preset_names
 
 
-def recipe_module(name: str) -> ModuleType:
-    """The module of a recipe.
+def recipe_names() -> tuple[str, ...]:
+    """The recipes there are: each folder of `recipes/` that has a `recipe.py`."""
+    return tuple(sorted(path.parent.name for path in _folder().glob("*/recipe.py")))
+
+
+def config_module(name: str) -> ModuleType:
+    """A recipe's `config`: `Config`, the extras it needs as `EXTRAS`, and nothing that is slow to load.
 
     Raises:
         UserError: if there is no such recipe.
     """
-    if name not in RECIPES:
-        raise UserError(f"unknown recipe {name!r}. Recipes: {', '.join(RECIPES)}.")
+    if name not in recipe_names():
+        raise UserError(f"unknown recipe {name!r}. Recipes: {', '.join(recipe_names())}.")
+    if not (_folder() / name / "config.py").exists():
+        return importlib.import_module(f"turnsmith.recipes.{name}.recipe")
+    return importlib.import_module(f"turnsmith.recipes.{name}.config")
+
+
+def recipe_module(name: str) -> ModuleType:
+    """A recipe's `recipe`, with `main(config)`.
+
+    Raises:
+        UserError: if there is no such recipe, or an extra that it needs is not installed.
+    """
+    require_extras(*getattr(config_module(name), "EXTRAS", ()))
     return importlib.import_module(f"turnsmith.recipes.{name}.recipe")
 
 
 def main(argv: list[str]) -> int:
     """Run a recipe with a preset's settings, overridden by options."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(f"usage: turnsmith run RECIPE [options]\n\n{__doc__}\nrecipes: {', '.join(RECIPES)}")
+        print(_usage())
         return 0
     recipe, rest = argv[0], list(argv[1:])
-    module = recipe_module(recipe)
+    kind = config_module(recipe).Config
     preset = _take_option(rest, "--preset") or "laptop"
     config = parse_options(
-        module.Config,
+        kind,
         rest,
         prog=f"turnsmith run {recipe} --preset {preset}",
-        default=module.Config.preset(preset),
-        description=module.__doc__,
+        default=kind.preset(preset),
+        description=_about(recipe),
     )
-    module.main(config)
+    recipe_module(recipe).main(config)
     return 0
+
+
+def _usage() -> str:
+    """The recipes with a line and their presets each."""
+    lines = [
+        "usage: turnsmith run RECIPE [--preset NAME] [--any-setting …]",
+        "",
+        "runs/NAME has what it makes. Without --preset it is laptop; every setting of the",
+        "recipe is an option: turnsmith run RECIPE --preset laptop --help lists them.",
+    ]
+    for name in recipe_names():
+        about = textwrap.wrap(_about(name).splitlines()[0], 80, initial_indent=" " * 4, subsequent_indent=" " * 4)
+        lines += ["", f"{name}: {', '.join(preset_names(config_module(name).Config))}", *about]
+    return "\n".join(lines)
+
+
+def _about(recipe: str) -> str:
+    """What a recipe says of itself, read without loading it."""
+    source = (_folder() / recipe / "recipe.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
+
+
+def _folder() -> Path:
+    return Path(recipes.__path__[0])
 
 
 def _take_option(arguments: list[str], option: str) -> str | None:

@@ -34,9 +34,30 @@ class RecipeConfig(Protocol):
         ...
 
 
+class UnknownPreset(UserError):
+    """A preset that a recipe does not have.
+
+    Attributes:
+        known: those that it has.
+    """
+
+    def __init__(self, name: str, known: typing.Iterable[str]) -> None:
+        self.known = tuple(known)
+        super().__init__(f"unknown preset {name!r}. Presets: {', '.join(self.known)}.")
+
+
 def unknown_preset(name: str, known: typing.Iterable[str]) -> UserError:
     """The error for a preset that a recipe does not have."""
-    return UserError(f"unknown preset {name!r}. Presets: {', '.join(known)}.")
+    return UnknownPreset(name, known)
+
+
+def preset_names(kind: type[RecipeConfig]) -> tuple[str, ...]:
+    """The presets that a recipe has, in its own order."""
+    try:
+        kind.preset("")
+    except UnknownPreset as error:
+        return error.known
+    return PRESETS
 
 
 def to_json(recipe: str, config: Any) -> dict[str, Any]:

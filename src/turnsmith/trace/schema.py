@@ -189,7 +189,7 @@ def _check(db: sqlite3.Connection, path: Path, read_only: bool) -> None:
     if version > SCHEMA_VERSION:
         raise UserError(
             f"{path}: written by a newer Turnsmith (store version {version}, this one reads up to {SCHEMA_VERSION}). "
-            "Upgrade with: pip install -U turnsmith"
+            "Update the checkout: git pull"
         )
     if version < SCHEMA_VERSION and read_only:
         raise UserError(
