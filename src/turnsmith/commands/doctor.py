@@ -1,13 +1,14 @@
 """`turnsmith doctor [--install]`: check this machine and say how to mend each gap.
 
-With `--install`, what can be installed without asking (a browser) is installed. The exit status is 1 when something
-that `turnsmith demo` needs is missing.
+With `--install`, what can be installed without asking (a browser, bubblewrap) is installed. The exit status is 1 when
+something that `turnsmith demo` needs is missing.
 """
 
 import importlib.metadata
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Check:
 
 
 def main(argv: list[str]) -> int:
-    """Print the report; with `--install`, install a browser first where there is none."""
+    """Print the report; with `--install`, install a browser and bubblewrap first where there is none."""
     if any(argument in ("-h", "--help") for argument in argv):
         print(f"usage: turnsmith doctor [--install]\n\n{__doc__}")
         return 0
@@ -43,6 +44,8 @@ def main(argv: list[str]) -> int:
         raise UserError(f"unknown option {unknown[0]!r}. usage: turnsmith doctor [--install]")
     if "--install" in argv and importlib.util.find_spec("playwright"):
         _install_browser()
+    if "--install" in argv:
+        _install_bubblewrap()
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
@@ -65,6 +68,27 @@ def _install_browser() -> None:
         install_chromium()
 
 
+def _install_bubblewrap() -> None:
+    """Where this user may install packages, the sandbox's program; elsewhere the report says what to type."""
+    if shutil.which("bwrap") or shutil.which("apt-get") is None or os.geteuid() != 0:
+        return
+    for command in (["install", "-y", "bubblewrap"], ["update"], ["install", "-y", "bubblewrap"]):
+        done = subprocess.run(["apt-get", "-q", *command], capture_output=True, text=True, check=False)
+        if shutil.which("bwrap"):
+            return
+    print(f"bubblewrap could not be installed: {done.stderr.strip()[-200:]}", file=sys.stderr)
+
+
+def _sandbox() -> Check:
+    from turnsmith.envs.sandbox import Tier
+    from turnsmith.envs.sandbox.launch import find_tier
+
+    tier, why = find_tier()
+    if tier is Tier.NAMESPACES:
+        return Check("sandbox", "bubblewrap holds model-written code")
+    return Check("sandbox", f"model-written code cannot be held: {why}", "gap", "docs/sandbox.md")
+
+
 def checks() -> Iterator[Check]:
     """Every check, in the order in which they are printed."""
     python_ok = sys.version_info >= (3, 11)
@@ -78,7 +102,7 @@ def checks() -> Iterator[Check]:
     yield from _devices()
     yield _chromium()
     yield android()
-    yield _program("bubblewrap", "bwrap", "runs model-written code in a sandbox", "apt-get install bubblewrap")
+    yield _sandbox()
     for extra, modules in EXTRAS.items():
         absent = [module for module in modules if importlib.util.find_spec(module) is None]
         needed = extra in ("browser", "hf")
@@ -144,11 +168,6 @@ def android(port: int = 5037) -> Check:
     found = ", ".join(f"{serial} ({state})" for serial, state in devices)
     ready = any(state == "device" for _, state in devices)
     return Check("Android", found, "ok" if ready else "gap", "" if ready else "Allow debugging on the phone's screen.")
-
-
-def _program(what: str, program: str, purpose: str, mend: str) -> Check:
-    path = shutil.which(program)
-    return Check(what, path) if path else Check(what, f"not found ({purpose})", "gap", mend)
 
 
 def _disk() -> Check:
