@@ -2,6 +2,7 @@
 
 import random
 
+import compact_reader
 import pytest
 import torch
 from scripted_lm import ScriptedLM, follow
@@ -9,7 +10,7 @@ from scripted_lm import ScriptedLM, follow
 from turnsmith.engine.threads import Engine
 from turnsmith.engine.tree import Cancel, Limits, Request, Status
 from turnsmith.recipes.apr.threads import CompactThreads, Place, VerbatimThreads
-from turnsmith.worlds.countdown import compact, compact_read, grammar
+from turnsmith.worlds.countdown import compact, grammar
 from turnsmith.worlds.countdown.problem import Problem, generate
 from turnsmith.worlds.countdown.search import solve_parallel
 from turnsmith.worlds.countdown.vocabulary import Vocabulary
@@ -64,7 +65,7 @@ def test_the_engine_makes_the_solvers_tree_in_words(join, four, rows):
             for thread in tree.threads
             for call in thread.calls
         ]
-        assert compact_read.read_parallel(made) == search
+        assert compact_reader.read_parallel(made) == search
         assert protocol.claims(tree.root) == protocol.verifies(tree.root) == (search.solution is not None)
         for call in made:  # the model chose everything but the joins
             joined = [at for at, word in enumerate(call.words) if word == "join"]

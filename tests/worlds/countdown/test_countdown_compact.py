@@ -2,12 +2,14 @@
 
 import random
 
+import compact_reader
 import pytest
+import verbatim_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnsmith.errors import ParseError
-from turnsmith.worlds.countdown import compact, compact_read, grammar, read
+from turnsmith.worlds.countdown import compact, grammar
 from turnsmith.worlds.countdown.problem import Problem, generate
 from turnsmith.worlds.countdown.search import Explored, Node, SubSearch, solve_parallel, solve_serial
 from turnsmith.worlds.countdown.vocabulary import Vocabulary
@@ -25,10 +27,10 @@ def searches(seed, count=3, largest=9, targets=(10, 30)):
 @given(seed=st.integers(0, 10**6), four=st.booleans(), rewrite=st.booleans())
 def test_both_grammars_read_back_to_the_same_tree(seed, four, rewrite):
     serial, parallel = searches(seed, *((4, 99, (10, 100)) if four else (3, 9, (10, 30))))
-    assert compact_read.read_serial(compact.serial_call(serial)) == serial
-    assert read.read_serial(grammar.serial_text(serial)) == serial
-    assert compact_read.read_parallel(compact.parallel_calls(parallel, rewrite=rewrite)) == parallel
-    assert read.read_parallel(grammar.parallel_calls(parallel)) == parallel
+    assert compact_reader.read_serial(compact.serial_call(serial)) == serial
+    assert verbatim_reader.read_serial(grammar.serial_text(serial)) == serial
+    assert compact_reader.read_parallel(compact.parallel_calls(parallel, rewrite=rewrite)) == parallel
+    assert verbatim_reader.read_parallel(grammar.parallel_calls(parallel)) == parallel
 
 
 def test_a_search_in_words():
@@ -36,7 +38,7 @@ def test_a_search_in_words():
     text = "goal 30 @ #0 3 8 1 | 8 - 3 = 5 #1 1 5 3 + 8 = 11 #2 1 11 enter #2 1 11 | 1 + 11 = 12 30 no exit none"
     words = text.split()
     call = compact.WordCall(tuple(words[:8]), tuple(words[8:]), (True,) * (len(words) - 8))
-    search = compact_read.read_serial(call)
+    search = compact_reader.read_serial(call)
     assert search.start == root
     assert [type(event).__name__ for event in search.events] == ["Moving", "Explored", "Explored", "SubSearch"]
     below = search.events[3]
@@ -103,7 +105,7 @@ def test_damaged_words_read_to_another_tree_or_are_refused_never_crash(seed, dat
     words[at] = data.draw(st.sampled_from(["#1", "7", "won", "spawn", "run", "join", "=", "exit", "²", "", "#"]))
     damaged = compact.WordCall(tuple(words[: len(call.prompt)]), tuple(words[len(call.prompt) :]), call.chosen)
     try:
-        again = compact_read.read_serial(damaged)
+        again = compact_reader.read_serial(damaged)
     except ParseError:
         return
     assert compact.serial_call(again).words == damaged.words

@@ -2,11 +2,15 @@
 
 import itertools
 import random
+import time
 from fractions import Fraction
 
 import pytest
 
+from turnsmith.errors import ParseError
+from turnsmith.worlds.countdown import compact
 from turnsmith.worlds.countdown.problem import Operation, Problem, check, generate, solve, successors
+from turnsmith.worlds.countdown.search import Node
 from turnsmith.worlds.countdown.verify import verify_row
 
 
@@ -101,3 +105,31 @@ def test_malformed_rows_are_refused(row):
 
 def test_operations_print_as_they_parse():
     assert str(Operation.parse(" 12 / 3 = 4 ")) == "12/3=4"
+
+
+def test_the_checker_and_the_reader_of_spawns_take_time_in_proportion():
+    """Thirty thousand operations (eleven seconds when numbers were looked up in a list) and as many nodes asked for."""
+    count = 30_000
+    numbers = [*range(1, count + 1), 1]
+    total, operations = 1, []
+    for number in range(1, count + 1):
+        operations.append(Operation(total, "+", number, total + number))
+        total += number
+    began = time.process_time()
+    assert check(total, [1, *range(1, count + 1)], operations) == (True, "reaches the target")
+    valid, reason = check(total, numbers, operations[:-2])
+    assert not valid
+    assert len(reason) < 300
+    words = ["goal", "30", "@", "#0", "3", "8", "1", "|"]
+    for name in range(1, count):
+        words += f"8 - 3 = 5 #{name} 1 5".split()
+    words += ["spawn", *(f"#{name}" for name in range(1, count)), "run"]
+    asked = compact.asked_nodes(words, Node((), (3, 8, 1)), 30)
+    assert [name for name, _ in asked] == list(range(1, count))
+    assert time.process_time() - began < 3
+
+
+def test_a_text_cannot_go_down_below_a_node_with_one_number():
+    text = "goal 30 @ #0 3 8 | 3 + 8 = 11 #1 11 @ #1 11 | 3 + 8 = 11 #2 spawn #2 run"
+    with pytest.raises(ParseError, match="one number left"):
+        compact.asked_nodes(text.split(), Node((), (3, 8)), 30)

@@ -18,7 +18,7 @@ node that it came by, and the closing path is what stands there. With the operat
 model took more than twice as long to learn which numbers a node has; with the closing path spelled out, the name after
 `won` was the word it knew least. Nodes are named by the order in which their thread generated them, and every thread's
 start is #0, so a child thread needs nothing of its parent. Threads without a solution are not listed in a join.
-`calls 9` or `tokens 3` before the prompt conditions on a budget. `compact_read` is the way back.
+`calls 9` or `tokens 3` before the prompt conditions on a budget. The tests read every call back to its search.
 """
 
 from collections.abc import Sequence
@@ -274,16 +274,15 @@ def asked_nodes(words: Sequence[str], start: Node, target: int) -> list[tuple[in
         raise ParseError("the thread does not end in a spawn")
     said, reader = _said(words[:at], start), Reader(words)
     reader.at = at + 1
-    asked: list[tuple[int, Node]] = []
+    asked: dict[int, Node] = {}
     while reader.peek() != "run":
         name = reader.name()
         if name == 0:
             raise ParseError("a thread cannot spawn its own start again")
-        if all(name != other for other, _ in asked):
-            asked.append((name, said.node(name)))
+        asked.setdefault(name, said.node(name))
     if not asked:
         raise ParseError("the spawn names no node")
-    return asked
+    return list(asked.items())
 
 
 @dataclass(slots=True)
@@ -316,6 +315,8 @@ def _said(words: Sequence[str], start: Node) -> _Said:
             operation = reader.operation()
             place = count[here.path] = count.get(here.path, -1) + 1
             if reader.peek().startswith("#"):
+                if len(here.numbers) < 2:  # else a text could go down for ever, each node longer than the one before
+                    raise ParseError(f"word {reader.at + 1}: a node with one number left has no nodes below it")
                 name = reader.name()
                 said.places[name] = here.child(place, operation, reader.numbers(len(here.numbers) - 1))
                 continue

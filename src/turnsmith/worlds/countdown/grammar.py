@@ -25,10 +25,10 @@ NO_SOLUTION = "No solution found."
 GOAL_REACHED = "equal: Goal Reached"
 
 _NUMBERS = r"\[\d{1,18}(?:, \d{1,18})*\]"
-_GENERATED = re.compile(rf"Generated Node #(\d+(?:,\d+)*): (\d+):({_NUMBERS}) Operation: (\S+)", re.ASCII)
+_GENERATED = re.compile(rf"Generated Node #(\d+(?:,\d+)*): (\d{{1,18}}):({_NUMBERS}) Operation: (\S+)", re.ASCII)
 _EXPLORING = re.compile(rf"Exploring Operation: (\S+), Resulting Numbers: ({_NUMBERS})", re.ASCII)
-_STATE = re.compile(rf"Current State: (\d+):({_NUMBERS}), Operations: \[(.*)\]", re.ASCII)
-_SPAWN = re.compile(r"<Start Sub Search (\d+) at level 1> Moving to Node #(\d+(?:,\d+)*)", re.ASCII)
+_STATE = re.compile(rf"Current State: (\d{{1,18}}):({_NUMBERS}), Operations: \[(.*)\]", re.ASCII)
+_SPAWN = re.compile(r"<Start Sub Search (\d{1,9}) at level 1> Moving to Node #(\d+(?:,\d+)*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

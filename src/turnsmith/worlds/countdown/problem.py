@@ -6,6 +6,7 @@ of numbers that are left; a move replaces two of them by the result of one opera
 
 import random
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -117,30 +118,65 @@ def check(target: int, numbers: Sequence[int], operations: Sequence[Operation | 
     Returns:
         (valid, reason); the reason of a valid solution is "reaches the target".
     """
-    left_over = list(numbers)
-    if not operations and len(left_over) == 1:
-        return (True, "reaches the target") if left_over[0] == target else (False, f"{left_over[0]} is not {target}")
+    at_hand = _AtHand(numbers)
+    if not operations and len(numbers) == 1:
+        return (True, "reaches the target") if numbers[0] == target else (False, f"{numbers[0]} is not {target}")
     for position, item in enumerate(operations, start=1):
         try:
             operation = Operation.parse(item) if isinstance(item, str) else item
         except ValueError as error:
             return False, f"operation {position}: {error}"
         for operand in (operation.left, operation.right):
-            if operand not in left_over:
-                return False, f"operation {position}: {operand} is not among the numbers left ({left_over})"
-            left_over.remove(operand)
+            if not at_hand.take(operand):
+                return False, f"operation {position}: {operand} is not among the numbers left ({at_hand})"
         result = compute(operation.left, operation.sign, operation.right)
         if result is None:
             return False, f"operation {position}: {operation.left}{operation.sign}{operation.right} is not allowed"
         if result != operation.result:
             text = f"{operation.left}{operation.sign}{operation.right}"
             return False, f"operation {position}: {text} is {result}, not {operation.result}"
-        left_over.append(result)
+        at_hand.put(result)
+    left_over = at_hand.numbers()
     if len(left_over) != 1:
-        return False, f"the numbers {left_over} are left over"
+        return False, f"the numbers {at_hand} are left over"
     if left_over[0] != target:
         return False, f"the last result is {left_over[0]}, not {target}"
     return True, "reaches the target"
+
+
+class _AtHand:
+    """The numbers that may still be used, in order; taking one and putting one back take constant time."""
+
+    _SHOWN = 20
+    """So many numbers are named in a reason."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._by_place: dict[int, int] = {}
+        self._places: dict[int, deque[int]] = {}
+        self._next = 0
+        for number in numbers:
+            self.put(number)
+
+    def put(self, number: int) -> None:
+        self._by_place[self._next] = number
+        self._places.setdefault(number, deque()).append(self._next)
+        self._next += 1
+
+    def take(self, number: int) -> bool:
+        """Remove the first of these numbers; False where there is none."""
+        places = self._places.get(number)
+        if not places:
+            return False
+        del self._by_place[places.popleft()]
+        return True
+
+    def numbers(self) -> list[int]:
+        return list(self._by_place.values())
+
+    def __str__(self) -> str:
+        left_over = self.numbers()
+        more = len(left_over) - self._SHOWN
+        return f"{str(left_over[: self._SHOWN])[:-1]}, … {more} more]" if more > 0 else str(left_over)
 
 
 @lru_cache(maxsize=100_000)

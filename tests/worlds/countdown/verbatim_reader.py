@@ -1,4 +1,4 @@
-"""Reads searches back from the verbatim grammar: the same tree of events that was printed.
+"""An oracle of these tests: reads searches back from the verbatim grammar: the same tree of events that was printed.
 
 Every line is matched by one anchored pattern; a line that no pattern matches, or that says what the search before it
 cannot have done, is a `ParseError` with its number.

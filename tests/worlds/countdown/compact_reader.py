@@ -1,4 +1,4 @@
-"""The compact grammar read back: words to the tree of events that they were written from.
+"""An oracle of these tests: the compact grammar read back: words to the tree of events that they were written from.
 
 Reading checks every word: what is not in the grammar, or says what the search cannot have done, is a `ParseError`.
 """
