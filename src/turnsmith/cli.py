@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments[0] in ("-V", "--version"):
         print(__version__)
         return 0
+    # "Loading weights", "Writing model shards": bars of libraries between ours. They are asked before these are loaded.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         _refuse_old_names()
         if arguments[0] not in COMMANDS:

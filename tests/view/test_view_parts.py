@@ -15,7 +15,7 @@ from turnsmith.errors import UserError
 from turnsmith.trace import codec
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import Action, Call, ImageRef, Observation, Outcome, Task, Trace, Turn
-from turnsmith.view.curves import curves, report_charts
+from turnsmith.view.curves import curves, report_charts, telling
 from turnsmith.view.run import Run
 from turnsmith.view.sample import write_sample_run
 from turnsmith.view.tasks import list_tasks
@@ -85,6 +85,19 @@ def test_charts_of_a_report_become_series_with_an_axis_and_what_is_malformed_is_
         (128, 0.7, None),
     ]
     assert report_charts(None) == report_charts({}) == []
+
+
+def test_curves_that_say_nothing_are_left_out():
+    """The number of episodes and errors that never happen; but a success rate that stays where it is says something."""
+    rows = [
+        {
+            "phase": phase, "iteration": i, "success": 0.5, "success_low": 0.4, "success_high": 0.6, "episodes": count,
+            "infra_errors": 0, "lost": i, "steps": 7.0 if phase == "eval" else 7.0 + i,
+        }
+        for phase, count in (("train", 128), ("eval", 116)) for i in range(3)
+    ]  # fmt: skip
+    assert {one["metric"] for one in telling(curves(rows))} == {"success", "lost", "steps"}
+    assert len(telling(curves(rows[:1]))) == 5  # a run that has just begun shows what there is
 
 
 def test_curves_keep_intervals_with_their_metric_and_put_success_first():

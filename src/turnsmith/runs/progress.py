@@ -5,26 +5,43 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
 
 from turnsmith.trace.types import Outcome, Trace
 
 console = Console(highlight=False)
 
 
+class _Times(ProgressColumn):
+    """How long it has taken, and how long it will take: "1:02 left 3:40", and "1:02" at the end."""
+
+    def render(self, task: Task) -> Text:
+        """The text of one bar."""
+        text = _clock(task.finished_time if task.finished else task.elapsed)
+        return Text(text if task.finished else f"{text} left {_clock(task.time_remaining)}")
+
+
+def _clock(seconds: float | None) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    if seconds is None:
+        return "-:--"
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[..., None]]:
     """A bar that is advanced by calling what this yields: `advance(step=1, note="")`.
 
-    On a terminal it is drawn in place; elsewhere (a log file) only its last line is printed.
+    On a terminal it is drawn in place; elsewhere (a log file) only its last line is printed. It fits 80 columns.
     """
     columns = (
-        TextColumn("{task.description:34}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description:26}"),
+        BarColumn(bar_width=6),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        _Times(),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as progress:
@@ -41,7 +58,7 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[..., None]]:
 def episode_bar(what: str, total: int, judge: str = "oracle") -> Iterator[Callable[[Trace], None]]:
     """A bar over episodes that shows the success rate so far; call what it yields with every finished trace.
 
-    An infra error advances nothing: its episode is played again or given up, and is counted in the note.
+    An infra error advances nothing: its episode is played again or given up, and the note counts it as lost.
     """
     counts = {"done": 0, "won": 0, "lost": 0}
     with progress_bar(what, total) as advance:
@@ -53,7 +70,7 @@ def episode_bar(what: str, total: int, judge: str = "oracle") -> Iterator[Callab
                 counts["done"] += 1
                 counts["won"] += (trace.reward(judge) or 0.0) > 0.5
             rate = f"{100 * counts['won'] / counts['done']:.0f} % success" if counts["done"] else ""
-            lost = f", {counts['lost']} infra errors" if counts["lost"] else ""
+            lost = f", {counts['lost']} lost" if counts["lost"] else ""
             advance(int(trace.outcome is not Outcome.INFRA_ERROR), note=rate + lost)
 
         yield on_trace

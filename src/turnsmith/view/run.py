@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from turnsmith.evaluate.stats import wilson
-from turnsmith.view.curves import curves, report_charts
+from turnsmith.view.curves import curves, report_charts, telling
 from turnsmith.view.folder import Folder, inside, read_folder
 from turnsmith.view.queries import Database, Row
 from turnsmith.view.rows import Rows
@@ -134,7 +134,7 @@ class Run:
             "run": self.row(),
             "summary": _figures(folder.report.get("summary")),
             "evaluations": evaluations(self.rows.all()),
-            "series": report_charts(folder.report.get("charts")) + curves(folder.metrics),
+            "series": report_charts(folder.report.get("charts")) + telling(curves(folder.metrics)),
             "config": folder.config,
             "picks": [],
         }
