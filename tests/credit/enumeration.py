@@ -60,10 +60,10 @@ def weighted() -> tuple[tuple[Trajectory, float, torch.Tensor], ...]:
 
 
 def moments(credit: Credit, size: int = 2) -> Moments:
-    """Mean and variance of ĝ over all groups of this size."""
+    """Mean and variance of ĝ over all groups of this size (1 or 2); a credit must not care for the order of a group."""
     mean, square = torch.zeros(6, dtype=torch.float64), 0.0
-    for group in itertools.product(weighted(), repeat=size):
-        chance = 1.0
+    for group in itertools.combinations_with_replacement(weighted(), size):
+        chance = 2.0 if size == 2 and group[0] is not group[1] else 1.0
         for _, each, _ in group:
             chance *= each
         advantages = credit([one for one, _, _ in group])

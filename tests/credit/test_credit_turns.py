@@ -1,6 +1,7 @@
 """Turn credits where the policy decides when to stop: biases by name, unbiased forms exactly, and the table in docs."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ EXACT = {"rtol": 1e-9, "atol": 1e-12}
 
 
 def test_the_bias_of_a_baseline_by_turn_is_the_mean_reward_times_the_gradient_of_getting_there():
-    found = moments(lambda group: per_turn_baseline(rewards_of(group)))
+    found = row("per-turn baseline")
     mean_reward = [0.0] * HORIZON  # of the other trajectory's turn k, 0 where it has none
     for one, chance, _ in weighted():
         for k, reward in enumerate(one.rewards):
@@ -56,7 +57,7 @@ def test_a_baseline_by_turn_is_right_where_the_length_is_fixed():
 
 
 def test_returns_to_go_against_the_others_are_unbiased():
-    found = moments(lambda group: to_go_baseline(rewards_of(group)))
+    found = row("to-go baseline")
     torch.testing.assert_close(found.mean, gradient(), **EXACT)
 
 
@@ -262,15 +263,22 @@ ALONE = {"return to go", "score differences, whole", "score differences, fading"
 """What needs no group."""
 
 
+@lru_cache
+def row(name):
+    """Moments of a credit of the table, as an update of two trajectories."""
+    if name in ALONE:
+        one = moments(ROWS[name], 1)
+        return Moments(one.mean, one.variance / 2)  # two trajectories that know nothing of each other
+    return moments(ROWS[name])
+
+
 def table():
     """Rows of docs/credit.md: (name, bias in per cent, variance)."""
-    found = {}
-    for name, credit in ROWS.items():
-        one = moments(credit, 1) if name in ALONE else moments(credit)
-        if name in ALONE:
-            one = Moments(one.mean, one.variance / 2)  # two trajectories that know nothing of each other
-        found[name] = (f"{100 * one.bias:.0f} %" if one.bias > 1e-6 else "none", f"{one.scaled_variance:.2f}")
-    return found
+    found = {name: row(name) for name in ROWS}
+    return {
+        name: (f"{100 * one.bias:.0f} %" if one.bias > 1e-6 else "none", f"{one.scaled_variance:.2f}")
+        for name, one in found.items()
+    }
 
 
 def test_the_table_in_docs_is_what_enumeration_gives():
