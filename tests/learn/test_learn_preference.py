@@ -40,8 +40,8 @@ def model(request):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(3)
-    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=40, **size)).eval()
+    sizes = LlamaConfig(vocab_size=40, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
+    return LlamaForCausalLM(sizes).eval()
 
 
 # -- by hand
