@@ -19,7 +19,9 @@ from typing import Any
 from turnsmith.agents.load import new_small_policy
 from turnsmith.agents.render import compact, compact_response
 from turnsmith.learn.examples import Example, context_at, examples_from_traces
-from turnsmith.learn.sft import OptimConfig, evaluate_loss, make_optimizer, train
+from turnsmith.learn.fit import make_optimizer
+from turnsmith.learn.optim import OptimConfig
+from turnsmith.learn.sft import evaluate_loss, train
 from turnsmith.learn.transforms.rename import entity_words, keep_words, kept_words, renamer_of
 from turnsmith.recipes.shared import web
 from turnsmith.recipes.shared.web import SHIPPED, WebConfig

@@ -15,7 +15,8 @@ from turnsmith.agents.render import compact, compact_response, instructions
 from turnsmith.agents.tokenizer import train_tokenizer
 from turnsmith.engine.sampling import Sampling
 from turnsmith.learn.examples import example_from_turn
-from turnsmith.learn.sft import OptimConfig, train
+from turnsmith.learn.optim import OptimConfig
+from turnsmith.learn.sft import train
 from turnsmith.trace.types import Action, Call, Observation, StopReason, Turn
 
 CHATML = (

@@ -24,7 +24,8 @@ from turnsmith.agents.screen_policy import (
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import UserError
 from turnsmith.learn.examples import Example, context_at, example_from_turn
-from turnsmith.learn.sft import OptimConfig, train
+from turnsmith.learn.optim import OptimConfig
+from turnsmith.learn.sft import train
 from turnsmith.trace.types import Action, Call, ImageRef, Observation, Task, Trace, Turn
 
 torch.set_num_threads(1)
@@ -203,7 +204,11 @@ def test_it_learns_where_to_tap_from_pixels_and_words():
         action = Action(aitw.render_aitw(Call("tap", {"y": y, "x": x})))
         examples.append(example_from_turn(Turn(asked.observation, action), asked, policy))
     assert all(isinstance(example, Example) and example.vision for example in examples)
-    train(policy.model, examples, OptimConfig(4e-3, 16, epochs=4, warmup_updates=10, pass_tokens=16384))
+    train(
+        policy.model,
+        examples,
+        OptimConfig(learning_rate=4e-3, batch_size=16, epochs=4, warmup_updates=10, pass_tokens=16384),
+    )
     right = 0
     held_out = [riddle() for _ in range(40)]
     for (_, (y, x)), action in zip(held_out, asyncio.run(policy.act([asked for asked, _ in held_out])), strict=True):

@@ -28,7 +28,8 @@ from turnsmith.agents.render import instructions
 from turnsmith.agents.tokenizer import train_tokenizer
 from turnsmith.engine.sampling import Sampling
 from turnsmith.learn.examples import example_from_turn
-from turnsmith.learn.sft import OptimConfig, train
+from turnsmith.learn.optim import OptimConfig
+from turnsmith.learn.sft import train
 from turnsmith.trace.types import Action, Call, ImageRef, Observation, Task, Turn
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -18,7 +18,9 @@ from turnsmith.agents.copy_llama import new_copy_llama
 from turnsmith.errors import UserError
 from turnsmith.learn import checkpoint
 from turnsmith.learn.examples import Example
-from turnsmith.learn.sft import OptimConfig, make_optimizer, train
+from turnsmith.learn.fit import make_optimizer
+from turnsmith.learn.optim import OptimConfig
+from turnsmith.learn.sft import train
 
 torch.set_num_threads(1)
 

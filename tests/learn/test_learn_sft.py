@@ -9,7 +9,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from turnsmith.errors import UserError
 from turnsmith.learn.examples import Example
-from turnsmith.learn.sft import OptimConfig, evaluate_loss, make_optimizer, rate_at, train
+from turnsmith.learn.fit import make_optimizer
+from turnsmith.learn.optim import OptimConfig, rate_at
+from turnsmith.learn.sft import evaluate_loss, train
 
 torch.set_num_threads(1)
 
@@ -124,7 +126,7 @@ def test_what_cannot_be_trained_is_said():
         train(small_llama(), [], OptimConfig())
     with pytest.raises(UserError, match="Lower the learning rate"):
         train(small_llama(), some_examples(), OptimConfig(learning_rate=1e30, batch_size=2, warmup_updates=1, epochs=3))
-    with pytest.raises(UserError, match="schedule 'linear' is unknown"):
-        OptimConfig(schedule="linear")
+    with pytest.raises(UserError, match="schedule 'stairs' is unknown"):
+        OptimConfig(schedule="stairs")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="batch_size"):
         OptimConfig(batch_size=0)

@@ -157,7 +157,8 @@ def test_the_seed_decides_and_the_share_is_kept(tokenizer, examples):
 
 def test_training_with_a_transform_is_a_function_of_the_seed(examples):
     from turnsmith.agents.copy_llama import new_copy_llama
-    from turnsmith.learn.sft import OptimConfig, train
+    from turnsmith.learn.optim import OptimConfig
+    from turnsmith.learn.sft import train
 
     seen: list[list[int]] = []
 

@@ -10,10 +10,8 @@ is safetensors and JSON. No pickle.
 """
 
 import json
-import os
 import random
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from turnsmith.errors import UserError
+from turnsmith.runs.once import remove_folder, whole_folder
 
 _STEP = re.compile(r"step-(\d+)")
 
@@ -51,40 +50,99 @@ def save(
         UserError: if the disk is full or the folder cannot be written; earlier checkpoints are intact.
     """
     folder = Path(folder)
-    target, partial = folder / f"step-{step}", folder / f".step-{step}.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "model").mkdir(parents=True)
-        model.save_pretrained(partial / "model")
-        if tokenizer is not None:
-            tokenizer.save_pretrained(partial / "model")
-        trainer = {"step": step, "state": dict(state or {}), "random": _random_state(), "optimizer": None}
-        tensors: dict[str, torch.Tensor] = {}
-        if optimizer is not None:
-            trainer["optimizer"], tensors = _optimizer_to_tensors(optimizer)
-        tensors["random.torch"] = torch.get_rng_state()
-        save_file(tensors, partial / "optimizer.safetensors")
-        (partial / "trainer.json").write_text(json.dumps(trainer), encoding="utf-8")
-        _sync(partial)
-        _remove(target)
-        os.rename(partial, target)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise UserError(f"{target}: the checkpoint could not be written ({error}). Earlier ones are intact.") from error
+    target = folder / f"step-{step}"
+    with whole_folder(target) as partial:
+        write(partial, model, tokenizer, optimizer, {**(state or {})}, step)
     if keep is not None:
         for older in steps(folder)[:-keep]:
-            _remove(folder / f"step-{older}")
+            remove_folder(folder / f"step-{older}")
     return target
 
 
-def _remove(checkpoint: Path) -> None:
-    """Take a checkpoint away at once: what is half removed must not look whole."""
-    if checkpoint.exists():
-        old = checkpoint.with_name(f".{checkpoint.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        os.rename(checkpoint, old)
-        shutil.rmtree(old, ignore_errors=True)
+def write(
+    folder: Path,
+    model: Any,
+    tokenizer: Any = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    state: Mapping[str, Any] | None = None,
+    step: int = 0,
+) -> None:
+    """Put a checkpoint's files into an empty folder; `save` makes that folder appear whole. Arguments as there."""
+    (folder / "model").mkdir(parents=True)
+    model.save_pretrained(folder / "model")
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder / "model")
+    trainer = {"step": step, "state": dict(state or {}), "random": _random_state(), "optimizer": None}
+    tensors: dict[str, torch.Tensor] = {}
+    if optimizer is not None:
+        trainer["optimizer"], tensors = _optimizer_to_tensors(optimizer)
+    tensors["random.torch"] = torch.get_rng_state()
+    save_file(tensors, folder / "optimizer.safetensors")
+    (folder / "trainer.json").write_text(json.dumps(trainer), encoding="utf-8")
+
+
+class TrainingState:
+    """A model that learns in a loop of `Run.iterations`: its weights, its optimiser, the random state, and JSON beside.
+
+    Args:
+        model: in place.
+        tokenizer: or processor, saved beside the weights so that the checkpoint is a model folder; None leaves it out.
+        optimizer: goes on with its moments; None where it is made anew each turn.
+
+    Attributes:
+        notes: JSON of the caller, saved and put back with the rest.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any = None, optimizer: torch.optim.Optimizer | None = None) -> None:
+        self.model, self.tokenizer, self.optimizer = model, tokenizer, optimizer
+        self.notes: dict[str, Any] = {}
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint into an empty folder."""
+        write(folder, self.model, self.tokenizer, self.optimizer, self.notes)
+
+    def load(self, folder: Path) -> None:
+        """Be what was saved; the model is left in `eval()` mode."""
+        self.notes = load(folder, self.model, self.optimizer)
+        self.model.eval()
+
+
+class ModelFormat:
+    """How fitted weights lie on disk, for `Run.once`: `model` is filled in place and is what reading returns.
+
+    Args:
+        model: has `save_pretrained`; its architecture is the kept one's.
+        tokenizer: saved beside the weights; None leaves it out.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any = None) -> None:
+        self.model, self.tokenizer = model, tokenizer
+
+    def write(self, value: Any, folder: Path) -> None:
+        """Weights, config and tokenizer in the Hugging Face layout."""
+        value.save_pretrained(folder)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+
+    def read(self, folder: Path) -> Any:
+        """The model with these weights, in `eval()` mode."""
+        load_weights(folder, self.model)
+        return self.model.eval()
+
+
+class TensorsFormat:
+    """Named tensors in one safetensors file, for `Run.once`."""
+
+    def write(self, value: Mapping[str, torch.Tensor], folder: Path) -> None:
+        """One file; what shares memory is copied apart."""
+        save_file({name: tensor.contiguous().clone() for name, tensor in value.items()}, folder / "tensors.safetensors")
+
+    def read(self, folder: Path) -> dict[str, torch.Tensor]:
+        """The tensors, on the CPU."""
+        return load_file(folder / "tensors.safetensors")
+
+
+TENSORS = TensorsFormat()
 
 
 def steps(folder: str | Path) -> list[int]:
@@ -203,11 +261,3 @@ def _optimizer_from_tensors(
         optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})
     except ValueError as error:
         raise UserError(f"{checkpoint}: its optimiser is another model's ({error}).") from error
-
-
-def _sync(folder: Path) -> None:
-    """Force the files of a folder to disk, so that the rename never outruns them."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())

@@ -10,10 +10,7 @@ does.
 """
 
 import hashlib
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,98 +19,8 @@ from turnsmith.engine.forward import Prompt, collate, response_logprobs
 from turnsmith.errors import UserError
 from turnsmith.learn.batching import all_updates, passes
 from turnsmith.learn.examples import Example
+from turnsmith.learn.fit import OptimConfig, Progress, fit
 from turnsmith.learn.losses import sample_mean_nll
-
-
-@dataclass(frozen=True, slots=True)
-class OptimConfig:
-    """How to train.
-
-    Attributes:
-        learning_rate: peak of AdamW's rate. 1.5e-3 suits the small models; 1e-5 or less a pretrained one.
-        batch_size: examples an update.
-        epochs: passes over the examples.
-        max_updates: stop after so many updates, whatever the epochs; None for all.
-        warmup_updates: updates over which the rate rises linearly.
-        schedule: "cosine" falls to `final_rate` of the peak at the last update; "constant" stays.
-        final_rate: see schedule.
-        weight_decay, betas, epsilon: of AdamW. Vectors (norms, biases) are not decayed.
-        grad_clip: largest global gradient norm.
-        pass_tokens: padded tokens of one forward and backward pass; an update takes as many passes as it needs.
-        seed: order of the examples.
-    """
-
-    learning_rate: float = 1.5e-3
-    batch_size: int = 8
-    epochs: int = 1
-    max_updates: int | None = None
-    warmup_updates: int = 50
-    schedule: str = "cosine"
-    final_rate: float = 0.05
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.98)
-    epsilon: float = 1e-8
-    grad_clip: float = 1.0
-    pass_tokens: int = 8192
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.schedule not in ("cosine", "constant"):
-            raise UserError(f"schedule {self.schedule!r} is unknown; there are cosine and constant.")
-        if self.batch_size < 1 or self.epochs < 1 or self.learning_rate <= 0:
-            raise UserError(
-                f"training needs batch_size and epochs of at least 1 and a positive learning_rate; got "
-                f"{self.batch_size}, {self.epochs} and {self.learning_rate}."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where training stands after an update.
-
-    Attributes:
-        update: how many updates are done, from 1.
-        total: how many there will be.
-        loss: of this update's examples before it.
-        grad_norm: before clipping.
-        learning_rate: that was used.
-        tokens: trained on since this call began, prompts included.
-        seconds: since this call began.
-        seconds_left: until the last update, at the present pace.
-    """
-
-    update: int
-    total: int
-    loss: float
-    grad_norm: float
-    learning_rate: float
-    tokens: int
-    seconds: float
-    seconds_left: float
-
-
-def make_optimizer(model: torch.nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters; matrices are decayed, vectors are not."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trainable if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.learning_rate,
-        betas=config.betas,
-        eps=config.epsilon,
-    )
-
-
-def rate_at(update: int, total: int, config: OptimConfig) -> float:
-    """Learning rate of update `update` (from 0) of `total`."""
-    warm = min(1.0, (update + 1) / max(1, config.warmup_updates))
-    if config.schedule == "constant":
-        return config.learning_rate * warm
-    fall = 0.5 * (1 + math.cos(math.pi * update / max(1, total)))
-    return config.learning_rate * warm * (config.final_rate + (1 - config.final_rate) * fall)
 
 
 def train(
@@ -145,44 +52,23 @@ def train(
     """
     if not examples:
         raise UserError("there are no examples to train on.")
-    optimizer = make_optimizer(model, config) if optimizer is None else optimizer
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     lengths = [example.length for example in examples]
-    total = config.epochs * -(-len(examples) // config.batch_size)
-    total = total if config.max_updates is None else min(total, config.max_updates)
-    losses: list[float] = []
-    began, tokens = time.monotonic(), 0
-    model.train()
-    for update, members in all_updates(lengths, config.batch_size, config.epochs, config.seed, start):
-        if update >= total:
-            break
-        rate = rate_at(update, total, config)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
-        loss = 0.0
+    updates = all_updates(lengths, config.batch_size, config.epochs, config.seed, start)
+
+    def losses(update: int) -> Iterator[torch.Tensor]:
+        _, members = next(updates)
         used = [examples[i] for i in members]
         if transform is not None:
             used = [transform(examples[i], _seed(config.seed, update, i)) for i in members]
-        sizes = [example.length for example in used]
-        for part in passes(range(len(used)), sizes, config.pass_tokens):
-            loss += _accumulate(model, [used[i] for i in part], len(members))
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(trainable, config.grad_clip))
-        if not math.isfinite(loss) or not math.isfinite(grad_norm):
-            model.eval()
-            raise UserError(
-                f"update {update + 1}: the loss is {loss} and the gradient norm {grad_norm}. "
-                f"Lower the learning rate ({config.learning_rate})."
-            )
-        optimizer.step()
-        losses.append(loss)
-        tokens += sum(sizes)
-        if on_update is not None:
-            seconds = time.monotonic() - began
-            left = seconds / len(losses) * (total - update - 1)
-            on_update(Progress(update + 1, total, loss, grad_norm, rate, tokens, seconds, left))
-    model.eval()
-    return losses
+        for part in passes(range(len(used)), [example.length for example in used], config.pass_tokens):
+            yield _share(model, [used[i] for i in part], len(members))
+
+    model.train()
+    try:
+        total = config.updates(len(examples))
+        return fit(model, losses, config, total, optimizer=optimizer, start=start, on_update=on_update)
+    finally:
+        model.eval()
 
 
 def _seed(*parts: int) -> int:
@@ -200,13 +86,11 @@ def _losses(model: Any, examples: list[Example]) -> torch.Tensor:
     return sample_mean_nll(response_logprobs(model, batch), counted_BK)
 
 
-def _accumulate(model: Any, examples: list[Example], count: int) -> float:
-    """Backward of these examples' share of an update of `count` examples; returns that share of the loss."""
+def _share(model: Any, examples: list[Example], count: int) -> torch.Tensor:
+    """These examples' share of the loss of an update of `count` examples, a scalar."""
     losses_B = _losses(model, examples)
     weight_B = losses_B.new_tensor([example.weight for example in examples])
-    loss = (losses_B * weight_B).sum() / count
-    loss.backward()
-    return float(loss.detach())
+    return (losses_B * weight_B).sum() / count
 
 
 def evaluate_loss(model: Any, examples: Sequence[Example], pass_tokens: int = 8192) -> float:

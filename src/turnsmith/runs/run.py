@@ -7,12 +7,15 @@ last line is dropped on opening), traces are committed one by one by the store.
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from turnsmith.errors import UserError
+from turnsmith.runs.once import JSON, Format, State, iterations, last_step, once, scratch
 from turnsmith.trace.store import Store
+
+T = TypeVar("T")
 
 
 class Run:
@@ -89,11 +92,58 @@ class Run:
         text = "".join(json.dumps(row) + "\n" for row in keep)
         _replace(self._metrics_path, text)
 
+    def once(self, name: str, inputs: Mapping[str, object], make: Callable[[], T], format: Format[T] = JSON) -> T:  # pyright: ignore[reportInvalidTypeVarUse]
+        """A value made once and kept in `made/NAME`: see `runs.once.once`."""
+        return once(self.folder / "made", name, inputs, make, format)
+
+    def scratch(self, name: str) -> Path:
+        """Where the `make` of a name may leave what it needs to go on after a kill: see `runs.once.scratch`."""
+        return scratch(self.folder / "made", name)
+
+    def iterations(self, name: str, count: int, state: State, *, first: int = 1, every: int = 1) -> Iterator[int]:
+        """The turns of a loop that are still to be done; its state is in `checkpoints/NAME` (`runs.once.iterations`).
+
+        What was logged in a turn that a kill cut off is dropped, so that each turn stands in the metrics once.
+        """
+        folder = self.folder / "checkpoints" / name
+        done = last_step(folder)
+        if done is None or done < count:
+            self._cut_metrics(folder / "begun.json" if done is None else folder / f"step-{done}" / "metrics.json")
+        return iterations(self.folder / "checkpoints", name, count, _Logged(self, state), first=first, every=every)
+
+    def _cut_metrics(self, mark: Path) -> None:
+        """Drop the lines of metrics beyond those that a mark counts; make the mark where there is none."""
+        if mark.exists():
+            self.drop_metrics(self.metrics()[: int(read_json(mark)["lines"])])
+        else:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            write_json(mark, {"lines": len(self.metrics())})
+
+    def finished(self, name: str) -> int | None:
+        """The number of the last saved turn of a loop; None before the first."""
+        return last_step(self.folder / "checkpoints" / name)
+
     def report(self, **fields: Any) -> None:
         """Merge fields into `report.json` ("status", "summary", …); adds "updated_at"."""
         path = self.folder / "report.json"
         before = read_json(path) if path.exists() else {}
         write_json(path, {**before, **fields, "updated_at": round(time.time(), 3)})
+
+
+class _Logged:
+    """The state of a loop, saved together with how many lines of metrics there were."""
+
+    def __init__(self, run: Run, state: State) -> None:
+        self.run, self.state = run, state
+
+    def save(self, folder: Path) -> None:
+        """The state, and the number of lines."""
+        self.state.save(folder)
+        write_json(folder / "metrics.json", {"lines": len(self.run.metrics())})
+
+    def load(self, folder: Path) -> None:
+        """The state alone."""
+        self.state.load(folder)
 
 
 def find_run(name: str | Path) -> Path:

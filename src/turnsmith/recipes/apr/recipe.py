@@ -94,7 +94,9 @@ def supervise(config: Config, run: Run, arm: str, stage: Training, examples: Cal
     import torch
 
     from turnsmith.learn import checkpoint
-    from turnsmith.learn.sft import OptimConfig, Progress, make_optimizer, train
+    from turnsmith.learn.fit import Progress, make_optimizer
+    from turnsmith.learn.optim import OptimConfig
+    from turnsmith.learn.sft import train
     from turnsmith.recipes.apr.model import new_model
 
     model = new_model(config) if start is None else copy.deepcopy(start)

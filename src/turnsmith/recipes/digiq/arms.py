@@ -69,7 +69,8 @@ class Bench:
 
     def _trained(self, name: ArmName) -> Any:
         from turnsmith.learn import checkpoint
-        from turnsmith.learn.sft import OptimConfig, make_optimizer
+        from turnsmith.learn.fit import make_optimizer
+        from turnsmith.learn.optim import OptimConfig
 
         arm = name.trained
         policy = policies.copy_policy(self.behaviour, arm)

@@ -266,7 +266,8 @@ class Learner:
         base: "Learner | None" = None,
     ) -> None:
         from turnsmith.learn import checkpoint
-        from turnsmith.learn.sft import OptimConfig, make_optimizer
+        from turnsmith.learn.fit import make_optimizer
+        from turnsmith.learn.optim import OptimConfig
 
         self.config, self.run, self.arm, self.features = config, run, arm, features
         self.rehearsal = rehearsal

@@ -163,7 +163,7 @@ def main(config: Config) -> Path:
 
 async def _main(config: Config, run: Run) -> None:
     from turnsmith.learn import checkpoint
-    from turnsmith.learn.sft import make_optimizer
+    from turnsmith.learn.fit import make_optimizer
 
     started = time.time()
     run.report(status="running", recipe="filtered_bc", config=run.config)
@@ -266,7 +266,7 @@ def _renamer(config: Config, policy: Any, demonstrations: Sequence[Trace]) -> An
 
 
 def _optim(training: Training, seed: int) -> Any:
-    from turnsmith.learn.sft import OptimConfig
+    from turnsmith.learn.optim import OptimConfig
 
     return OptimConfig(
         learning_rate=training.learning_rate,

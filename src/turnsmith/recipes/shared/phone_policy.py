@@ -239,7 +239,7 @@ def train_policy(
     (`transforms.screens`).
     """
     from turnsmith.agents.screen_policy import AROUND_PREVIOUS
-    from turnsmith.learn.sft import OptimConfig
+    from turnsmith.learn.optim import OptimConfig
     from turnsmith.learn.transforms.rename import renamer_of
     from turnsmith.learn.transforms.screens import HistoryDropout, ScreenAugment
     from turnsmith.recipes.shared.web import train_with_bar
