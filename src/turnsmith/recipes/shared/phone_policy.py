@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -229,7 +229,7 @@ def train_policy(
     augment: float = 0.0,
     seed: int = 0,
     optimizer: Any = None,
-    schedule: str = "constant",
+    schedule: Literal["cosine", "linear", "constant"] = "constant",
 ) -> float:
     """Train with a progress bar; the mean loss of the last tenth of the updates.
 
