@@ -11,11 +11,11 @@ import numpy as np
 Z95 = 1.959963984540054
 
 
-def wilson(successes: int, trials: int, z: float = Z95) -> tuple[float, float]:
+def wilson(successes: float, trials: int, z: float = Z95) -> tuple[float, float]:
     """Wilson score interval of a binomial proportion (Wilson 1927).
 
     Args:
-        successes: how many of the trials succeeded.
+        successes: how many of the trials succeeded; a trial whose reward is between 0 and 1 counts by that share.
         trials: how many there were; 0 gives the whole range (0, 1).
         z: normal quantile; the default gives 95 %.
 
