@@ -61,7 +61,7 @@ def test_a_difference_is_paired_by_task_and_a_mean_over_seeds():
 def test_only_tasks_of_both_are_paired():
     runs = [SeedRun("r", 0, {OURS: {"a": 1.0, "b": 1.0}, FIRST: {"b": 0.0, "c": 1.0}})]
     assert difference(runs, OURS, FIRST).value == 1.0
-    with pytest.raises(UserError, match="run r: the evaluations .* have no task in common"):
+    with pytest.raises(UserError, match=r"run r: the evaluations .* have no task in common"):
         difference([SeedRun("r", 0, {OURS: {"a": 1.0}, FIRST: {"c": 1.0}})], OURS, FIRST)
 
 
@@ -102,6 +102,6 @@ def test_an_optional_row_is_left_out_where_no_run_has_it_and_an_error_where_some
     row = Level(id="x", words="w", key=Key("more"), optional=True)
     assert claims_of([row], RUNS) == []
     with_more = SeedRun("run-s2", 2, {**RUNS[0].evaluations, Key("more"): {"t0": 1.0}})
-    with pytest.raises(UserError, match="run run-s1 has no evaluation .* and other seeds have"):
+    with pytest.raises(UserError, match=r"run run-s1 has no evaluation .* and other seeds have"):
         claims_of([row], [with_more, *RUNS])
     assert everywhere([with_more], OURS, Key("more"))

@@ -1,8 +1,8 @@
-"""Figures across seeds, and claims as tables of them: the one place that computes a level, a difference, a relative gain.
+"""Figures across seeds, and claims as tables of them: the one place for levels, differences and relative gains.
 
 A recipe's `claims.py` is a table of rows (`Level`, `Difference`, `RelativeGain`) over the keys of its evaluations, and
-`claims_of(table, seeds)`. Keys are values: frozen dataclasses, or enums; never sentences that are built in two places. A
-key that a run lacks is an error that names the run.
+`claims_of(table, runs)`. Keys are values: frozen dataclasses, or enums; never sentences that are built in two places.
+A key that a run lacks is an error that names the run.
 
 Differences are paired by seed and task and bootstrapped over seeds, then tasks.
 """
