@@ -6,19 +6,30 @@ from collections.abc import Sequence
 from turnsmith.agents import grammar, render
 from turnsmith.agents.base import Context
 from turnsmith.agents.parsing import parse
-from turnsmith.engine.openai_client import Completion, ContextTooLong, Endpoint, OpenAIClient
+from turnsmith.engine.openai_client import Endpoint, OpenAIClient
+from turnsmith.engine.openai_reply import Completion, ContextTooLong
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import UserError
-from turnsmith.trace.types import Action
+from turnsmith.trace.types import Action, StopReason
+
+_NO_TEXT = {
+    StopReason.TOOL_CALL: "The reply calls a tool of the protocol. Write the action as text, in the form above.",
+    StopReason.LENGTH: "The reply was used up before its answer began.",
+    StopReason.REFUSAL: "The model refused.",
+}
+"""What is said of a reply that ended so and has no action in it."""
 
 
 class OpenAIPolicy:
     """A served model that acts. `close` it at the end.
 
     Attributes:
+        independent: contexts are asked for one by one, so that no session waits for another's reply.
         version: the model's name without another.
         sampling: temperature 1 and at most 512 new tokens without another.
     """
+
+    independent = True
 
     def __init__(
         self,
@@ -79,6 +90,8 @@ class OpenAIPolicy:
     def _action(self, completion: Completion) -> Action:
         text = completion.text.strip()
         call, error = parse(text, self.dialect)
+        if call is None and (not text or completion.stop is StopReason.REFUSAL):
+            error = _NO_TEXT.get(completion.stop, "The reply has no text.")
         ids = completion.token_ids
         return Action(
             text,

@@ -1,51 +1,39 @@
 """A client of any OpenAI-compatible endpoint: vLLM, SGLang, llama.cpp, or a hosted service.
 
-Which failure is whose, the rule:
+Which failure is whose, the rule (`engine.openai_reply` reads the kinds):
 
-- What someone must mend before anything can work is a `UserError`: the key (401, 403), the model's name or the path
-  (404), any other 4xx, an address at which nothing answers the first time.
-- A prompt longer than the model's context is `ContextTooLong`: it concerns this prompt only.
-- What may pass is tried again, and then `InfraError("endpoint_down")`: 408, 409, 425, 429, 5xx, a time-out, a
-  connection that drops or is cut short, a reply that is not a chat completion.
+- What someone must mend before anything can work is a `UserError`: the key (401, 403), the account, the model's name or
+  the path (404), an address at which nothing answers the first time, and any other 4xx before a request has succeeded.
+- What concerns one prompt is an `InfraError` of its own kind: `ContextTooLong` (longer than the model's context),
+  `Refused` (a filter, or a 4xx after others have succeeded).
+- What may pass is tried again, and then `InfraError("endpoint_down")`: 408, 409, 425, 429, 5xx, a time-out of the whole
+  try (a byte now and then does not prolong it), a connection that drops or is cut short, a reply that is not a chat
+  completion or is larger than any should be.
 
 Waits between tries double from half a second, with jitter, and obey `Retry-After` up to a minute. The key comes from an
-environment variable, is sent only as the bearer token, and is in no message.
+environment variable, is sent only as the bearer token, and is in no message, also where a server echoes it.
 """
 
 import asyncio
 import email.utils
-import json
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
+from turnsmith.engine.openai_reply import Completion, TryAgain, completion, decode, message_of, shorten, trouble
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import InfraError, UserError
-from turnsmith.trace.types import StopReason
 
-_AGAIN = frozenset((408, 409, 425, 429))
 _LONGEST_WAIT = 60.0
-_CONTEXT_WORDS = ("context_length", "context length", "maximum context", "context window", "too many tokens")
+_LARGEST_REPLY = 32 * 2**20
+"""Bytes, unpacked: a reply of 100,000 tokens with log-probabilities has a tenth of it."""
 
-
-class ContextTooLong(InfraError):
-    """The prompt does not fit into the model's context."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__("context_too_long", detail)
-
-
-class _TryAgain(Exception):
-    """A failure that may pass. `wait` is what the server asked for, in seconds, or None."""
-
-    def __init__(self, reason: str, wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait = wait
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +61,6 @@ class Endpoint:
     token_ids: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A response of an endpoint.
-
-    Attributes:
-        text: of the response.
-        stop: why it ended.
-        logprobs: natural log-probability of each token; empty where the server gives none.
-        prompt_ids, token_ids: empty where the server gives none.
-        prompt_tokens, new_tokens: as the server counted them; 0 where it does not say.
-    """
-
-    text: str
-    stop: StopReason
-    logprobs: tuple[float, ...] = ()
-    prompt_ids: tuple[int, ...] = ()
-    token_ids: tuple[int, ...] = ()
-    prompt_tokens: int = 0
-    new_tokens: int = 0
-
-
 class OpenAIClient:
     """Asks one endpoint. Use from one event loop; `close` it at the end."""
 
@@ -106,7 +73,8 @@ class OpenAIClient:
         """
         self.endpoint = endpoint
         self._first_wait = first_wait
-        self._reached = False
+        self._reached = self._worked = False
+        self._limit_name = "max_tokens"
         self._places = asyncio.Semaphore(endpoint.concurrency)
         self._http = httpx.AsyncClient(
             base_url=endpoint.base_url.rstrip("/") + "/",
@@ -126,11 +94,7 @@ class OpenAIClient:
 
     async def models(self) -> list[str]:
         """The names of the models that the endpoint serves. Raises by the module's rule."""
-        reply = await self._with_patience("GET", "models", None)
-        try:
-            return [str(row["id"]) for row in reply["data"]]
-        except (KeyError, TypeError) as error:
-            raise InfraError("endpoint_down", f"{self.endpoint.base_url}/models gave no list of models") from error
+        return await self._with_patience("GET", "models", None, _model_names)
 
     async def chat(self, messages: Sequence[Mapping[str, Any]], sampling: Sampling, seed: int) -> Completion:
         """One response to a chat in OpenAI's form. Raises by the module's rule."""
@@ -148,55 +112,73 @@ class OpenAIClient:
             body["logprobs"] = True
         if self.endpoint.token_ids:
             body["return_token_ids"] = True
-        return await self._with_patience("POST", "chat/completions", body, _completion)
+        reply = await self._with_patience("POST", "chat/completions", body, completion)
+        self._worked = True
+        return reply
 
-    async def _with_patience(self, method: str, path: str, body: Any, read: Any = lambda reply: reply) -> Any:
+    async def _with_patience(self, method: str, path: str, body: Any, read: Callable[[Any], T]) -> T:
         async with self._places:
             wait = self._first_wait
             for attempt in range(1, self.endpoint.tries + 1):
                 try:
                     return read(await self._once(method, path, body))
-                except _TryAgain as error:
+                except TryAgain as error:
                     if attempt == self.endpoint.tries:
                         where = f"{self.endpoint.base_url} ({self.endpoint.model})"
-                        raise InfraError("endpoint_down", f"{where}: {error}, {attempt} times") from error
+                        raise InfraError(
+                            "endpoint_down", f"{where}: {self._without_key(error)}, {attempt} times"
+                        ) from None
                     jittered = wait * random.uniform(0.5, 1.0)
                     await asyncio.sleep(jittered if error.wait is None else min(error.wait, _LONGEST_WAIT))
                     wait *= 2
         raise AssertionError("unreachable")
 
     async def _once(self, method: str, path: str, body: Any) -> Any:
-        key = os.environ.get(self.endpoint.key_variable)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        """One try: the reply's JSON."""
+        sent = body and {self._limit_name if name == "max_tokens" else name: value for name, value in body.items()}
         try:
-            response = await self._http.request(method, path, json=body, headers=headers)
+            async with asyncio.timeout(self.endpoint.timeout_seconds):
+                response, content = await self._exchange(method, path, sent)
         except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
             if not self._reached:
                 raise UserError(
                     f"{self.endpoint.base_url}: nothing answers there ({error or type(error).__name__}). "
                     "Start the server, or mend the address."
                 ) from error
-            raise _TryAgain(f"connection failed ({error})") from error
-        except httpx.TimeoutException as error:
-            raise _TryAgain(f"no reply within {self.endpoint.timeout_seconds:g} s") from error
-        except httpx.TransportError as error:
-            raise _TryAgain(f"the connection broke ({type(error).__name__})") from error
+            raise TryAgain(f"connection failed ({error})") from error
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise TryAgain(f"no whole reply within {self.endpoint.timeout_seconds:g} s") from error
+        except httpx.RequestError as error:  # a connection that broke, a body that is not what its header says
+            raise TryAgain(f"the connection broke ({type(error).__name__})") from error
         self._reached = True
-        if response.status_code != 200:
-            raise self._trouble(response)
-        try:
-            return response.json()
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise _TryAgain("the reply was not JSON") from error
+        if response.status_code == 200:
+            return decode(content)
+        if response.status_code == 400 and "max_tokens" in (sent or ()) and b"max_completion_tokens" in content:
+            self._limit_name = "max_completion_tokens"  # what reasoning models call it; from now on it is sent so
+            return await self._once(method, path, body)
+        raise self._trouble(response, content)
 
-    def _trouble(self, response: httpx.Response) -> Exception:
+    async def _exchange(self, method: str, path: str, body: Any) -> tuple[httpx.Response, bytes]:
+        """Send a request and read its reply, as much of it as a reply should have."""
+        key = os.environ.get(self.endpoint.key_variable)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        async with self._http.stream(method, path, json=body, headers=headers) as response:
+            parts, size = [], 0
+            async for part in response.aiter_bytes():
+                parts.append(part)
+                size += len(part)
+                if size > _LARGEST_REPLY:
+                    raise TryAgain(f"the reply has more than {_LARGEST_REPLY // 2**20} MiB")
+            return response, b"".join(parts)
+
+    def _trouble(self, response: httpx.Response, content: bytes) -> Exception:
         """The exception of a reply whose status is not 200."""
-        status, said = response.status_code, _message(response)
-        where = f"{self.endpoint.base_url}"
-        if status in _AGAIN or status >= 500:
-            return _TryAgain(f"status {status}: {said}", _retry_after(response))
-        if any(word in said.lower() for word in _CONTEXT_WORDS):
-            return ContextTooLong(said)
+        status, where = response.status_code, self.endpoint.base_url
+        try:
+            said = message_of(decode(content))
+        except TryAgain:
+            said = shorten(content.decode("utf-8", "replace"))
+        said = self._without_key(said)
         if status in (401, 403):
             return UserError(f"{where}: refused the key ({status}). Set the variable {self.endpoint.key_variable}.")
         if status == 404:
@@ -204,39 +186,19 @@ class OpenAIClient:
                 f"{where}: knows no model {self.endpoint.model!r}, or the address is not an OpenAI-compatible one "
                 f"(404: {said}). Its models: GET {where.rstrip('/')}/models"
             )
-        return UserError(f"{where}: the request was refused ({status}: {said}).")
+        return trouble(status, said, where, _retry_after(response), self._worked)
+
+    def _without_key(self, said: object) -> str:
+        """A server's words without our key, should it echo it."""
+        key = os.environ.get(self.endpoint.key_variable)
+        return str(said).replace(key, "(the key)") if key else str(said)
 
 
-def _completion(reply: Any) -> Completion:
+def _model_names(reply: Any) -> list[str]:
     try:
-        choice = reply["choices"][0]
-        text = choice["message"]["content"] or ""
-        content = (choice.get("logprobs") or {}).get("content") or ()
-        usage = reply.get("usage") or {}
-        length = choice.get("finish_reason") == "length"
-        return Completion(
-            text=str(text),
-            stop=StopReason.LENGTH if length else StopReason.EOS,
-            logprobs=tuple(float(row["logprob"]) for row in content),
-            prompt_ids=tuple(reply.get("prompt_token_ids") or ()),
-            token_ids=tuple(choice.get("token_ids") or ()),
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            new_tokens=int(usage.get("completion_tokens") or 0),
-        )
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise _TryAgain(f"the reply was not a chat completion ({type(error).__name__})") from error
-
-
-def _message(response: httpx.Response) -> str:
-    """What a server says of an error, on one line."""
-    try:
-        said = response.json()
-        said = said.get("error", said)
-        said = said.get("message", said) if isinstance(said, dict) else said
-    except (ValueError, AttributeError):
-        said = response.text
-    line = " ".join(str(said).split())
-    return line[:199] + "…" if len(line) > 200 else line
+        return [str(row["id"]) for row in reply["data"]]
+    except (KeyError, TypeError) as error:
+        raise TryAgain("the reply was no list of models") from error
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from turnsmith.agents.frames import frame_of
-from turnsmith.engine.openai_client import ContextTooLong, Endpoint, OpenAIClient
+from turnsmith.engine.openai_client import Endpoint, OpenAIClient
+from turnsmith.engine.openai_reply import ContextTooLong
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import InfraError
 from turnsmith.judges.screen import Looked

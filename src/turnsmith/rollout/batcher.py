@@ -2,7 +2,8 @@
 
 No waiting for a full batch: an idle policy starts at once, and under load the batches grow by themselves. A row's
 sample does not depend on its batch (the engine seeds every row by `Context.seed`), so batching changes speed, never
-results.
+results. A policy whose contexts do not share a computation (an endpoint: `independent = True`) is asked for each on its
+own: no session waits for another's reply, and one that gives up takes its request back.
 """
 
 import asyncio
@@ -31,6 +32,8 @@ class Batcher:
         Raises:
             Whatever the policy raised for the batch that this context was in.
         """
+        if getattr(self.policy, "independent", False):
+            return (await self.policy.act([context]))[0]
         future: asyncio.Future[Action] = asyncio.get_running_loop().create_future()
         self._waiting.append((context, future))
         if self._running is None or self._running.done():

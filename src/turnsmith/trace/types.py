@@ -40,6 +40,10 @@ class StopReason(StrEnum):
     """A stop string matched, or control was handed over (a spawn, a join)."""
     LENGTH = "length"
     """The limit on new tokens was reached."""
+    REFUSAL = "refusal"
+    """The served model refused in words of its own, which are the text."""
+    TOOL_CALL = "tool_call"
+    """The served model called a tool of its protocol instead of writing text."""
     NONE = "none"
     """Not sampled from a model: a scripted policy or an import."""
 
