@@ -47,7 +47,6 @@ def episode(number: int, rng: random.Random, wanted: str, taps: list[str | None]
                 Observation(images=(before,)),
                 Action(aitw.render_aitw(call), call),
                 reward=float(won),
-                info={"evaluator": ORACLE, "oracle": float(won)},
             )
         )
         if colour is not None:
@@ -58,7 +57,7 @@ def episode(number: int, rng: random.Random, wanted: str, taps: list[str | None]
         Task(f"t{number}", GOALS[wanted == "blue"], "device"),
         tuple(turns),
         Outcome.SUCCESS if won else Outcome.FAILURE,
-        (Verdict(ORACLE, float(won)),),
+        (*(Verdict(ORACLE, turn.reward, turn=place) for place, turn in enumerate(turns)), Verdict(ORACLE, float(won))),
         policy="first",
         final=Observation(images=(screen(stage),)),
         info={"phase": phase, "iteration": 0},

@@ -80,15 +80,21 @@ def must(trace, judge="oracle"):
     return found
 
 
-def test_rewards_are_those_of_the_evaluator_and_else_the_verdict(tmp_path):
+def test_rewards_are_those_of_the_steps_judge_and_else_the_verdict(tmp_path):
     rng = random.Random(0)
     won, lost = episode(0, rng, "red", ["red"]), episode(1, rng, "red", [None, "blue"])
     assert must(won).rewards == (1.0,)
     assert must(lost).rewards == (0.0, 0.0)
     from dataclasses import replace
 
-    bare = replace(won, turns=tuple(replace(turn, reward=0.0, info={}) for turn in won.turns))
-    assert must(bare).rewards == (1.0,)  # no evaluator: the oracle's verdict, at the last step
+    bare = replace(
+        won, turns=tuple(replace(turn, reward=0.0) for turn in won.turns), verdicts=(Verdict("oracle", 1.0),)
+    )
+    assert must(bare).rewards == (1.0,)  # no judge of steps: the oracle's verdict, at the last step
+    older = replace(bare, turns=tuple(replace(turn, info={"evaluator": "oracle"}) for turn in bare.turns))
+    assert must(older).rewards == (0.0,)  # as runs say it that were made before verdicts had turns
+    missed = (Verdict("noisy", 0.0, turn=0), Verdict("oracle", 1.0))
+    assert must(replace(bare, verdicts=missed)).rewards == (0.0,)  # a judge that missed it was asked
     assert must(replace(bare, verdicts=(Verdict("other", 0.0),)), "other").rewards == (0.0,)
     assert played(replace(won, outcome=Outcome.INFRA_ERROR)) is None
     assert [image.digest for image in must(won).screens] == [screen("hall").digest, screen("red").digest]

@@ -14,8 +14,10 @@ from turnsmith.errors import UserError
 from turnsmith.evaluate.seeds import commands_of
 from turnsmith.recipes.digiq import recipe as digiq
 from turnsmith.recipes.digiq.arm_names import ArmName, parse_arm
+from turnsmith.recipes.digiq.claims import digiq_claims, shared_log
 from turnsmith.recipes.digirl import recipe as digirl
-from turnsmith.recipes.shared.device_claims import digiq_claims, digirl_claims, relative_gain, shared_log
+from turnsmith.recipes.digirl.claims import digirl_claims
+from turnsmith.recipes.shared.device_claims import relative_gain
 from turnsmith.runs.config import from_json, to_json
 from turnsmith.runs.run import Run
 from turnsmith.trace.store import Store
@@ -59,13 +61,18 @@ def test_digirl_resumes_and_plays_nothing_twice(runs):
     with Store(folder / "runs/digirl-smoke/run.db", read_only=True) as store:
         rows = store.summaries()
         for trace in store.traces(phase="offline"):
-            assert all("oracle" in turn.info and not turn.observation.text for turn in trace.turns)
+            assert not any(turn.observation.text for turn in trace.turns)
+            said = {(verdict.judge, verdict.turn) for verdict in trace.verdicts}
+            judges = {"oracle", "oracle-noisy-0.4-0.03"}  # what was trained on is in the trace, and the truth beside it
+            assert said == {(judge, turn) for judge in judges for turn in (*range(len(trace.turns)), None)}
+            by_turn = {v.turn: v.reward for v in trace.verdicts if v.judge != "oracle"}
+            assert [turn.reward for turn in trace.turns] == [by_turn[turn] for turn in range(len(trace.turns))]
             assert all("boxes" not in turn.observation.info for turn in trace.turns)  # pixels alone
     assert len({row.id for row in rows}) == len(rows)
     assert {row.id: row.created_at for row in rows if row.id in before} == before
     metrics = [json.loads(line) for line in (folder / "runs/digirl-smoke/metrics.jsonl").read_text().splitlines()]
     assert any(row["phase"] == "update-digirl" and row["loss"] is not None for row in metrics)
-    assert any(row["phase"] == "evaluator-offline" for row in metrics)
+    assert any(row["phase"] == "judge-offline" for row in metrics)
     assert (folder / "runs/digirl-smoke/report.html").exists()
     assert not (folder / "results").exists()  # only the laptop preset records claims
 

@@ -19,7 +19,7 @@ from typing import Annotated
 import tyro
 
 from turnsmith.bench.browser import browser_memory, centiles, cpu_seconds
-from turnsmith.envs.device import DeviceEnvironment, OracleEvaluator
+from turnsmith.envs.device import DeviceEnvironment
 from turnsmith.errors import InfraError, require
 from turnsmith.evaluate.claims import Claim, record
 from turnsmith.trace.types import Action, Task
@@ -95,6 +95,7 @@ def main(argv: list[str]) -> int:
 
 async def record_episodes(options: Options) -> list[Recorded]:
     """Let the demonstrator that knows everything play; what it did, on phones in rough weather."""
+    from turnsmith.judges.base import Oracle
     from turnsmith.rollout.collect import Episode, Limits, collect
     from turnsmith.worlds.phone import ROUGH, ChromiumPhone, LocalPhones
     from turnsmith.worlds.phone.demonstrator import Demonstrator
@@ -110,10 +111,13 @@ async def record_episodes(options: Options) -> list[Recorded]:
         for task in pair
         if task is not None
     ]
-    environment = DeviceEnvironment(LocalPhones(ROUGH), 4, OracleEvaluator(), script=ChromiumPhone.boxes)
+    environment = DeviceEnvironment(LocalPhones(ROUGH), 4, script=ChromiumPhone.boxes)
     async with environment:
         episodes = [Episode(task.id, task, options.seed + number) for number, task in enumerate(tasks)]
-        traces = await collect(environment, Demonstrator(tasks, "all"), episodes, Limits(20), workers=4)
+        demonstrator = Demonstrator(tasks, "all")
+        traces = await collect(
+            environment, demonstrator, episodes, Limits(20), workers=4, judge=Oracle(), judged="step"
+        )
     return [
         Recorded(
             trace.task,

@@ -1,4 +1,4 @@
-"""Episodes of a device run as they are learned from: read back from the store, rewarded as the run's evaluator said.
+"""Episodes of a device run as they are learned from: read back from the store, rewarded as the run's judge said.
 
 The reward that learning sees is the one that was recorded at each step. Logs without such rewards (imports, runs of
 other recipes) fall back on a verdict on the whole episode, given at its last step.
@@ -46,7 +46,7 @@ def played(trace: Trace, judge: str = ORACLE) -> Played | None:
 
     Args:
         trace: of a device.
-        judge: whose verdict on the whole episode counts where no evaluator rewarded the steps.
+        judge: whose verdict on the whole episode counts where no judge was asked after each step.
     """
     if trace.outcome is Outcome.INFRA_ERROR:
         return None
@@ -55,7 +55,9 @@ def played(trace: Trace, judge: str = ORACLE) -> Played | None:
     if not trace.turns or not all(turn.observation.images for turn in trace.turns):
         return None
     rewards = [turn.reward for turn in trace.turns]
-    if not any("evaluator" in turn.info for turn in trace.turns) and not any(reward > 0.5 for reward in rewards):
+    # Older runs name the judge of a step in the turn's info instead of giving its verdict.
+    judged = any(verdict.turn is not None for verdict in trace.verdicts) or "evaluator" in trace.turns[0].info
+    if not judged and not any(reward > 0.5 for reward in rewards):
         rewards[-1] = float((trace.reward(judge) or 0.0) > 0.5)
     return Played(trace, tuple(rewards))
 

@@ -1,8 +1,9 @@
-"""What a judge is, and the two that need no model.
+"""What a judge is, and those that need no model.
 
-A judge reads a finished trace and says what it was worth. It never sees hidden state unless it is an exact judge whose
-reference is the task's own; the oracle's verdict comes from the environment (`Session.grade`) and is already in the
-trace when a judge is asked.
+One protocol for every judge: it is shown a trace so far and gives a verdict. `rollout.collect` asks it, at the end of
+an episode or after each step, as the recipe says. A trace so far holds the turns until now, what is to be seen now
+(`final`, with the bytes of its images), and among its verdicts the oracle's on the current state, where the environment
+has an oracle. A judge keeps no state of episodes, and reads `task.hidden` and the oracle only where its name says so.
 """
 
 import re
@@ -11,21 +12,55 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from turnsmith.trace.types import ORACLE, Outcome, Trace, Verdict
+from turnsmith.errors import UserError
+from turnsmith.trace.types import ORACLE, ImageRef, Outcome, Trace, Verdict
 
 
 class Judge(Protocol):
-    """Anything that gives a verdict on a whole trace. `name` is stored with each verdict."""
+    """Says of a trace so far whether its task is done."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Goes with each of its verdicts: what was trained on is in the trace under this name."""
+        ...
 
     async def judge(self, trace: Trace) -> Verdict:
-        """The verdict, with `judge` set to this judge's name.
+        """The verdict on what the trace has come to, with `judge` set to this judge's name.
 
         Raises:
             InfraError: if the model behind the judge failed.
+            UserError: if it cannot judge such tasks.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """The programmatic truth as the judge: for reporting, and for training where a recipe says so by name."""
+
+    name: str = ORACLE
+
+    async def judge(self, trace: Trace) -> Verdict:
+        """The oracle's own verdict."""
+        return truth_of(trace)
+
+
+def truth_of(trace: Trace) -> Verdict:
+    """The oracle's last verdict: on the current state of a trace so far, on the whole of a finished one.
+
+    Raises:
+        UserError: if the task has no oracle.
+    """
+    found = next((verdict for verdict in reversed(trace.verdicts) if verdict.judge == ORACLE), None)
+    if found is None:
+        raise UserError(f"the task {trace.task.id} has no oracle: choose a judge that needs none.")
+    return found
+
+
+def screens(trace: Trace) -> list[ImageRef]:
+    """Every screen of a trace so far: before each action, and now. Observations without a picture are left out."""
+    seen = [turn.observation for turn in trace.turns] + ([] if trace.final is None else [trace.final])
+    return [observation.images[-1] for observation in seen if observation.images]
 
 
 class ExactAnswer:
@@ -40,7 +75,7 @@ class ExactAnswer:
         """1 if the closing answer equals the reference, else 0."""
         reference = trace.task.hidden.get("answer")
         if reference is None:
-            return Verdict(self.name, 0.0, "the task has no reference answer")
+            raise UserError(f'the task {trace.task.id} has no reference answer (hidden: {{"answer": …}}).')
         if trace.answer is None:
             return Verdict(self.name, 0.0, "no answer was given")
         if normalize(trace.answer) == normalize(str(reference)):
@@ -86,11 +121,28 @@ class Agreement:
         return (self.true_positive + self.true_negative) / total if total else None
 
 
+def ever_rewarded(trace: Trace, judge: str) -> bool | None:
+    """Whether this judge called the episode done: on any turn where it was asked after each, else on the whole.
+
+    None where it never judged, or the episode was lost to machinery.
+    """
+    if trace.outcome is Outcome.INFRA_ERROR:
+        return None
+    said = [verdict.reward for verdict in trace.verdicts if verdict.judge == judge and verdict.turn is not None]
+    if said:
+        return max(said) > 0.5
+    whole = trace.reward(judge)
+    return None if whole is None else whole > 0.5
+
+
 def agreement(traces: Iterable[Trace], judge: str, reference: str = ORACLE) -> Agreement:
-    """Compare a judge with a reference judge; traces that either did not judge, and infra errors, are left out."""
+    """Compare a judge with a reference judge, episode by episode (`ever_rewarded`).
+
+    Episodes that either did not judge, and those lost to machinery, are left out.
+    """
     counts = {(True, True): 0, (True, False): 0, (False, True): 0, (False, False): 0}
     for trace in traces:
-        said, truth = trace.reward(judge), trace.reward(reference)
-        if trace.outcome is not Outcome.INFRA_ERROR and said is not None and truth is not None:
-            counts[said > 0.5, truth > 0.5] += 1
+        said, truth = ever_rewarded(trace, judge), ever_rewarded(trace, reference)
+        if said is not None and truth is not None:
+            counts[said, truth] += 1
     return Agreement(counts[True, True], counts[True, False], counts[False, True], counts[False, False])

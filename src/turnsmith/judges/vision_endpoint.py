@@ -1,4 +1,4 @@
-"""A vision-language model behind an endpoint as the evaluator of device episodes, prompted in DigiRL's structure.
+"""A vision-language model behind an endpoint as the judge of device episodes, prompted in DigiRL's structure.
 
 After every step the model sees the task and the current screenshot, at a quarter of its size, and nothing else. Before
 that it is shown worked examples, each a screenshot, the task, a question (what should be visible?), an answer (what is
@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from turnsmith.agents.frames import frame_of
 from turnsmith.engine.openai_client import Endpoint, OpenAIClient
 from turnsmith.engine.openai_reply import ContextTooLong
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import InfraError
-from turnsmith.judges.screen import Looked
-from turnsmith.trace.types import ImageRef, Verdict
+from turnsmith.judges.base import screens
+from turnsmith.trace.types import ImageRef, Trace, Verdict
 
 SAME_SCREEN = 65.0
 """Mean squared pixel difference below which two screens are the same (0.001 · 255²)."""
@@ -87,20 +88,21 @@ class VisionJudge:
         """Close the connections."""
         await self.client.close()
 
-    async def judge(self, look: Looked) -> Verdict:
+    async def judge(self, trace: Trace) -> Verdict:
         """What the model says of the current screen.
 
         Raises:
             UserError, InfraError: by the rule of `engine.openai_client`.
         """
-        screens = list(look.images)
-        if len(screens) > 1 and difference(screens[-2], screens[-1]) < SAME_SCREEN:
+        seen = screens(trace)[-2:]
+        if not seen:
+            return Verdict(self.name, 0.0, "there is no screen")
+        if len(seen) > 1 and difference(seen[-2], seen[-1]) < SAME_SCREEN:
             return Verdict(self.name, 0.0, "the screen did not change")
-        current = screens[-1]
-        messages = self.messages(look.task.instruction, current)
+        messages = self.messages(trace.task.instruction, seen[-1])
         for attempt in range(self.attempts):
             try:
-                said = (await self.client.chat(messages, self.sampling, look.seed + attempt)).text
+                said = (await self.client.chat(messages, self.sampling, trace.seed + attempt)).text
             except ContextTooLong as error:
                 raise InfraError("judge_context", f"shorten the judge's examples: {error.detail}") from error
             status = parse_status(said)
@@ -120,8 +122,8 @@ class VisionJudge:
 
 def parse_status(text: str) -> bool | None:
     """True for success, False for any other status, None where there is none. The last status counts."""
-    found = _STATUS.findall(text)
-    return found[-1].lower() == "success" if found else None
+    statuses = _STATUS.findall(text)
+    return statuses[-1].lower() == "success" if statuses else None
 
 
 def difference(first: ImageRef, second: ImageRef) -> float:
@@ -130,8 +132,8 @@ def difference(first: ImageRef, second: ImageRef) -> float:
         return 0.0
     if first.data is None or second.data is None:
         raise ValueError("the screens have no bytes here; fetch them with Store.with_images")
-    one, other = (frame_of(image.data or b"").numpy().astype(np.float32) for image in (first, second))
-    return float(np.square(one - other).mean())
+    before, after = (frame_of(image.data or b"").numpy().astype(np.float32) for image in (first, second))
+    return float(np.square(before - after).mean())
 
 
 def _asked(task: str) -> str:
@@ -144,8 +146,6 @@ def _text(text: str) -> dict[str, Any]:
 
 def _picture(image: ImageRef) -> dict[str, Any]:
     """A quarter of the picture's size in each direction, as JPEG in a data URL."""
-    from PIL import Image
-
     if image.data is None:
         raise ValueError(f"image {image.digest[:12]} has no bytes here; fetch it with Store.image")
     with Image.open(io.BytesIO(image.data)) as picture:

@@ -8,7 +8,8 @@ the agent's own doing and stands in its observations.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from turnsmith.agents.base import Context, Policy
 from turnsmith.engine.sampling import turn_seed
@@ -16,7 +17,10 @@ from turnsmith.envs.base import Environment, Session
 from turnsmith.errors import InfraError
 from turnsmith.judges.base import Judge
 from turnsmith.rollout.batcher import Batcher
-from turnsmith.trace.types import Observation, Outcome, Task, Trace, Turn, Verdict
+from turnsmith.trace.types import ORACLE, Observation, Outcome, Task, Trace, Turn, Verdict
+
+Judged = Literal["end", "step"]
+"""When a judge is asked: once, when the agent has ended the episode, or after each step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ async def collect(
     *,
     workers: int = 8,
     judge: Judge | None = None,
+    judged: Judged = "end",
     on_trace: Callable[[Trace], None] | None = None,
     attempts: Mapping[str, int] | None = None,
 ) -> list[Trace]:
@@ -74,7 +79,10 @@ async def collect(
         episodes: what to play.
         limits: horizon, budgets, retries.
         workers: how many episodes are under way at once.
-        judge: decides success and is asked after the oracle; None lets the oracle decide.
+        judge: decides success; None lets the oracle decide. What it said is in the trace under its name, beside what
+            the oracle says.
+        judged: "end" asks it about an episode that the agent ended. "step" asks it after each step: its verdict is the
+            turn's reward, and a reward above 0.5 ends the episode (DigiRL's evaluator); the oracle is asked as well.
         on_trace: called with every finished trace, infra errors included, as soon as it is finished: the place to store
             it. What `on_trace` raises stops the collection.
         attempts: how often episodes (by id) were lost to machinery before, when a collection goes on after a kill.
@@ -88,14 +96,14 @@ async def collect(
     queue = list(enumerate(episodes))
     queue.reverse()
     finished: dict[int, Trace] = {}
-    batcher = Batcher(policy)
+    player = _Player(environment, Batcher(policy), limits, judge, judged)
 
     async def worker() -> None:
         while queue:
             position, episode = queue.pop()
             lost = (attempts or {}).get(episode.id, 0)
             for attempt in range(lost, max(limits.retries, lost) + 1):
-                trace = await _play(environment, batcher, episode, limits, judge, attempt)
+                trace = await player.play(episode, attempt)
                 if on_trace is not None:
                     on_trace(trace)
                 if trace.outcome is not Outcome.INFRA_ERROR:
@@ -111,78 +119,128 @@ async def collect(
     return [finished[position] for position in sorted(finished)]
 
 
-async def _play(
-    environment: Environment, batcher: Batcher, episode: Episode, limits: Limits, judge: Judge | None, attempt: int
-) -> Trace:
-    """Play one episode; failures of the machinery become an infra_error trace."""
-    started = time.time()
-    turns: list[Turn] = []
-    trace = Trace(
-        id=episode.id if attempt == 0 else f"{episode.id}-retry{attempt}",
-        task=episode.task,
-        policy=batcher.policy.version,
-        seed=episode.seed,
-        created_at=started,
-        info={"phase": episode.phase, "iteration": episode.iteration},
-    )
-    try:
-        async with environment.session() as session:
-            final, done = await _turns(session, batcher, episode, limits, turns)
-            trace = replace(trace, turns=tuple(turns), final=final)
-            verdict = await session.grade()
-        verdicts = () if verdict is None else (verdict,)
-        if not done:
-            # Running out of time is never a success, whatever state the episode was cut off in.
-            names = [verdict.judge for verdict in verdicts] + ([judge.name] if judge is not None else [])
-            reason = f"cut off after {len(turns)} steps without an answer"
-            cut_off = tuple(Verdict(name, 0.0, reason) for name in names)
-            return replace(trace, outcome=Outcome.TRUNCATED, verdicts=cut_off)
-        trace = replace(trace, verdicts=verdicts)
-        if judge is not None:
-            verdict = await judge.judge(trace)
-            trace = replace(trace, verdicts=(*verdicts, verdict))
-    except InfraError as error:
-        info = {**trace.info, "infra_error": error.kind, "infra_detail": error.detail[:500]}
-        return replace(trace, turns=tuple(turns), outcome=Outcome.INFRA_ERROR, verdicts=(), info=info)
-    won = verdict is not None and verdict.reward > 0.5
-    return replace(trace, outcome=Outcome.SUCCESS if won else Outcome.FAILURE)
+@dataclass(frozen=True, slots=True)
+class _Player:
+    """What all episodes of a collection share."""
 
+    environment: Environment
+    batcher: Batcher
+    limits: Limits
+    judge: Judge | None
+    judged: Judged
 
-async def _turns(
-    session: Session, batcher: Batcher, episode: Episode, limits: Limits, turns: list[Turn]
-) -> tuple[Observation, bool]:
-    """Act until the episode is over or cut off; appends to `turns`. Returns the last observation and `done`."""
-    public = replace(episode.task, hidden={})  # training-time information never reaches an actor
-    tokens = 0
-    try:
-        async with asyncio.timeout(limits.turn_seconds):
-            observation = await session.reset(episode.task, episode.seed)
-        for index in range(limits.horizon):
+    async def play(self, episode: Episode, attempt: int) -> Trace:
+        """Play one episode; failures of the machinery become an infra_error trace."""
+        going = _Going(
+            Trace(
+                id=episode.id if attempt == 0 else f"{episode.id}-retry{attempt}",
+                task=episode.task,
+                policy=self.batcher.policy.version,
+                seed=episode.seed,
+                created_at=time.time(),
+                info={"phase": episode.phase, "iteration": episode.iteration},
+            )
+        )
+        try:
+            async with self.environment.session() as session:
+                done = await self._act(session, episode, going)
+                truth = await session.grade()
+            return await self._ended(going, truth) if done else self._cut_off(going, truth)
+        except InfraError as error:
+            info = {**going.trace.info, "infra_error": error.kind, "infra_detail": error.detail[:500]}
+            turns = tuple(going.turns)
+            return replace(going.trace, turns=turns, outcome=Outcome.INFRA_ERROR, verdicts=(), info=info)
+
+    async def _act(self, session: Session, episode: Episode, going: "_Going") -> bool:
+        """Act until the episode is over (True) or cut off."""
+        public = replace(episode.task, hidden={})  # training-time information never reaches an actor
+        limits, tokens = self.limits, 0
+        try:
             async with asyncio.timeout(limits.turn_seconds):
-                clock = time.perf_counter()
-                seed = turn_seed(episode.seed, index)
-                action = await batcher.act(Context(public, observation, tuple(turns), seed))
-                acted = time.perf_counter()
-                step = await session.step(action)
-                turns.append(
-                    Turn(
-                        observation,
+                going.now = await session.reset(episode.task, episode.seed)
+            for index in range(limits.horizon):
+                async with asyncio.timeout(limits.turn_seconds):
+                    clock = time.perf_counter()
+                    seed = turn_seed(episode.seed, index)
+                    action = await self.batcher.act(Context(public, going.now, tuple(going.turns), seed))
+                    acted = time.perf_counter()
+                    step = await session.step(action)
+                    turn = Turn(
+                        going.now,
                         action,
                         reward=step.reward,
                         act_seconds=acted - clock,
                         env_seconds=time.perf_counter() - acted,
                         info=step.info,
                     )
-                )
-            observation = step.observation
-            tokens += len(action.token_ids)
-            if step.done:
-                return observation, True
-            if limits.max_tokens is not None and tokens >= limits.max_tokens:
-                break
-    except TimeoutError as error:
-        raise InfraError("turn_timeout", f"a turn took more than {limits.turn_seconds:g} s") from error
-    return observation, False
+                    going.turns.append(turn)
+                    going.now = step.observation
+                    done = step.done
+                    if self.judge is not None and self.judged == "step":
+                        reward = await self._judge_step(self.judge, session, going)
+                        going.turns[-1] = replace(turn, reward=reward)
+                        done = done or reward > 0.5
+                tokens += len(action.token_ids)
+                if done:
+                    return True
+                if limits.max_tokens is not None and tokens >= limits.max_tokens:
+                    break
+        except TimeoutError as error:
+            raise InfraError("turn_timeout", f"a turn took more than {limits.turn_seconds:g} s") from error
+        return False
+
+    async def _judge_step(self, judge: Judge, session: Session, going: "_Going") -> float:
+        """The judge's reward of the last turn; what it and the oracle say goes into the record."""
+        turn = len(going.turns) - 1
+        truth = await session.grade()
+        if truth is not None:
+            going.verdicts.append(replace(truth, turn=turn))
+        verdict = await judge.judge(going.so_far)
+        if verdict.judge != ORACLE:
+            going.verdicts.append(replace(verdict, turn=turn))
+        return verdict.reward
+
+    async def _ended(self, going: "_Going", truth: Verdict | None) -> Trace:
+        """The trace of an episode that came to its end, with the last word of the judge, and the oracle's."""
+        trace = going.so_far
+        trace = replace(trace, verdicts=(*trace.verdicts, *([] if truth is None else [truth])))
+        decisive = truth
+        if self.judge is not None and self.judge.name != ORACLE:
+            asked = self.judged == "step" and going.verdicts
+            decisive = replace(going.verdicts[-1], turn=None) if asked else await self.judge.judge(trace)
+            trace = replace(trace, verdicts=(*trace.verdicts, decisive))
+        won = decisive is not None and decisive.reward > 0.5
+        return replace(trace, outcome=Outcome.SUCCESS if won else Outcome.FAILURE)
+
+    def _cut_off(self, going: "_Going", truth: Verdict | None) -> Trace:
+        """Running out of time is never a success, whatever state the episode was cut off in."""
+        judges = [] if truth is None else [truth.judge]
+        judges += [] if self.judge is None or self.judge.name in judges else [self.judge.name]
+        reason = f"cut off after {len(going.turns)} steps without an answer"
+        whole = [Verdict(name, 0.0, reason) for name in judges]
+        trace = going.so_far
+        return replace(trace, outcome=Outcome.TRUNCATED, verdicts=(*trace.verdicts, *whole))
+
+
+@dataclass(slots=True)
+class _Going:
+    """An episode under way.
+
+    Attributes:
+        trace: its head.
+        turns, verdicts: so far; verdicts on single turns.
+        now: what is to be seen now.
+    """
+
+    trace: Trace
+    turns: list[Turn] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    now: Observation = field(default_factory=Observation)
+
+    @property
+    def so_far(self) -> Trace:
+        """What a judge is shown."""
+        return replace(self.trace, turns=tuple(self.turns), verdicts=tuple(self.verdicts), final=self.now)
 
 
 def evaluation_episodes(tasks: Sequence[Task], seed: int, iteration: int = 0, phase: str = "eval") -> list[Episode]:

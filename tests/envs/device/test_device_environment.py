@@ -1,14 +1,15 @@
-"""The environment over phones: pixels in, the grammar out, a reward for each step, the oracle at the end."""
+"""The environment over phones: pixels in, the grammar out; a judge rewards each step, the oracle is asked as well."""
 
 import asyncio
 
 import pytest
 
 from turnsmith.agents.aitw import render_aitw
-from turnsmith.envs.device import DeviceEnvironment, Look, OracleEvaluator
+from turnsmith.envs.device import DeviceEnvironment
 from turnsmith.errors import UserError
+from turnsmith.judges.base import Oracle, ever_rewarded, screens
 from turnsmith.rollout.collect import Episode, Limits, collect
-from turnsmith.trace.types import Action, Call, Outcome, Task, Verdict
+from turnsmith.trace.types import Action, Call, Outcome, Task, Trace, Verdict
 from turnsmith.worlds.phone import ROUGH, ChromiumPhone, LocalPhones
 from turnsmith.worlds.phone.demonstrator import Demonstrator
 from turnsmith.worlds.phone.tasks import GENERAL, generate
@@ -29,47 +30,91 @@ def act(call: Call) -> Action:
     return Action(render_aitw(call), call)
 
 
+async def rewarded(session) -> float:
+    verdict = await session.grade()
+    return verdict.reward
+
+
 class Lenient:
-    """An evaluator that keeps what it was shown and calls the second step a success."""
+    """A judge that keeps what it was shown and calls the second step a success."""
 
     name = "lenient"
 
     def __init__(self) -> None:
-        self.looks: list[Look] = []
+        self.shown: list[Trace] = []
 
-    async def judge(self, look: Look) -> Verdict:
-        self.looks.append(look)
-        return Verdict(self.name, float(look.step == 2))
+    async def judge(self, trace: Trace) -> Verdict:
+        self.shown.append(trace)
+        return Verdict(self.name, float(len(trace.turns) == 2))
 
 
-async def test_pixels_are_all_that_is_observed_and_the_oracle_ends_the_episode(phones):
-    environment = DeviceEnvironment(phones, 1, OracleEvaluator())
-    async with environment.session() as session:
+class Played:
+    """A policy that does these calls, one after the other."""
+
+    version = "played"
+
+    def __init__(self, *calls: Call) -> None:
+        self.calls = calls
+
+    async def act(self, contexts):
+        return [act(self.calls[len(context.turns)]) for context in contexts]
+
+    async def log_prob(self, steps):
+        return []
+
+
+async def play(phones, judge, *calls: Call) -> Trace:
+    """One episode of these calls, judged after each step."""
+    episodes, limits = [Episode("e", TASK, 5)], Limits(len(calls))
+    environment = DeviceEnvironment(phones, 1)
+    [trace] = await collect(environment, Played(*calls), episodes, limits, judge=judge, judged="step")
+    return trace
+
+
+async def test_pixels_are_all_that_is_observed_and_the_oracle_speaks_of_the_phone_as_it_stands(phones):
+    async with DeviceEnvironment(phones, 1).session() as session:
+        assert await session.grade() is None
         first = await session.reset(TASK, 5)
         assert (first.text, len(first.images), dict(first.info), first.error) == ("", 1, {}, "")
         missed = await session.step(act(Call("tap", {"y": 0.62, "x": 0.5})))
-        assert (missed.reward, missed.done, missed.info["oracle"]) == (0.0, False, 0.0)
+        assert (missed.reward, missed.done) == (0.0, False)
+        assert await rewarded(session) == 0.0
         assert missed.observation.images == first.images
         hit = await session.step(act(CLOCK))
-        assert (hit.reward, hit.done, hit.info["oracle"], hit.info["evaluator"]) == (1.0, True, 1.0, "oracle")
-        assert hit.info["gesture"] == {"tap": [223, 668]}
+        assert (hit.reward, hit.done) == (0.0, False)
+        assert await rewarded(session) == 1.0
+        assert dict(hit.info) == {"gesture": {"tap": [223, 668]}}
         assert dict(hit.observation.info) == {}
-        verdict = await session.grade()
-        assert verdict is not None
-        assert verdict.reward == 1.0
 
 
-async def test_the_evaluator_gives_the_reward_and_the_oracle_the_report(phones):
-    evaluator = Lenient()
-    async with DeviceEnvironment(phones, 1, evaluator).session() as session:
-        await session.reset(TASK, 5)
-        hit = await session.step(act(CLOCK))
-        assert (hit.reward, hit.done, hit.info["oracle"]) == (0.0, False, 1.0)
-        wrong = await session.step(act(Call("press", {"key": "home"})))
-        assert (wrong.reward, wrong.done, wrong.info["oracle"]) == (1.0, True, 0.0)
-        assert (await session.grade()).reward == 0.0  # type: ignore[union-attr]
-    assert [len(look.images) for look in evaluator.looks] == [2, 3]
-    assert all(not look.task.hidden for look in evaluator.looks)
+async def test_the_oracle_as_the_judge_rewards_the_step_and_ends_the_episode(phones):
+    trace = await play(phones, Oracle(), Call("tap", {"y": 0.62, "x": 0.5}), CLOCK, Call("press", {"key": "home"}))
+    assert [turn.reward for turn in trace.turns] == [0.0, 1.0]
+    assert [(v.judge, v.reward, v.turn) for v in trace.verdicts] == [
+        ("oracle", 0.0, 0), ("oracle", 1.0, 1), ("oracle", 1.0, None),
+    ]  # fmt: skip
+    assert trace.outcome is Outcome.SUCCESS
+
+
+async def test_the_judge_gives_the_reward_and_the_oracle_the_report(phones):
+    judge = Lenient()
+    trace = await play(phones, judge, CLOCK, Call("press", {"key": "home"}), CLOCK)
+    assert [turn.reward for turn in trace.turns] == [0.0, 1.0]
+    said = [(v.judge, v.reward, v.turn) for v in trace.verdicts]
+    assert said == [
+        ("oracle", 1.0, 0), ("lenient", 0.0, 0), ("oracle", 0.0, 1), ("lenient", 1.0, 1),
+        ("oracle", 0.0, None), ("lenient", 1.0, None),
+    ]  # fmt: skip
+    assert trace.outcome is Outcome.SUCCESS  # by the reward that the run trains on
+    assert (trace.reward(), ever_rewarded(trace, "oracle")) == (0.0, True)  # it was done, and then undone
+    assert [len(screens(shown)) for shown in judge.shown] == [2, 3]
+    assert [shown.verdicts[-1].judge for shown in judge.shown] == ["oracle", "oracle"]
+
+
+async def test_an_episode_that_is_cut_off_is_no_success_by_any_judge(phones):
+    trace = await play(phones, Lenient(), CLOCK)
+    assert (trace.outcome, trace.reward(), trace.reward("lenient")) == (Outcome.TRUNCATED, 0.0, 0.0)
+    assert ever_rewarded(trace, "oracle") is True
 
 
 async def test_status_ends_and_nonsense_is_a_step_error(phones):
@@ -95,10 +140,12 @@ async def test_every_kind_of_task_can_be_done(phones):
         for t in tasks
     ]
     assert len({task.params["template"] for task in tasks}) >= len(GENERAL)
-    environment = DeviceEnvironment(phones, 3, OracleEvaluator(), script=ChromiumPhone.boxes)
+    environment = DeviceEnvironment(phones, 3, script=ChromiumPhone.boxes)
     demonstrator = Demonstrator(tasks, "all")
     episodes = [Episode(task.id, task, number) for number, task in enumerate(tasks)]
-    traces = await collect(environment, demonstrator, episodes, Limits(horizon=30), workers=3)
+    traces = await collect(
+        environment, demonstrator, episodes, Limits(horizon=30), workers=3, judge=Oracle(), judged="step"
+    )
     assert [trace.task.instruction for trace in traces if trace.outcome is not Outcome.SUCCESS] == []
     assert min(len(trace.turns) for trace in traces) >= 1
 
@@ -121,7 +168,7 @@ async def test_phones_play_side_by_side_without_meeting(phones):
 
 async def test_a_dead_browser_is_an_infra_error_and_is_replaced():
     phones = LocalPhones()
-    async with DeviceEnvironment(phones, 1, OracleEvaluator()) as environment:
+    async with DeviceEnvironment(phones, 1) as environment:
         lost = []
 
         class Killer:
@@ -138,5 +185,13 @@ async def test_a_dead_browser_is_an_infra_error_and_is_replaced():
                 return []
 
         traces = []
-        await collect(environment, Killer(), [Episode("e", TASK, 0)], Limits(5), on_trace=traces.append)
+        await collect(
+            environment,
+            Killer(),
+            [Episode("e", TASK, 0)],
+            Limits(5),
+            judge=Oracle(),
+            judged="step",
+            on_trace=traces.append,
+        )
     assert [trace.outcome for trace in traces] == [Outcome.INFRA_ERROR, Outcome.SUCCESS]

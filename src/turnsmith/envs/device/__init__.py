@@ -1,9 +1,9 @@
 """Phones: a touch phone of ours that real Chromium draws, and emulators or real phones over adb.
 
-`environment` is the way in; `base` holds the contracts. Pixels are the only observation. docs/device.md tells the rest.
+`environment` is the way in; `base` holds the contract. Pixels are the only observation. docs/device.md tells the rest.
 """
 
-from turnsmith.envs.device.base import Device, Look, OracleEvaluator, StepEvaluator
+from turnsmith.envs.device.base import Device
 from turnsmith.envs.device.environment import DeviceEnvironment
 
-__all__ = ["Device", "DeviceEnvironment", "Look", "OracleEvaluator", "StepEvaluator"]
+__all__ = ["Device", "DeviceEnvironment"]

@@ -1,4 +1,4 @@
-"""The contracts of device control: a device (a phone of ours, or a real one over adb), and who rewards each step.
+"""The contract of device control: a device, which is a phone of ours or a real one over adb.
 
 A `Device` speaks pixels: `screenshot` gives encoded pictures, gestures take whole pixels from the top left corner. It
 knows nothing of tasks; `environment.DeviceEnvironment` stands between it and the action space of the agent, whose
@@ -6,10 +6,9 @@ gestures are normalised (agents/aitw.py).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from turnsmith.trace.types import ORACLE, ImageRef, Task, Verdict
+from turnsmith.trace.types import ImageRef
 
 Key = Literal["back", "home", "enter"]
 
@@ -65,57 +64,3 @@ class Device(Protocol):
     async def close(self) -> None:
         """Give the phone back. It cannot be used after that."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a step evaluator may look at after one executed action.
-
-    Attributes:
-        task: what was asked, without hidden fields.
-        images: every screenshot of the episode so far, the first screen first, the current one last.
-        seed: of the episode.
-        step: how many actions were executed, from 1.
-        truth: the oracle's verdict on the current screen; None where there is none. Only evaluators that say "oracle"
-            in their name read it.
-    """
-
-    task: Task
-    images: tuple[ImageRef, ...]
-    seed: int
-    step: int
-    truth: Verdict | None = field(default=None, repr=False)
-
-
-class StepEvaluator(Protocol):
-    """Says after each step whether the task is done: the reward that learning sees. It keeps no state of episodes."""
-
-    @property
-    def name(self) -> str:
-        """The judge's name in verdicts."""
-        ...
-
-    async def judge(self, look: Look) -> Verdict:
-        """Reward 1 when the task is done on the current screen, else 0.
-
-        Raises:
-            InfraError: if the model or endpoint behind it failed.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class OracleEvaluator:
-    """The programmatic truth as the reward: for reporting and for upper bounds, by name."""
-
-    name: str = ORACLE
-
-    async def judge(self, look: Look) -> Verdict:
-        """The oracle's own verdict.
-
-        Raises:
-            ValueError: if the task has no oracle.
-        """
-        if look.truth is None:
-            raise ValueError(f"the task {look.task.id} has no oracle; use a model as the evaluator")
-        return look.truth

@@ -1,21 +1,20 @@
-"""The device environment: phones, the AitW action space, and a reward after each step.
+"""The device environment: phones and the AitW action space.
 
 The screenshot is all that is observed: `Observation.images` holds the current screen, `Observation.text` is empty.
-`Step.info` keeps what the record needs and no policy reads: "gesture" (where on the screen the action went, in pixels),
-"oracle" (0 or 1, the truth about the screen after the action) and "evaluator" (the name of who gave the reward).
+`Step.info` keeps what the record needs and no policy reads: "gesture", where on the screen the action went, in pixels.
+A phone gives no rewards: DigiRL's come from a judge that the rollout asks after each step (`judges.base`).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any, Protocol
 
 from turnsmith.envs.base import Step
 from turnsmith.envs.browser.faults import StepError
-from turnsmith.envs.device.base import Device, Look, StepEvaluator
+from turnsmith.envs.device.base import Device
 from turnsmith.errors import InfraError, UserError
-from turnsmith.trace.types import ORACLE, Action, Call, ImageRef, Observation, Task, Verdict
+from turnsmith.trace.types import ORACLE, Action, Call, Observation, Task, Verdict
 
 Script = Callable[[Any], Awaitable[Mapping[str, Any]]]
 
@@ -47,7 +46,7 @@ class Phones(Protocol):
 class DeviceEnvironment:
     """Phones that an agent sees and touches. `envs.base.Environment` is the contract.
 
-    async with DeviceEnvironment(LocalPhones(), sessions=4, evaluator=OracleEvaluator()) as environment:
+    async with DeviceEnvironment(LocalPhones(), sessions=4) as environment:
         async with environment.session() as session:
             observation = await session.reset(task, seed=0)
             step = await session.step(Action(text, parse_aitw(text)))
@@ -57,7 +56,6 @@ class DeviceEnvironment:
         self,
         phones: Phones,
         sessions: int = 4,
-        evaluator: StepEvaluator | None = None,
         *,
         script: Script | None = None,
         name: str = "device",
@@ -66,8 +64,6 @@ class DeviceEnvironment:
         Args:
             phones: the backend.
             sessions: how many episodes are played at once; further ones wait.
-            evaluator: gives the reward of each step and ends the episode at its first success, as in DigiRL. Without
-                one, rewards are 0 and only the agent's status ends an episode.
             script: adds to `Observation.info` what a scripted policy needs (`ChromiumPhone.boxes` for the
                 demonstrator). Leave it out for anything that learns or is measured.
             name: the environment's name in tasks and traces.
@@ -76,7 +72,6 @@ class DeviceEnvironment:
             raise ValueError(f"sessions must be at least 1, not {sessions}")
         self.name = name
         self.phones = phones
-        self.evaluator = evaluator
         self.script = script
         self._free = asyncio.Semaphore(sessions)
 
@@ -84,7 +79,7 @@ class DeviceEnvironment:
     async def session(self) -> AsyncIterator["DeviceSession"]:
         """Borrow a session for one or more episodes; waits while all are in use."""
         async with self._free:
-            session = DeviceSession(self.phones, self.evaluator, self.script)
+            session = DeviceSession(self.phones, self.script)
             try:
                 yield session
             finally:
@@ -101,15 +96,11 @@ class DeviceEnvironment:
 class DeviceSession:
     """Plays episodes on a phone. `envs.base.Session` is the contract."""
 
-    def __init__(self, phones: Phones, evaluator: StepEvaluator | None, script: Script | None = None) -> None:
+    def __init__(self, phones: Phones, script: Script | None = None) -> None:
         self._phones = phones
-        self._evaluator = evaluator
         self._script = script
         self._device: Device | None = None
         self._task: Task | None = None
-        self._seed = 0
-        self._images: list[ImageRef] = []
-        self._truth: Verdict | None = None
         self._broken: InfraError | None = None
 
     @property
@@ -127,38 +118,35 @@ class DeviceSession:
             InfraError: if the phone cannot be brought to its start.
         """
         self._broken = None
-        self._truth = None
         try:
             if self._device is not None and await self._device.health():
                 await self.close()
             if self._device is None:
                 self._device = await self._phones.borrow()
             await self._device.reset(seed, task.params)
-            self._task, self._seed = task, seed
-            self._images = [await self._device.screenshot()]
-            self._truth = await self._look_up(task)
+            self._task = task
             return await self._observation("")
         except InfraError as error:
             self._broken = error
             raise
 
     async def step(self, action: Action) -> Step:
-        """Execute one parsed action, look at the screen, and ask the evaluator.
+        """Execute one parsed action and look at the screen.
 
         Raises:
-            InfraError: if the phone or the evaluator failed; the session must be reset before it is used again.
+            InfraError: if the phone failed; the session must be reset before it is used again.
         """
         if self._broken is not None:
             raise self._broken
         if self._task is None:
             raise RuntimeError("the session has no episode: call reset first")
         try:
-            return await self._step(self._task, action)
+            return await self._step(action)
         except InfraError as error:
             self._broken = error
             raise
 
-    async def _step(self, task: Task, action: Action) -> Step:
+    async def _step(self, action: Action) -> Step:
         info: dict[str, Any] = {}
         error, over = "", False
         if action.call is None:
@@ -170,30 +158,23 @@ class DeviceSession:
                 info["gesture"] = await execute(self.device, action.call)
             except StepError as trouble:
                 error = str(trouble)
-        self._images.append(await self.device.screenshot())
-        self._truth = await self._look_up(task)
-        if self._truth is not None:
-            info["oracle"] = self._truth.reward
-        reward = 0.0
-        if self._evaluator is not None:
-            public = replace(task, hidden={})
-            step = len(self._images) - 1
-            verdict = await self._evaluator.judge(Look(public, tuple(self._images), self._seed, step, self._truth))
-            reward = float(verdict.reward > 0.5)
-            info["evaluator"] = self._evaluator.name
-        return Step(await self._observation(error), reward, over or reward > 0, info)
+        return Step(await self._observation(error), done=over, info=info)
 
     async def _observation(self, error: str) -> Observation:
+        screen = await self.device.screenshot()
         more = {} if self._script is None else await self._script(self.device)
-        return Observation(images=(self._images[-1],), error=error, info=more)
-
-    async def _look_up(self, task: Task) -> Verdict | None:
-        known = await self._phones.truth(self.device, task)
-        return None if known is None else Verdict(ORACLE, float(known[0]), known[1])
+        return Observation(images=(screen,), error=error, info=more)
 
     async def grade(self) -> Verdict | None:
-        """The oracle about the last screen; None where the task has none, or before any episode."""
-        return self._truth
+        """The oracle about the phone as it stands; None where the task has none, or before any episode.
+
+        Raises:
+            InfraError: if the phone failed.
+        """
+        if self._device is None or self._task is None:
+            return None
+        known = await self._phones.truth(self._device, self._task)
+        return None if known is None else Verdict(ORACLE, float(known[0]), known[1])
 
     async def close(self) -> None:
         """End the episode and give the phone back."""

@@ -83,7 +83,7 @@ class Config:
         phases: which of their phases are learned from; none: all that are no evaluations or demonstrations.
         episodes: how many of these episodes are used, oldest first; None for all.
         first: without a source, a run whose first policy makes the log, as in `digirl`; "" makes one.
-        judge: whose verdict counts in a log whose steps no evaluator rewarded.
+        judge: whose verdict on an episode counts where no judge was asked after each step.
         phone, policy, features: as in `digirl`; the policy is made only without a source.
         representation, critics, extraction: the three stages.
         credit: of the `digirl` arm.

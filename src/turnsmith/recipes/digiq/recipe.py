@@ -57,7 +57,7 @@ def main(config: Config) -> Path:
     with Run(Path("runs") / config.name, to_json("digiq", config), may_grow=("arms",)) as run:
         asyncio.run(phones.in_one_browser(_main(config, run)))
     if config.preset_name == "laptop" and not changed(config, free=("source", "first", "device", "arms")):
-        from turnsmith.recipes.shared.device_claims import record_digiq
+        from turnsmith.recipes.digiq.claims import record_digiq
 
         record_digiq(config)
     from turnsmith.view.report import write_report
@@ -97,10 +97,10 @@ async def _data(config: Config, run: Run) -> tuple[list[Any], Any, list[Any]]:
     phones.check_splits(config.phone, test, config.policy.demonstrations, [config.seed])
     phones.check_splits(config.phone, test, config.offline_rollouts, [seed])
     behaviour = await policies.warm_start(run, config.phone, config.policy, config.seed, config.device, config.first)
-    evaluator = phones.make_evaluator(run, config.phone, behaviour, config.features, config.seed)
+    judge = phones.make_judge(run, config.phone, behaviour, config.features, config.seed)
     tasks = config.phone.tasks("train", config.offline_rollouts, seed)
-    traces = await phones.play(run, config.phone, behaviour, tasks, "offline", 0, seed, evaluator)
-    phones.report_agreement(run, "offline", traces)
+    traces = await phones.play(run, config.phone, behaviour, tasks, "offline", 0, seed, judge)
+    phones.report_agreement(run, "offline", judge, traces)
     return read(run.store, ["offline"], judge=config.judge)[: config.episodes], behaviour, test
 
 

@@ -14,8 +14,8 @@
 offline data, as many episodes and updates. `sft` is the first policy. Then the drift: the phone's layouts move on, one
 copy of the DigiRL policy goes on learning and one is frozen.
 
-Training never sees the truth unless `phone.evaluator` says so: rewards come from the evaluator named there, and its
-agreement with the oracle is logged.
+Training never sees the truth unless `phone.judge` says so: rewards come from the judge named there, and its agreement
+with the oracle is logged.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from typing import Any, Literal
 
 from turnsmith.engine.sampling import turn_seed
 from turnsmith.evaluate.summary import rewards_by_task, summarize
+from turnsmith.judges.base import Judge, ever_rewarded
 from turnsmith.recipes.shared import phone as phones
 from turnsmith.recipes.shared import phone_policy as policies
 from turnsmith.recipes.shared.digirl_filter import Chosen, CreditConfig
@@ -35,7 +36,7 @@ from turnsmith.recipes.shared.phone_policy import PolicyConfig
 from turnsmith.runs.config import changed, to_json, unknown_preset
 from turnsmith.runs.progress import console
 from turnsmith.runs.run import Run
-from turnsmith.trace.types import Trace
+from turnsmith.trace.types import ORACLE, Trace
 
 ARMS = ("fbc", "digirl", "digirl-released", "digirl-awr", "digirl-no-step", "digirl-squared-error")
 """What can be compared. The last four change one thing of `digirl` each."""
@@ -78,7 +79,7 @@ class Config:
         name: the run's folder is `runs/NAME`.
         seed: of everything but the test tasks.
         preset_name: which preset these settings started from.
-        phone: tasks, weather, evaluator.
+        phone: tasks, weather, judge.
         policy: the first policy.
         first: a run whose first policy this one starts from, as all runs of the paper start from one checkpoint; ""
             makes demonstrations and trains one.
@@ -176,7 +177,7 @@ def main(config: Config) -> Path:
     with Run(Path("runs") / config.name, to_json("digirl", config)) as run:
         asyncio.run(phones.in_one_browser(_main(config, run)))
     if config.arms and config.preset_name == "laptop" and not changed(config, free=("first", "device")):
-        from turnsmith.recipes.shared.device_claims import record_digirl
+        from turnsmith.recipes.digirl.claims import record_digirl
 
         record_digirl(config)
     from turnsmith.view.report import write_report
@@ -199,10 +200,10 @@ async def _main(config: Config, run: Run) -> None:
     if not config.arms:
         _report(config, run, time.time() - started)
         return
-    evaluator = phones.make_evaluator(run, config.phone, first, config.features, config.seed)
+    judge = phones.make_judge(run, config.phone, first, config.features, config.seed)
     tasks = config.phone.tasks("train", config.offline_rollouts, _task_seed(config, 0))
-    log = await phones.play(run, config.phone, first, tasks, "offline", 0, _task_seed(config, 0), evaluator)
-    phones.report_agreement(run, "offline", log)
+    log = await phones.play(run, config.phone, first, tasks, "offline", 0, _task_seed(config, 0), judge)
+    phones.report_agreement(run, "offline", judge, log)
     features = phones.image_features(run, first, config.features, ["demonstrations", "offline"], config.seed)
 
     rehearsal = policies.Rehearsal(run.folder, first, config.policy.rehearsal)
@@ -215,17 +216,17 @@ async def _main(config: Config, run: Run) -> None:
             if learner.done < iteration:
                 tasks = config.phone.tasks("train", config.rollouts, seed)
                 learner.policy.version = f"{arm}-{iteration - 1}"
-                await phones.play(run, config.phone, learner.policy, tasks, f"train-{arm}", iteration, seed, evaluator)
+                await phones.play(run, config.phone, learner.policy, tasks, f"train-{arm}", iteration, seed, judge)
                 await asyncio.to_thread(learner.update, iteration)
         learner.policy.version = f"{arm}-{config.iterations}"
         await phones.play(run, config.phone, learner.policy, test, f"eval-{arm}", config.iterations)
         if arm == "digirl" and config.drift.iterations:
-            await _drift(config, run, learner, evaluator)
+            await _drift(config, run, learner, judge)
     features.save(run.folder / "cache")
     _report(config, run, time.time() - started)
 
 
-async def _drift(config: Config, run: Run, learner: "Learner", evaluator: Any) -> None:
+async def _drift(config: Config, run: Run, learner: "Learner", judge: Judge) -> None:
     """The layouts move on: one copy goes on learning, one is frozen; both are tested on the days that follow."""
     drift = config.drift
     end = drift.iterations * drift.days_each
@@ -241,7 +242,7 @@ async def _drift(config: Config, run: Run, learner: "Learner", evaluator: Any) -
             tasks = phones.drift_tasks(config.phone, drift.rollouts, seed, *days)
             moving.policy.version = f"continual-{step - 1}"
             await phones.play(
-                run, config.phone, moving.policy, tasks, "train-continual", iteration, seed, evaluator
+                run, config.phone, moving.policy, tasks, "train-continual", iteration, seed, judge
             )  # fmt: skip
             await asyncio.to_thread(moving.update, iteration)
     moving.policy.version = f"continual-{drift.iterations}"
@@ -387,10 +388,8 @@ def _task_seed(config: Config, iteration: int) -> int:
 
 
 def _truth_by_task(traces: Iterable[Trace]) -> dict[str, float]:
-    """Whether the oracle saw each task done, whatever the evaluator said: how an arm fared while it learned."""
-    from turnsmith.judges.screen import seen_done
-
-    seen = {trace.task.id: seen_done(trace) for trace in traces}
+    """Whether the oracle saw each task done, whatever the judge said: how an arm fared while it learned."""
+    seen = {trace.task.id: ever_rewarded(trace, ORACLE) for trace in traces}
     return {task: float(done) for task, done in seen.items() if done is not None}
 
 

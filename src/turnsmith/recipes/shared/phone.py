@@ -1,4 +1,4 @@
-"""What the recipes for device agents share: the phone, its tasks, logged episodes, evaluators, image vectors.
+"""What the recipes for device agents share: the phone, its tasks, logged episodes, judges, image vectors.
 
 Plain functions; `digirl` and `digiq` put them together in their own order. Everything that costs time is stored (traces
 in the run's store, models as checkpoints) and is not done again when the run goes on after a stop.
@@ -14,10 +14,12 @@ from turnsmith.agents.base import Policy
 from turnsmith.engine.sampling import turn_seed
 from turnsmith.envs.browser.faults import Limits as BrowserLimits
 from turnsmith.envs.browser.pool import BrowserPool
-from turnsmith.envs.device import DeviceEnvironment, OracleEvaluator, StepEvaluator
+from turnsmith.envs.device import DeviceEnvironment
 from turnsmith.errors import UserError
 from turnsmith.evaluate.metrics import log_summary
 from turnsmith.evaluate.summary import summarize
+from turnsmith.judges.base import Judge, Oracle, agreement
+from turnsmith.judges.screen import NoisyOracle, ScreenJudge
 from turnsmith.rollout.collect import Episode, Limits, evaluation_episodes
 from turnsmith.rollout.stored import collect_into
 from turnsmith.runs.progress import console, episode_bar, progress_bar
@@ -59,7 +61,7 @@ class PhoneConfig:
         phones: how many at once.
         weather: factor on the probabilities of pop-ups, banners, blank pages and the like; 0 is a calm phone.
         horizon: the most actions of an episode; None takes the paper's (general 10, webshop 20).
-        evaluator: who rewards training: "noisy" is the oracle with the declared errors below, "learned" a small network
+        judge: who rewards training: "noisy" is the oracle with the declared errors below, "learned" a small network
             trained on the demonstrations' labelled screens, "oracle" the plain truth. Results are always the oracle's.
         false_positive: of "noisy", for each step that is no success.
         false_negative: of "noisy", for each episode.
@@ -69,7 +71,7 @@ class PhoneConfig:
     phones: int = 4
     weather: float = 1.0
     horizon: int | None = None
-    evaluator: Literal["noisy", "learned", "oracle"] = "noisy"
+    judge: Literal["noisy", "learned", "oracle"] = "noisy"
     false_positive: float = 0.002
     false_negative: float = 0.03
 
@@ -82,12 +84,12 @@ class PhoneConfig:
         """Draw tasks of the disjoint split."""
         return generate(self.kind, split, count, seed)
 
-    def environment(self, evaluator: StepEvaluator | None = None, calm: bool = False, script: bool = False) -> Any:
+    def environment(self, calm: bool = False, script: bool = False) -> DeviceEnvironment:
         """Phones in real Chromium; enter before use. Demonstrations need `script`: boxes beside the pixels."""
         chance = CALM if calm else ROUGH.scaled(self.weather)
         boxes = ChromiumPhone.boxes if script else None
         local = LocalPhones(chance, pool=_browser.get())
-        return DeviceEnvironment(local, self.phones, evaluator, script=boxes)  # type: ignore[arg-type]
+        return DeviceEnvironment(local, self.phones, script=boxes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +119,16 @@ async def play(
     phase: str,
     iteration: int = 0,
     seed: int = 0,
-    evaluator: StepEvaluator | None = None,
+    judge: Judge | None = None,
 ) -> list[Trace]:
-    """Play every task once, rewarded by the evaluator, and store the episodes; those in the store are not played again.
+    """Play every task once, rewarded by the judge, and store the episodes; those in the store are not played again.
 
-    Evaluations (phases that begin with "eval") are rewarded by the oracle, which also ends an episode at its success,
-    as DigiRL's evaluator does. A policy with a method `prepare` is asked to get ready before the first episode begins.
+    The judge is asked after each step, and an episode ends at its first success, as with DigiRL's evaluator.
+    Evaluations (phases that begin with "eval") are judged by the oracle. A policy with a method `prepare` is asked to
+    get ready before the first episode begins.
     """
     if phase.startswith("eval"):
-        evaluator = OracleEvaluator()
+        judge = Oracle()
     episodes = evaluation_episodes(tasks, seed, iteration, phase)
     stored = {summary.id for summary in run.store.summaries(phase=phase, iteration=iteration)}
     if all(episode.id in stored for episode in episodes):
@@ -135,10 +138,18 @@ async def play(
     prepare = getattr(policy, "prepare", None)
     if prepare is not None:
         await asyncio.to_thread(prepare)
-    async with phone.environment(evaluator) as environment:
+    async with phone.environment() as environment:
         with episode_bar(f"{phase} {iteration}", len(episodes)) as on_trace:
             traces = await collect_into(
-                run.store, environment, policy, episodes, phone.limits, workers=phone.phones, on_trace=on_trace
+                run.store,
+                environment,
+                policy,
+                episodes,
+                phone.limits,
+                workers=phone.phones,
+                judge=judge,
+                judged="step",
+                on_trace=on_trace,
             )
     log_summary(run, phase, iteration, summarize(traces))
     return traces
@@ -161,9 +172,17 @@ async def demonstrate(run: Run, phone: PhoneConfig, count: int, rough: float, se
         for part, quiet in ((episodes[:calm], True), (episodes[calm:], False)):
             if not part:
                 continue
-            async with phone.environment(OracleEvaluator(), calm=quiet, script=True) as environment:
+            async with phone.environment(calm=quiet, script=True) as environment:
                 traces += await collect_into(
-                    run.store, environment, script, part, limits, workers=phone.phones, on_trace=on_trace
+                    run.store,
+                    environment,
+                    script,
+                    part,
+                    limits,
+                    workers=phone.phones,
+                    judge=Oracle(),
+                    judged="step",
+                    on_trace=on_trace,
                 )
     log_summary(run, "demonstrations", 0, summarize(traces))
     return traces
@@ -230,15 +249,14 @@ def image_features(
     return features
 
 
-def make_evaluator(run: Run, phone: PhoneConfig, policy: "ScreenPolicy", config: FeatureConfig, seed: int) -> Any:
-    """The evaluator that rewards training, as the configuration says; a learned one knows demonstrations alone."""
+def make_judge(run: Run, phone: PhoneConfig, policy: "ScreenPolicy", config: FeatureConfig, seed: int) -> Judge:
+    """Who rewards training, as the configuration says; a learned one knows demonstrations alone."""
     from turnsmith.critics.episodes import read
     from turnsmith.critics.values import FitConfig, SuccessModel
-    from turnsmith.judges.screen import NoisyOracle, ScreenJudge
 
-    if phone.evaluator == "oracle":
-        return OracleEvaluator()
-    if phone.evaluator == "noisy":
+    if phone.judge == "oracle":
+        return Oracle()
+    if phone.judge == "noisy":
         return NoisyOracle(phone.false_positive, phone.false_negative, seed)
     features = image_features(run, policy, config, ["demonstrations"], seed, "judge")
     model = SuccessModel(policy.tokenizer, features, seed)
@@ -246,14 +264,12 @@ def make_evaluator(run: Run, phone: PhoneConfig, policy: "ScreenPolicy", config:
     return ScreenJudge(model)
 
 
-def report_agreement(run: Run, name: str, traces: Sequence[Trace]) -> None:
-    """Log how the evaluator agreed with the oracle on episodes that it rewarded, and say it."""
-    from turnsmith.judges.screen import step_agreement
-
-    found = step_agreement(traces)
-    run.log(phase=f"evaluator-{name}", iteration=0, accuracy=found.accuracy, precision=found.precision,
-            recall=found.recall)  # fmt: skip
-    if found.accuracy is not None:
-        said = {name: "–" if rate is None else f"{100 * rate:.1f} %" for name, rate in
-                (("accuracy", found.accuracy), ("precision", found.precision), ("recall", found.recall))}  # fmt: skip
-        console.print(f"evaluator against oracle ({name}): " + ", ".join(f"{k} {v}" for k, v in said.items()))
+def report_agreement(run: Run, name: str, judge: Judge, traces: Sequence[Trace]) -> None:
+    """Log how the judge agreed with the oracle on episodes that it rewarded, and say it."""
+    agreed = agreement(traces, judge.name)
+    run.log(phase=f"judge-{name}", iteration=0, accuracy=agreed.accuracy, precision=agreed.precision,
+            recall=agreed.recall)  # fmt: skip
+    if agreed.accuracy is not None:
+        rates = {"accuracy": agreed.accuracy, "precision": agreed.precision, "recall": agreed.recall}
+        said = [f"{what} {'–' if rate is None else f'{100 * rate:.1f} %'}" for what, rate in rates.items()]
+        console.print(f"judge against oracle ({name}): {', '.join(said)}")
