@@ -6,7 +6,20 @@ import sqlite3
 import pytest
 
 from turnsmith.cli import main
-from turnsmith.trace import Action, Call, ImageRef, Label, Observation, Outcome, Store, Task, Trace, Turn, Verdict
+from turnsmith.trace import (
+    Action,
+    Call,
+    Credit,
+    ImageRef,
+    Label,
+    Observation,
+    Outcome,
+    Store,
+    Task,
+    Trace,
+    Turn,
+    Verdict,
+)
 
 ESCAPE = "\x1b[31mred\x07 [bold]not markup[/bold] \u202e \ud800"
 
@@ -19,7 +32,10 @@ def make_trace(number: int) -> Trace:
     return Trace(
         f"trace-{number:03}",
         task,
-        (Turn(seen, click, advantage=0.5, value=0.25), Turn(Observation("b", error="No element 3."), bad, reward=1.0)),
+        (
+            Turn(seen, click, credits=(Credit("fbc", 0, None, 1.0), Credit("digirl", 2, 0.25, 0.5))),
+            Turn(Observation("b", error="No element 3."), bad, reward=1.0),
+        ),
         Outcome.SUCCESS if number % 2 else Outcome.INFRA_ERROR,
         (Verdict("oracle", 1.0, "bought"), Verdict("judge", 0.5, "hm", 1)),
         policy="step-7",
@@ -71,7 +87,9 @@ def test_show_tells_the_whole_story(run, capsys):
         "trace trace-003 · success · reward 1 · 2 turns · policy step-7 · seed 3 · 2001-09-09 01:46:40 UTC",
         "task     Find shoe 3",
         'hidden   {"goal": "size 42"}  (the agent never sees this)',
-        "turn 0 · reward 0 · value 0.25 · advantage +0.5 · 2 tokens",
+        "turn 0 · reward 0 · 2 tokens",
+        "credit   fbc, iteration 0: advantage +1",
+        "credit   digirl, iteration 2: value 0.25, advantage +0.5",
         "sees     http://shop/7",
         "line 3\n           … 5 more lines\n           [1 image]",
         "thinks   it is red.",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from turnsmith.credit.group_relative import attempt_advantages
 from turnsmith.engine.threads import Engine
 from turnsmith.engine.tree import Limits, Request
 from turnsmith.errors import UserError
@@ -108,7 +109,8 @@ def test_advantages_reach_children_and_tokens_of_joins_do_not_count():
     attempts = [
         apr_rollout.Attempt(problem, tree, solved, "") for tree, solved in zip(trees, (True, False), strict=True)
     ]
-    sequences = apr_rl.to_sequences(attempts, [0, 0], apr_rl.RL(), 64)
+    advantages = attempt_advantages(apr_rl.rewards_of(attempts, apr_rl.RL(), 64), [0, 0])
+    sequences = apr_rl.to_sequences(attempts, advantages, apr_rl.RL())
     assert len(sequences) == sum(len(thread.calls) for tree in trees for thread in tree.threads)
     assert {round(s.advantage, 6) for s in sequences} == {round(0.5**0.5, 6), -round(0.5**0.5, 6)}
     assert sum(s.share for s in sequences) == pytest.approx(1)

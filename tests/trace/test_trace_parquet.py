@@ -100,6 +100,8 @@ def test_any_trace_can_be_exported(tmp_path_factory, several):
         export_parquet(store, folder / "out", images=True, hidden=True)
     table = pq.read_table(folder / "out" / "turns.parquet")
     assert table.schema.names == TURNS.names
+    credits = [[credit.iteration for credit in turn.credits] for trace in several for turn in trace.turns]
+    assert [[credit["iteration"] for credit in row] for row in table["credits"].to_pylist()] == credits
     assert table["logprobs"].to_pylist() == [list(turn.action.logprobs) for trace in several for turn in trace.turns]
     heads = pq.read_table(folder / "out" / "traces.parquet")
     assert heads.schema.names == TRACES.names

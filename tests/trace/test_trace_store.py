@@ -10,7 +10,20 @@ from hypothesis import given, settings
 from trace_strategies import simple_trace, traces
 
 from turnsmith.errors import UserError
-from turnsmith.trace import Action, ImageRef, Label, Observation, Outcome, Store, Task, Trace, Turn, Verdict, codec
+from turnsmith.trace import (
+    Action,
+    Credit,
+    ImageRef,
+    Label,
+    Observation,
+    Outcome,
+    Store,
+    Task,
+    Trace,
+    Turn,
+    Verdict,
+    codec,
+)
 
 
 @pytest.fixture
@@ -62,8 +75,8 @@ TURN = Turn(Observation("o"), Action("a"))
     ("fields", "message"),
     [
         ({"turns": (TURN, replace(TURN, reward=NAN))}, "turn 1 cannot be stored: reward is nan"),
-        ({"turns": (replace(TURN, value=INFINITY),)}, "value is inf"),
-        ({"turns": (replace(TURN, advantage=NAN),)}, "advantage is nan"),
+        ({"turns": (replace(TURN, credits=(Credit("x", 0, INFINITY),)),)}, "value is inf"),
+        ({"turns": (replace(TURN, credits=(Credit("x", 0, None, NAN),)),)}, "advantage is nan"),
         ({"turns": (replace(TURN, act_seconds=NAN),)}, "turn 0 cannot be stored"),
         ({"turns": (replace(TURN, info={"scores": [NAN]}),)}, "turn 0 cannot be stored"),
         ({"turns": (replace(TURN, action=Action("a", token_ids=(2**31,))),)}, "turn 0 cannot be stored"),
@@ -119,7 +132,7 @@ def test_traces_that_are_not_there_are_named(store):
     for use in (
         lambda: store.get("x"),
         lambda: store.add_verdicts("x", [Verdict("oracle", 1)]),
-        lambda: store.set_credit("x", [1.0], None),
+        lambda: store.add_credits([("x", 0, Credit("digirl", 0, 1.0))]),
         lambda: store.add_label(Label("x", True)),
     ):
         with pytest.raises(UserError, match="no trace 'x'"):
@@ -145,17 +158,25 @@ def test_an_infra_error_has_no_reward(store):
     assert store.get("a").reward() is None
 
 
-def test_credit_is_written_turn_by_turn(store):
+def test_a_turn_has_the_credit_of_every_learner_and_iteration(store):
     store.append(simple_trace("a"))
-    store.set_credit("a", [0.25, None], [1.5, -1.5])
-    store.set_credit("a", None, [2.0, -2.0])
-    turns = store.get("a").turns
-    assert [(turn.value, turn.advantage) for turn in turns] == [(0.25, 2.0), (None, -2.0)]
-    with pytest.raises(ValueError, match="has 2 turns, but 1 values"):
-        store.set_credit("a", [1.0], [5.0, 5.0])
+    early, late = Credit("digirl", 0, 0.25, 1.5), Credit("digirl", 1, 0.5, -1.0)
+    assert store.add_credits([("a", 0, early), ("a", 0, late), ("a", 1, Credit("digiq", 0, None, 2.0))]) == 3
+    first, second = store.get("a").turns
+    assert first.credits == (early, late)
+    assert (first.value, first.advantage) == (0.5, -1.0)  # by who was here last
+    assert (second.value, second.advantage) == (None, 2.0)
+    store.add_credits([("a", 0, Credit("digirl", 0, 0.75, None))])  # said again: replaced
+    assert store.get("a").turns[0].credits == (Credit("digirl", 0, 0.75, None), late)
+
+
+def test_credit_that_cannot_be_is_refused_whole(store):
+    store.append(simple_trace("a"))
+    with pytest.raises(ValueError, match="has 2 turns, so none at 2"):
+        store.add_credits([("a", 0, Credit("x")), ("a", 2, Credit("x"))])
     with pytest.raises(ValueError, match="advantage is nan"):
-        store.set_credit("a", [7.0, 7.0], [1.0, NAN])
-    assert store.get("a").turns[0].value == 0.25
+        store.add_credits([("a", 0, Credit("x", 0, 7.0)), ("a", 1, Credit("x", 0, 1.0, NAN))])
+    assert [turn.credits for turn in store.get("a").turns] == [(), ()]
 
 
 def test_labels_are_kept_in_order(store):

@@ -1,5 +1,6 @@
 """What can befall a store: killed writers, many processes, a full disk, old and new versions, damage."""
 
+import dataclasses
 import os
 import random
 import signal
@@ -8,13 +9,15 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from trace_strategies import simple_trace
 
 from turnsmith.errors import UserError
-from turnsmith.trace import Store, schema
+from turnsmith.trace import Credit, Store, Trace, Verdict, schema
+from turnsmith.view.queries import Database
 
 HERE = Path(__file__).parent
 
@@ -155,12 +158,53 @@ def test_sqlite_s_own_disk_full_rolls_back_and_recovers(tmp_path):
 # Versions
 
 
+def make_version_1(path: Path, trace: Trace) -> None:
+    """A store as version 1 was: a value and an advantage in the table of turns, verdicts of steps in their info."""
+    with Store(path) as store:
+        store.append(trace)
+    db = sqlite3.connect(path)
+    db.execute("DROP TABLE credits")
+    db.execute("ALTER TABLE turns ADD COLUMN value REAL")
+    db.execute("ALTER TABLE turns ADD COLUMN advantage REAL")
+    db.execute("UPDATE turns SET value = 0.25, advantage = -1.5 WHERE position = 0")
+    db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+    db.commit()
+
+
+def judged_trace() -> Trace:
+    """An episode of a phone as version 1 recorded it: rewarded by a judge that erred on its second step."""
+    trace = simple_trace("old", b"picture", verdicts=(Verdict("oracle", 0.0, "no"),))
+    infos = ({"oracle": 0.0, "evaluator": "noisy"}, {"oracle": 0.0, "evaluator": "noisy"})
+    turns = [replace(t, info=i, reward=float(n)) for n, (t, i) in enumerate(zip(trace.turns, infos, strict=True))]
+    return replace(trace, turns=tuple(turns))
+
+
+def test_a_store_of_version_1_is_read_as_it_is_and_migrates_when_it_is_written(tmp_path):
+    path, trace = tmp_path / "run.db", judged_trace()
+    make_version_1(path, trace)
+    credit = Credit("", 0, 0.25, -1.5)
+    read = replace(trace, turns=(replace(trace.turns[0], credits=(credit,)), trace.turns[1]))
+    with Store(path, read_only=True) as store:
+        assert store.get("old") == read
+    page = Database(path).trace("old")
+    assert page is not None
+    assert page["turns"][0]["credits"] == [dataclasses.asdict(credit)]
+    with Store(path) as store:
+        found = store.get("old")
+        assert found.turns == read.turns
+        assert found.reward() == 0.0
+        steps = [(verdict.judge, verdict.reward, verdict.turn) for verdict in found.verdicts[1:]]
+        assert steps == [("oracle", 0.0, 0), ("oracle", 0.0, 1), ("noisy", 0.0, 0), ("noisy", 1.0, 1)]
+        store.add_credits([("old", 1, Credit("digirl", 2, 0.5, 0.1))])
+        assert store.get("old").turns[1].advantage == 0.1
+
+
 def make_version_0(path: Path) -> None:
     """A store as an older Turnsmith would have left it: no `instruction` column, version 0."""
-    with Store(path) as store:
-        store.append(simple_trace("old", b"picture"))
+    make_version_1(path, simple_trace("old", b"picture"))
     db = sqlite3.connect(path)
     db.execute("ALTER TABLE traces DROP COLUMN instruction")
+    db.execute("UPDATE turns SET value = NULL, advantage = NULL")
     db.execute("UPDATE meta SET value = '0' WHERE key = 'schema_version'")
     db.commit()
 

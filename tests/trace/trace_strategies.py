@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from turnsmith.trace import (
     Action,
     Call,
+    Credit,
     ImageRef,
     Observation,
     Outcome,
@@ -51,13 +52,13 @@ def actions(draw: st.DrawFn) -> Action:
     )
 
 
+credits = st.builds(Credit, learner=texts, iteration=int64, value=st.none() | finite, advantage=st.none() | finite)
 turns = st.builds(
     Turn,
     observation=observations,
     action=actions(),
     reward=finite,
-    value=st.none() | finite,
-    advantage=st.none() | finite,
+    credits=st.lists(credits, max_size=2, unique_by=lambda credit: (credit.learner, credit.iteration)).map(tuple),
     thread=int64,
     act_seconds=finite,
     env_seconds=finite,

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from turnsmith.trace.store import Store
-from turnsmith.trace.types import ORACLE, Action, Label, Observation, Outcome, Task, Trace, Turn, Verdict
+from turnsmith.trace.types import ORACLE, Action, Credit, Label, Observation, Outcome, Task, Trace, Turn, Verdict
 from turnsmith.view.queries import Database
 from turnsmith.view.rows import Rows
 
@@ -28,7 +28,10 @@ def trace(
     return Trace(
         id=f"t{number}",
         task=Task(f"task-{number % 3}", f"Buy the kettle number {number}", "browser", {"site": site}),
-        turns=tuple(Turn(Observation("page"), action, value=value) for _ in range(turns)),
+        turns=tuple(
+            Turn(Observation("page"), action, credits=() if value is None else (Credit("critic", 0, value),))
+            for _ in range(turns)
+        ),
         outcome=Outcome.SUCCESS if oracle else Outcome.FAILURE,
         verdicts=tuple(verdicts),
         info={"phase": "eval", "iteration": number % 2},
@@ -108,7 +111,7 @@ def test_the_list_follows_a_writer_through_traces_verdicts_credit_and_labels(sto
     assert ids(rows, disagree="late") == ["t0"]
     store.add_verdicts("t0", [Verdict("late", 1.0)])
     assert ids(rows, disagree="late") == []
-    store.set_credit("t0", [0.25], None)
+    store.add_credits([("t0", 0, Credit("critic", 0, 0.25))])
     assert next(row.value_error for row in rows.all() if row.id == "t0") == 0.75
     store.add_label(Label("t1", True, created_at=1.0))
     assert ids(rows, labelled="yes") == ["t1"]

@@ -134,6 +134,14 @@ export interface Tokens {
   prompt: number;
 }
 
+/** What a learner made of a turn, at one iteration of its learning. */
+export interface Credit {
+  learner: string;
+  iteration: number;
+  value: number | null;
+  advantage: number | null;
+}
+
 export interface Turn {
   index: number;
   thread: number;
@@ -141,6 +149,9 @@ export interface Turn {
   action: { text: string; call: { name: string; arguments: JsonObject } | null; error: string; stop: string };
   tokens: Tokens;
   reward: number;
+  /** By all learners, the latest last. */
+  credits: Credit[];
+  /** Of the credit that is looked at: the latest, unless another was chosen (`withCredit`). */
   value: number | null;
   advantage: number | null;
   seconds: number[];

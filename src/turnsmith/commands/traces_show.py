@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from turnsmith.agents.grammar import split_response
-from turnsmith.trace.types import Label, Observation, Trace, Turn
+from turnsmith.trace.types import Credit, Label, Observation, Trace, Turn
 
 _SUMMARY_LINES = 4
 _SUMMARY_WIDTH = 160
@@ -67,6 +67,8 @@ def print_trace(trace: Trace, labels: Sequence[Label], full: bool) -> None:
 
 
 def _put_turn(put: Any, turn: Turn, full: bool) -> None:
+    for credit in turn.credits:
+        put("credit", _credit(credit))
     put("sees", _summary(turn.observation, full))
     if turn.observation.error:
         put("error", turn.observation.error, "red")
@@ -109,15 +111,18 @@ def _turn_headline(position: int, turn: Turn) -> str:
     if turn.thread:
         parts.append(f"thread {turn.thread}")
     parts.append(f"reward {turn.reward:g}")
-    if turn.value is not None:
-        parts.append(f"value {turn.value:.3g}")
-    if turn.advantage is not None:
-        parts.append(f"advantage {turn.advantage:+.3g}")
     if turn.action.token_ids:
         parts.append(f"{len(turn.action.token_ids)} tokens")
     if turn.act_seconds or turn.env_seconds:
         parts.append(f"acted in {turn.act_seconds:.2f} s, executed in {turn.env_seconds:.2f} s")
     return " · ".join(parts)
+
+
+def _credit(credit: Credit) -> str:
+    """Such as "digirl, iteration 1: value 0.42, advantage +0.13"."""
+    numbers = [] if credit.value is None else [f"value {credit.value:.3g}"]
+    numbers += [] if credit.advantage is None else [f"advantage {credit.advantage:+.3g}"]
+    return f"{credit.learner or 'a learner'}, iteration {credit.iteration}: {', '.join(numbers)}"
 
 
 def _summary(observation: Observation, full: bool) -> str:

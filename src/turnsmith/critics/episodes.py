@@ -18,10 +18,12 @@ class Played:
     Attributes:
         trace: turns and screens; images are references.
         rewards: of each step, T numbers.
+        first: which turn of the stored trace is the first here; those before it have no picture.
     """
 
     trace: Trace
     rewards: tuple[float, ...]
+    first: int = 0
 
     @property
     def success(self) -> float:
@@ -59,7 +61,7 @@ def played(trace: Trace, judge: str = ORACLE) -> Played | None:
     judged = any(verdict.turn is not None for verdict in trace.verdicts) or "evaluator" in trace.turns[0].info
     if not judged and not any(reward > 0.5 for reward in rewards):
         rewards[-1] = float((trace.reward(judge) or 0.0) > 0.5)
-    return Played(trace, tuple(rewards))
+    return Played(trace, tuple(rewards), seen)
 
 
 def read(store: Store, phases: Sequence[str], up_to: int | None = None, judge: str = ORACLE) -> list[Played]:

@@ -15,6 +15,7 @@ from typing import Any
 from turnsmith.trace.types import (
     Action,
     Call,
+    Credit,
     ImageRef,
     Observation,
     Outcome,
@@ -123,6 +124,7 @@ def trace_to_json(trace: Trace) -> dict[str, Any]:
             action[name] = list(getattr(turn.action, name))
         row = {"observation": observation_to_json(turn.observation), "action": action}
         row.update({name: getattr(turn, name) for name in _TURN_SCALARS})
+        row["credits"] = [asdict(credit) for credit in turn.credits]
         row["info"] = dict(turn.info)
         turns.append(row)
     return {
@@ -140,7 +142,15 @@ def trace_to_json(trace: Trace) -> dict[str, Any]:
     }
 
 
-_TURN_SCALARS = ("reward", "value", "advantage", "thread", "act_seconds", "env_seconds")
+_TURN_SCALARS = ("reward", "thread", "act_seconds", "env_seconds")
+
+
+def credits_from_json(turn: Mapping[str, Any]) -> tuple[Credit, ...]:
+    """The credits of a turn's JSON; older rows have a value and an advantage of a learner without a name."""
+    if "credits" in turn:
+        return tuple(Credit(**row) for row in turn["credits"])
+    value, advantage = turn.get("value"), turn.get("advantage")
+    return () if value is None and advantage is None else (Credit("", 0, value, advantage),)
 
 
 def trace_from_json(row: Mapping[str, Any]) -> Trace:
@@ -152,7 +162,8 @@ def trace_from_json(row: Mapping[str, Any]) -> Trace:
         arrays = {name: tuple(action_row[name]) for name in ("prompt_ids", "token_ids", "logprobs", "sampled")}
         action = Action(action.text, action.call, action.error, stop=action.stop, **arrays)
         scalars = {name: turn[name] for name in _TURN_SCALARS}
-        turns.append(Turn(observation_from_json(turn["observation"]), action, info=turn["info"], **scalars))
+        observation, credits = observation_from_json(turn["observation"]), credits_from_json(turn)
+        turns.append(Turn(observation, action, credits=credits, info=turn["info"], **scalars))
     return Trace(
         id=row["id"],
         task=task_from_json(row["task"]),

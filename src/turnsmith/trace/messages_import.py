@@ -304,8 +304,7 @@ def _turn(message: Message, observation: Observation, kept: Mapping[str, Any] | 
         turn = Turn(
             observation,
             action,
-            value=kept["value"],
-            advantage=kept["advantage"],
+            credits=codec.credits_from_json(kept),
             thread=kept["thread"],
             act_seconds=act_seconds,
             env_seconds=env_seconds,

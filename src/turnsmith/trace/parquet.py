@@ -8,6 +8,7 @@ which columns cannot follow. Lone surrogates become U+FFFD, because parquet text
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,11 @@ TURNS = pa.schema(
         "action_error": _TEXT,
         "stop": _TEXT,
         "reward": _REAL,
-        "value": _REAL,
+        "value": _REAL,  # by the learner that was last here, as is the advantage
         "advantage": _REAL,
+        "credits": pa.list_(
+            pa.struct({"learner": _TEXT, "iteration": _INT, "value": _REAL, "advantage": _REAL})
+        ),  # by all learners, the latest last
         "prompt_ids": pa.list_(pa.int32()),
         "token_ids": pa.list_(pa.int32()),
         "logprobs": pa.list_(_REAL),
@@ -221,6 +225,7 @@ def _turn_row(trace_id: str, position: int, turn: Turn) -> Row:
         "reward": turn.reward,
         "value": turn.value,
         "advantage": turn.advantage,
+        "credits": [{**asdict(credit), "learner": _clean(credit.learner)} for credit in turn.credits],
         "prompt_ids": action.prompt_ids,
         "token_ids": action.token_ids,
         "logprobs": action.logprobs,

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from turnsmith.trace import codec
-from turnsmith.trace.types import Observation, Trace, Turn, Verdict
+from turnsmith.trace.types import Credit, Observation, Trace, Turn, Verdict
 
 TEXT = "CAST(? AS TEXT)"
 """The placeholder of a text made by `text_bytes`."""
@@ -18,14 +18,19 @@ INSERT_TRACE = (
     "INSERT INTO traces (id, task_id, instruction, environment, site, split, phase, outcome, policy, iteration, seed,"
     f" created_at, turn_count, head) VALUES ({', '.join([TEXT] * 9)}, ?, ?, ?, ?, ?)"
 )
-INSERT_TURN = "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_TURN = "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_CREDIT = (
+    f"INSERT INTO credits VALUES (?, ?, {TEXT}, ?, ?, ?) ON CONFLICT DO UPDATE"
+    " SET value = excluded.value, advantage = excluded.advantage"
+)
 INSERT_VERDICT = f"INSERT INTO verdicts VALUES (?, {TEXT}, ?, {TEXT}, ?)"
 
 Row = tuple[Any, ...]
 
 
-def trace_rows(trace: Trace) -> tuple[Row, list[Row], list[Row]]:
-    """The parameters of `INSERT_TRACE`, and those of `INSERT_TURN` and `INSERT_VERDICT` after the sequence number.
+def trace_rows(trace: Trace) -> tuple[Row, list[Row], list[Row], list[Row]]:
+    """The parameters of `INSERT_TRACE`, and those of `INSERT_TURN`, `INSERT_VERDICT` and `INSERT_CREDIT` after the
+    sequence number.
 
     Raises:
         ValueError: if the trace cannot be stored as it is: a reward, value, advantage or time that is not finite,
@@ -34,15 +39,16 @@ def trace_rows(trace: Trace) -> tuple[Row, list[Row], list[Row]]:
     place = ""
     try:
         head = _head_row(trace)
-        turns = []
+        turns, credits = [], []
         for position, turn in enumerate(trace.turns):
             place = f", turn {position}"
             turns.append(_turn_row(position, turn))
+            credits += [credit_row(position, credit) for credit in turn.credits]
         place = ", verdicts"
         verdicts = [verdict_row(verdict) for verdict in trace.verdicts]
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"trace {trace.id!r}{place} cannot be stored: {error}") from error
-    return head, turns, verdicts
+    return head, turns, verdicts, credits
 
 
 def _head_row(trace: Trace) -> Row:
@@ -79,25 +85,31 @@ def _turn_row(position: int, turn: Turn) -> Row:
         position,
         _int64(turn.thread, "thread"),
         finite(turn.reward, "reward"),
-        None if turn.value is None else finite(turn.value, "value"),
-        None if turn.advantage is None else finite(turn.advantage, "advantage"),
         _json(body),
         codec.pack_tokens(turn.action),
     )
 
 
-def turn_from_row(
-    thread: int, reward: float, value: float | None, advantage: float | None, body: str, tokens: bytes
-) -> Turn:
-    """The turn of one row of the table of turns, from its column `thread` on."""
+def credit_row(position: int, credit: Credit) -> Row:
+    """The parameters of `INSERT_CREDIT` after the sequence number; ValueError for a number that is not finite."""
+    numbers = ("value", credit.value), ("advantage", credit.advantage)
+    return (
+        position,
+        text_bytes(credit.learner),
+        _int64(credit.iteration, "iteration"),
+        *(None if number is None else finite(number, name) for name, number in numbers),
+    )
+
+
+def turn_from_row(thread: int, reward: float, body: str, tokens: bytes, credits: tuple[Credit, ...] = ()) -> Turn:
+    """The turn of one row of the table of turns, from its column `thread` on, with its credits."""
     fields = json.loads(body)
     act_seconds, env_seconds = fields["seconds"]
     return Turn(
         observation=codec.observation_from_json(fields["observation"]),
         action=codec.action_from_json(fields["action"], tokens),
         reward=reward,
-        value=value,
-        advantage=advantage,
+        credits=credits,
         thread=thread,
         act_seconds=act_seconds,
         env_seconds=env_seconds,

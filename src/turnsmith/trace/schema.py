@@ -13,10 +13,44 @@ from pathlib import Path
 
 from turnsmith.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_CREDITS = """CREATE TABLE credits (
+        trace_seq INTEGER NOT NULL REFERENCES traces (seq) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        learner TEXT NOT NULL,
+        iteration INTEGER NOT NULL,
+        value REAL,
+        advantage REAL,
+        UNIQUE (trace_seq, position, learner, iteration)
+    )"""
+
+
+def _verdicts_of_steps(judge: str, reward: str, condition: str = "IS NOT NULL") -> str:
+    return (
+        f"INSERT INTO verdicts SELECT trace_seq, {judge}, {reward}, '', position FROM turns"
+        f" WHERE json_valid(body) AND {judge} {condition} AND {reward} IS NOT NULL"
+        " AND json_extract(body, '$.info.evaluator') IS NOT NULL"
+    )
+
 
 # MIGRATIONS[n] turns a store of version n into one of version n + 1: SQL statements, without BEGIN and COMMIT.
-MIGRATIONS: dict[int, tuple[str, ...]] = {}
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    # 1: one value and advantage a turn, of an unknown learner, in columns; now credits, several a turn.
+    1: (
+        _CREDITS,
+        "INSERT INTO credits SELECT trace_seq, position, '', 0, value, advantage FROM turns"
+        " WHERE value IS NOT NULL OR advantage IS NOT NULL",
+        "ALTER TABLE turns DROP COLUMN value",
+        "ALTER TABLE turns DROP COLUMN advantage",
+        # 1: what a judge said of a step stood in the turn's info; now it is a verdict on that turn.
+        _verdicts_of_steps("'oracle'", "json_extract(body, '$.info.oracle')"),
+        _verdicts_of_steps("json_extract(body, '$.info.evaluator')", "reward", "!= 'oracle'"),
+    ),
+}
+
+_READABLE = 1
+"""The oldest version that is read as it is; what is older must be migrated first."""
 
 _APPLICATION_ID = 0x54757277  # "Turw"
 
@@ -54,12 +88,11 @@ _SCHEMA = (
         position INTEGER NOT NULL,
         thread INTEGER NOT NULL,
         reward REAL NOT NULL,
-        value REAL,
-        advantage REAL,
         body TEXT NOT NULL,
         tokens BLOB NOT NULL,
         PRIMARY KEY (trace_seq, position)
     )""",
+    _CREDITS,
     """CREATE TABLE verdicts (
         trace_seq INTEGER NOT NULL REFERENCES traces (seq) ON DELETE CASCADE,
         judge TEXT NOT NULL,
@@ -178,6 +211,16 @@ def _create(db: sqlite3.Connection) -> None:
             db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
 
 
+def credits_query(db: sqlite3.Connection) -> str:
+    """What selects (position, learner, iteration, value, advantage) of a trace, oldest credits first, in this store."""
+    if _version(db) >= 2:
+        return "SELECT position, learner, iteration, value, advantage FROM credits WHERE trace_seq = ? ORDER BY rowid"
+    return (
+        "SELECT position, '', 0, value, advantage FROM turns WHERE trace_seq = ?"
+        " AND (value IS NOT NULL OR advantage IS NOT NULL) ORDER BY position"
+    )
+
+
 def _version(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()[0])
 
@@ -191,9 +234,9 @@ def _check(db: sqlite3.Connection, path: Path, read_only: bool) -> None:
             f"{path}: written by a newer Turnsmith (store version {version}, this one reads up to {SCHEMA_VERSION}). "
             "Update the checkout: git pull"
         )
-    if version < SCHEMA_VERSION and read_only:
+    if version < _READABLE and read_only:
         raise UserError(
-            f"{path}: store version {version} is older than {SCHEMA_VERSION}. "
+            f"{path}: store version {version} is older than {_READABLE}. "
             f"Migrate it (the traces stay as they are) with: turnsmith traces migrate {path.parent}"
         )
 

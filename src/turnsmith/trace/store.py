@@ -21,20 +21,21 @@ from typing import Any
 from turnsmith.errors import UserError
 from turnsmith.trace import codec
 from turnsmith.trace.rows import (
+    INSERT_CREDIT,
     INSERT_TRACE,
     INSERT_TURN,
     INSERT_VERDICT,
     TEXT,
     Row,
-    finite,
+    credit_row,
     observations_of,
     text_bytes,
     trace_rows,
     turn_from_row,
     verdict_row,
 )
-from turnsmith.trace.schema import SCHEMA_VERSION, open_database, transaction
-from turnsmith.trace.types import ORACLE, ImageRef, Label, Observation, Outcome, Thread, Trace, Verdict
+from turnsmith.trace.schema import SCHEMA_VERSION, credits_query, open_database, transaction
+from turnsmith.trace.types import ORACLE, Credit, ImageRef, Label, Observation, Outcome, Thread, Trace, Verdict
 
 __all__ = ["SCHEMA_VERSION", "Store", "Summary"]
 
@@ -82,6 +83,7 @@ class Store:
         self.read_only = read_only
         self._lock = threading.RLock()
         self._db = open_database(self.path, read_only)
+        self._credits_query = credits_query(self._db)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -127,7 +129,7 @@ class Store:
         with self._writing():
             return [self._insert(trace, *row) for trace, row in zip(traces, rows, strict=True)]
 
-    def _insert(self, trace: Trace, head: Row, turns: list[Row], verdicts: list[Row]) -> int:
+    def _insert(self, trace: Trace, head: Row, turns: list[Row], verdicts: list[Row], credits: list[Row]) -> int:
         self._put_images(image for observation in observations_of(trace) for image in observation.images)
         try:
             seq = self._db.execute(INSERT_TRACE, head).lastrowid
@@ -135,6 +137,7 @@ class Store:
             raise UserError(f"{self.path}: trace {trace.id!r} is already stored.") from error
         self._db.executemany(INSERT_TURN, ((seq, *turn) for turn in turns))
         self._db.executemany(INSERT_VERDICT, ((seq, *verdict) for verdict in verdicts))
+        self._db.executemany(INSERT_CREDIT, ((seq, *credit) for credit in credits))
         assert seq is not None
         return seq
 
@@ -158,30 +161,31 @@ class Store:
             seq = self._seq(trace_id)
             self._db.executemany(INSERT_VERDICT, ((seq, *row) for row in rows))
 
-    def set_credit(
-        self, trace_id: str, values: Sequence[float | None] | None, advantages: Sequence[float | None] | None
-    ) -> None:
-        """Write V(s) and the advantage of each turn of a stored trace; None leaves that column as it is.
+    def add_credits(self, credits: Iterable[tuple[str, int, Credit]]) -> int:
+        """Write what learners made of turns, in one commit; what a learner said of a turn at an iteration is replaced.
+
+        Args:
+            credits: (trace id, index of the turn, credit).
+
+        Returns:
+            How many were written.
 
         Raises:
             UserError: if there is no such trace.
-            ValueError: if the number of values is not its number of turns, or one is not finite.
+            ValueError: if a trace has no such turn, or a number is not finite.
         """
+        rows = [(trace_id, credit_row(turn, credit)) for trace_id, turn, credit in credits]
         with self._writing():
-            seq = self._seq(trace_id)
-            count = self._db.execute("SELECT turn_count FROM traces WHERE seq = ?", (seq,)).fetchone()[0]
-            for column, numbers in (("value", values), ("advantage", advantages)):
-                if numbers is None:
-                    continue
-                if len(numbers) != count:
-                    raise ValueError(f"trace {trace_id!r} has {count} turns, but {len(numbers)} {column}s were given")
-                self._db.executemany(
-                    f"UPDATE turns SET {column} = ? WHERE trace_seq = ? AND position = ?",
-                    (
-                        (None if number is None else finite(number, column), seq, position)
-                        for position, number in enumerate(numbers)
-                    ),
-                )
+            known = {trace_id: self._seq(trace_id) for trace_id in {trace_id for trace_id, _ in rows}}
+            counts = {seq: self._turn_count(seq) for seq in known.values()}
+            for trace_id, row in rows:
+                if not 0 <= row[0] < counts[known[trace_id]]:
+                    raise ValueError(f"trace {trace_id!r} has {counts[known[trace_id]]} turns, so none at {row[0]}")
+            self._db.executemany(INSERT_CREDIT, ((known[trace_id], *row) for trace_id, row in rows))
+        return len(rows)
+
+    def _turn_count(self, seq: int) -> int:
+        return self._db.execute("SELECT turn_count FROM traces WHERE seq = ?", (seq,)).fetchone()[0]
 
     def add_label(self, label: Label) -> None:
         """Store a person's mark.
@@ -220,9 +224,11 @@ class Store:
             "SELECT id, outcome, policy, seed, created_at, head FROM traces WHERE seq = ?", (seq,)
         ).fetchone()
         turns = self._db.execute(
-            "SELECT thread, reward, value, advantage, body, tokens FROM turns WHERE trace_seq = ? ORDER BY position",
-            (seq,),
+            "SELECT position, thread, reward, body, tokens FROM turns WHERE trace_seq = ? ORDER BY position", (seq,)
         ).fetchall()
+        credits: dict[int, list[Credit]] = {}
+        for position, *credit in self._db.execute(self._credits_query, (seq,)):
+            credits.setdefault(position, []).append(Credit(*credit))
         verdicts = self._db.execute(
             "SELECT judge, reward, reason, turn FROM verdicts WHERE trace_seq = ? ORDER BY rowid", (seq,)
         ).fetchall()
@@ -230,7 +236,7 @@ class Store:
         return Trace(
             id=trace_id,
             task=codec.task_from_json(fields["task"]),
-            turns=tuple(turn_from_row(*row) for row in turns),
+            turns=tuple(turn_from_row(*row, tuple(credits.get(position, ()))) for position, *row in turns),
             outcome=Outcome(outcome),
             verdicts=tuple(Verdict(*row) for row in verdicts),
             policy=policy,

@@ -148,6 +148,23 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Credit:
+    """What a learner made of one turn.
+
+    Attributes:
+        learner: who, such as "digirl" or "digiq"; a turn may be learned from by several.
+        iteration: of its learning, 0 for an offline stage.
+        value: V(s) by its critic; None without one.
+        advantage: how much better than that the action was: what the learner weighed the turn by; None where unknown.
+    """
+
+    learner: str
+    iteration: int = 0
+    value: float | None = None
+    advantage: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One step of the loop: the agent saw, acted, and the world answered.
 
@@ -155,8 +172,7 @@ class Turn:
         observation: what was seen before acting.
         action: what was emitted.
         reward: the environment's reward for this step (most environments give 0 until the end).
-        value: V(s) by a critic, when known.
-        advantage: the credit of this turn, when known.
+        credits: what learners made of this turn, the latest last (`credit.record` writes them).
         thread: the id of the thread that acted; 0 is the root.
         act_seconds: wall-clock time of sampling the action.
         env_seconds: wall-clock time of executing it and observing again.
@@ -166,12 +182,21 @@ class Turn:
     observation: Observation
     action: Action
     reward: float = 0.0
-    value: float | None = None
-    advantage: float | None = None
+    credits: tuple[Credit, ...] = ()
     thread: int = 0
     act_seconds: float = 0.0
     env_seconds: float = 0.0
     info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float | None:
+        """V(s) by the learner that was last here; None where none was, or it has no critic."""
+        return self.credits[-1].value if self.credits else None
+
+    @property
+    def advantage(self) -> float | None:
+        """The credit of this turn by the learner that was last here; None where none was."""
+        return self.credits[-1].advantage if self.credits else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,8 +195,26 @@ class Database:
 
     def first_values(self) -> dict[int, float]:
         """V(s_1) of each trace that has one, keyed by sequence number."""
-        query = "SELECT trace_seq, value FROM turns WHERE position = 0 AND value IS NOT NULL"
+        table = "credits" if self._has_credits() else "turns"
+        query = f"SELECT trace_seq, value FROM {table} WHERE position = 0 AND value IS NOT NULL ORDER BY rowid"
         return {seq: value for seq, value in self._try_all(query, what="values") if isinstance(value, float)}
+
+    def _has_credits(self) -> bool:
+        """Whether the store keeps credits of several learners; older ones have one value and advantage a turn."""
+        return bool(self._try_all("SELECT 1 FROM sqlite_master WHERE name = 'credits'"))
+
+    def _credits(self, seq: int) -> dict[int, list[dict[str, Any]]]:
+        """What learners made of each turn of a trace, the latest last."""
+        query = "SELECT position, '', 0, value, advantage FROM turns WHERE trace_seq = ? AND advantage IS NOT NULL"
+        if self._has_credits():
+            query = (
+                "SELECT position, learner, iteration, value, advantage FROM credits WHERE trace_seq = ? ORDER BY rowid"
+            )
+        credits: dict[int, list[dict[str, Any]]] = {}
+        for position, learner, iteration, value, advantage in self._try_all(query, (seq,), what="credits"):
+            credit = {"learner": str(learner), "iteration": iteration, "value": value, "advantage": advantage}
+            credits.setdefault(position, []).append(credit)
+        return credits
 
     def label_counts(self) -> dict[str, int]:
         """How many labels each trace has, keyed by trace id."""
@@ -242,27 +260,26 @@ class Database:
         if head is None:
             problems.append("The trace's head (task, threads, final observation) is not readable.")
             head = {}
-        turns = []
+        turns, credits = [], self._credits(row.seq)
         for position in range(row.turns):
             turn, problem = self._turn(row.seq, position)
-            turns.append(turn)
+            turns.append({**turn, "credits": credits.get(position, [])})
             if problem:
                 problems.append(problem)
         verdicts = self._try_all(
             "SELECT judge, reward, reason, turn FROM verdicts WHERE trace_seq = ? ORDER BY rowid", (row.seq,)
         )
         row.verdicts = {judge: reward for judge, reward, _, turn in verdicts if turn is None}
-        row.first_value = next((turn["value"] for turn in turns[:1]), None)
+        row.first_value = next((credit["value"] for credit in reversed(credits.get(0, []))), None)
         return {"row": row, "head": head, "turns": turns, "verdicts": verdicts, "problems": problems}
 
     def _turn(self, seq: int, position: int) -> tuple[dict[str, Any], str]:
         """One turn and "", or a placeholder and what was wrong."""
         problem = f"Turn {position + 1} is not readable"
-        turn: dict[str, Any] = {"thread": 0, "reward": 0.0, "value": None, "advantage": None, "body": {}, "tokens": b""}
+        turn: dict[str, Any] = {"thread": 0, "reward": 0.0, "body": {}, "tokens": b""}
         try:
             found = self._all(
-                "SELECT thread, reward, value, advantage, body, tokens FROM turns WHERE trace_seq = ? AND position = ?",
-                (seq, position),
+                "SELECT thread, reward, body, tokens FROM turns WHERE trace_seq = ? AND position = ?", (seq, position)
             )
         except sqlite3.Error as error:
             return turn, f"{problem} ({error})."

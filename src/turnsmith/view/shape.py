@@ -107,8 +107,9 @@ def _turn_json(index: int, turn: dict[str, Any], token_texts: TokenTexts) -> dic
             "prompt": len(prompt_ids),
         },
         "reward": turn["reward"],
-        "value": turn["value"],
-        "advantage": turn["advantage"],
+        "credits": turn["credits"],
+        "value": turn["credits"][-1]["value"] if turn["credits"] else None,
+        "advantage": turn["credits"][-1]["advantage"] if turn["credits"] else None,
         "seconds": _sequence(body.get("seconds")),
         "info": _mapping(body.get("info")),
     }

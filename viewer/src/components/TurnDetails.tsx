@@ -2,7 +2,7 @@
 import type { Json, TracePage, Turn } from "../types";
 import { duration, number, signed } from "../format";
 import { JsonView, RewardMark } from "./basic";
-import { creditClass } from "./Credit";
+import { creditClass, creditName } from "./Credit";
 import { TokenStrip } from "./TokenStrip";
 import { LabelControl } from "./LabelControl";
 
@@ -48,6 +48,18 @@ export function TurnDetails({ run, trace, turn, onLabel }: { run: string; trace:
         <div><dt>acting</dt><dd>{duration(act ?? null)}</dd></div>
         <div><dt>environment</dt><dd>{duration(environment ?? null)}</dd></div>
       </dl>
+      {turn.credits.length > 1 && (
+        <section>
+          <h3>Credit by all learners</h3>
+          <table class="credits"><tbody>{turn.credits.map((credit) => (
+            <tr key={creditName(credit)}>
+              <th scope="row">{creditName(credit)}</th>
+              <td class={`right ${creditClass(credit.advantage)}`}>{signed(credit.advantage)}</td>
+              <td class="right quiet">{credit.value === null ? "" : `V ${number(credit.value)}`}</td>
+            </tr>
+          ))}</tbody></table>
+        </section>
+      )}
       {verdicts.length > 0 && (
         <section>
           <h3>Verdicts on this turn</h3>

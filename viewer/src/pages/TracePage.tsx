@@ -1,5 +1,6 @@
 // One trace: what was asked, every turn with its screenshot, action and credit, and what judges said.
 import { Guard, OutcomeBadge, Problems, RewardMark, Waiting, JsonView } from "../components/basic";
+import { CreditChoice, learnersOf, withCredit } from "../components/Credit";
 import { Filmstrip } from "../components/Filmstrip";
 import { LabelControl } from "../components/LabelControl";
 import { TurnDetails } from "../components/TurnDetails";
@@ -13,10 +14,15 @@ import type { TracePage, TraceRow } from "../types";
 export function TraceRoute({ run, id, query }: { run: string; id: string; query: URLSearchParams }) {
   const { data, error, reload } = useData(`trace ${run} ${id}`, run, (source) => source.trace(run, id));
   if (!data) return <Waiting error={error} />;
-  return <TraceContent run={run} trace={data} turn={Number(query.get("turn") ?? 1) - 1} reload={reload} />;
+  return <TraceContent run={run} trace={data} turn={Number(query.get("turn") ?? 1) - 1} credit={query.get("credit")} reload={reload} />;
 }
 
-function TraceContent({ run, trace, turn, reload }: { run: string; trace: TracePage; turn: number; reload: () => void }) {
+function TraceContent({ run, trace: stored, turn, credit, reload }: {
+  run: string; trace: TracePage; turn: number; credit: string | null; reload: () => void;
+}) {
+  const learners = learnersOf(stored);
+  const learner = credit !== null && learners.includes(credit) ? credit : learners[learners.length - 1] ?? "";
+  const trace = learner ? withCredit(stored, learner) : stored;
   const last = trace.turns.length - 1 + (trace.final ? 1 : 0);
   const current = Math.max(0, Math.min(last, Number.isFinite(turn) ? turn : 0));
   const select = (index: number) => replaceQuery({ turn: Math.max(0, Math.min(last, index)) + 1 });
@@ -37,6 +43,7 @@ function TraceContent({ run, trace, turn, reload }: { run: string; trace: TraceP
       <Problems problems={trace.problems} />
       {trace.turns.length + (trace.final ? 1 : 0) === 0 ? <p class="notice">This trace has no turns.</p> : (
         <>
+          <CreditChoice names={learners} chosen={learner} choose={(name) => replaceQuery({ credit: name })} />
           <Filmstrip run={run} trace={trace} current={current} select={select} />
           <TurnView run={run} trace={trace} current={current} select={select} reload={reload} />
         </>

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from turnsmith.credit.record import record
 from turnsmith.recipes.apr.config import Config, Training
 from turnsmith.recipes.apr.data import (
     check_overlap,
@@ -28,6 +29,7 @@ from turnsmith.recipes.apr.data import (
     serial_examples,
     take,
 )
+from turnsmith.recipes.apr.rollout import Attempt, trace_of
 from turnsmith.recipes.apr.threads import CompactThreads
 from turnsmith.runs.config import to_json
 from turnsmith.runs.progress import console, progress_bar
@@ -155,7 +157,7 @@ def reinforce(config: Config, run: Run, arm: str, start: Any, protocol: CompactT
     with progress_bar(f"{arm}: GRPO", rl.steps) as advance:
         advance(done)
         for number in range(done, rl.steps):
-            attempts, report = apr_rl.step(
+            attempts, advantages, report = apr_rl.step(
                 model,
                 start,
                 optimizer,
@@ -168,11 +170,37 @@ def reinforce(config: Config, run: Run, arm: str, start: Any, protocol: CompactT
                 config.rows,
             )
             figures = apr_rl.summary(attempts.attempts)
+            keep_attempts(run, attempts.attempts, advantages, protocol, arm, phase, number + 1)
             run.log(phase=phase, step=number + 1, **figures, loss=report.loss, kl=report.kl, clipped=report.clipped)
             advance(note=f"{100 * figures['success']:.0f} % success, {figures['children']:.1f} children")
             if (number + 1) % 5 == 0 or number + 1 == rl.steps:
                 checkpoint.save(folder, number + 1, model, None, optimizer, {"step": number + 1}, 1)
     return model
+
+
+def keep_attempts(
+    run: Run,
+    attempts: Sequence[Attempt],
+    advantages: Sequence[float],
+    protocol: CompactThreads,
+    arm: str,
+    phase: str,
+    step: int,
+) -> None:
+    """Store the trees of one step of GRPO, each turn with the advantage of its attempt.
+
+    A step that is played again after a kill makes the same trees: those that the store has are left alone.
+    """
+    known = {row.id for row in run.store.summaries(phase=phase, iteration=step)}
+    made = [
+        trace_of(attempt, protocol, f"{phase}/{step:04d}/{number:04d}", arm, phase, step)
+        for number, attempt in enumerate(attempts)
+    ]
+    run.store.append_many([trace for trace in made if trace.id not in known])
+    by_trace = {
+        trace.id: [float(advantage)] * len(trace.turns) for trace, advantage in zip(made, advantages, strict=True)
+    }
+    record(run.store, arm, step, advantages=by_trace)
 
 
 def _rl(config: Config, arm: str) -> Any:
@@ -228,7 +256,6 @@ def measure(
 ) -> None:
     """Evaluate a cell unless the run has it; store traces of the ones at the window of the claims."""
     from turnsmith.recipes.apr.evaluation import append_result, evaluate, read_results, within
-    from turnsmith.recipes.apr.rollout import trace_of
 
     path = run.folder / "evaluations.jsonl"
     if cell.key in read_results(path):

@@ -60,13 +60,12 @@ def rewards_of(attempts: Sequence[Attempt], rl: RL, window: int) -> torch.Tensor
     return cost_aware(reward_N, torch.tensor(costs, dtype=torch.float64), rl.price, limit)
 
 
-def to_sequences(attempts: Sequence[Attempt], groups: Sequence[int], rl: RL, window: int) -> list[Learned]:
+def to_sequences(attempts: Sequence[Attempt], advantage_N: torch.Tensor, rl: RL) -> list[Learned]:
     """Every call of every tree with its advantage and its share of the batch's loss.
 
     Cancelled threads say nothing of what their end would have been, but what they wrote was chosen: they are kept.
     Failed and cut ones are kept too.
     """
-    advantage_N = attempt_advantages(rewards_of(attempts, rl, window), groups)
     calls = [
         (number, thread, call)
         for number, attempt in enumerate(attempts)
@@ -100,17 +99,23 @@ def step(
     number: int,
     seed: int,
     rows: int,
-) -> tuple[Attempts, UpdateReport]:
-    """One batch: its problems and samples depend on `seed` and `number` alone."""
+) -> tuple[Attempts, list[float], UpdateReport]:
+    """One batch: its problems and samples depend on `seed` and `number` alone.
+
+    Returns:
+        The attempts, the advantage of each, and what the update did.
+    """
     rng = random.Random(f"{seed}/rl/{number}")
     problems = [tier.draw(rng, test=False) for _ in range(rl.problems)]
     asked = [problem for problem in problems for _ in range(rl.group)]
     groups = [group for group in range(rl.problems) for _ in range(rl.group)]
     seeds = [turn_seed(turn_seed(seed, number), place) for place in range(len(asked))]
     attempts = attempt_all(model, protocol, method, asked, seeds, rows)
-    sequences = to_sequences(attempts.attempts, groups, rl, method.window)
+    advantage_N = attempt_advantages(rewards_of(attempts.attempts, rl, method.window), groups)
+    sequences = to_sequences(attempts.attempts, advantage_N, rl)
     config = PolicyGradientConfig(rl.learning_rate, rl.clip, rl.kl, rl.inner_updates)
-    return attempts, update(model, sequences, config, optimizer, reference)
+    report = update(model, sequences, config, optimizer, reference)
+    return attempts, advantage_N.tolist(), report
 
 
 def summary(attempts: Sequence[Attempt]) -> dict[str, float]:

@@ -4,11 +4,14 @@ One log, one set of image vectors, one set of candidates; the action reader with
 by Monte Carlo. An arm is a choice among these and an extraction; see `recipes.digiq`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from turnsmith.credit.record import ByTurn, record
 from turnsmith.engine.sampling import turn_seed
+from turnsmith.errors import UserError
 from turnsmith.recipes.digiq.arm_names import ArmName, parse_arm
 from turnsmith.recipes.digiq.config import Config
 from turnsmith.recipes.digiq.readers import Readers
@@ -16,13 +19,15 @@ from turnsmith.recipes.shared import phone as phones
 from turnsmith.recipes.shared import phone_policy as policies
 from turnsmith.runs.progress import console, progress_bar
 from turnsmith.runs.run import Run, find_run
+from turnsmith.trace.store import Store
 
 
 class Bench:
     """The log with everything that arms share: image vectors, candidates and critics, made when first asked for."""
 
-    def __init__(self, config: Config, run: Run, log: list[Any], behaviour: Any) -> None:
-        self.config, self.run, self.log, self.behaviour = config, run, log, behaviour
+    def __init__(self, config: Config, run: Run, log: list[Any], behaviour: Any, sources: Mapping[str, Path]) -> None:
+        """`sources` says which store has the traces whose ids begin so."""
+        self.config, self.run, self.log, self.behaviour, self.sources = config, run, log, behaviour, sources
         self.tokenizer, self.frames = behaviour.tokenizer, behaviour.frames
         self.features = _image_vectors(config, run, log, behaviour)
         source = find_run(config.source[0]).parent if config.source else run.folder
@@ -110,6 +115,7 @@ class Bench:
         if arm in ("fbc", "digirl"):
             chosen = self._offline(arm)
             examples = examples_from_traces([one.trace for one in chosen.episodes], policy, chosen.weights)
+            self._keep_credit(name.trained, chosen.values, chosen.advantages)
             return [example for example in examples if example.weight > 0], {"steps": chosen.steps}
         count = name.candidates or self.config.extraction.candidates
         critics = self._critics_of(arm)
@@ -130,7 +136,24 @@ class Bench:
             temperature=numbers.awr_temperature if arm == "awr" else numbers.pick_temperature,
             seed=self.config.seed,
         )
+        self._keep_credit(name.trained, extracted.values, extracted.advantages)
         return extracted.examples, {"kept": extracted.kept, "sensitivity": extracted.sensitivity}
+
+    def _keep_credit(self, arm: str, values: ByTurn, advantages: ByTurn) -> None:
+        """Write what an arm made of the log's turns to the runs that the log comes from."""
+        for source, path in self.sources.items():
+            own = {one.trace.id: one for one in self.log if one.trace.id.startswith(source)}
+            made = [
+                {id.removeprefix(source): by_turn for id, by_turn in numbers.items() if id in own}
+                for numbers in (values, advantages)
+            ]
+            first = {id.removeprefix(source): one.first for id, one in own.items()}
+            learner = arm if path == self.run.store.path else f"{self.run.folder.name}/{arm}"
+            try:
+                with Store(path) as store:
+                    record(store, learner, 1, values=made[0], advantages=made[1], first=first)
+            except UserError as error:
+                console.print(f"{arm}: its credit could not be kept with the log: {error}")
 
     def _offline(self, arm: str) -> Any:
         """The choice of the two methods that reweigh logged actions."""
@@ -139,8 +162,7 @@ class Bench:
         from turnsmith.recipes.shared.digirl_filter import Chosen, choose
 
         if arm == "fbc":
-            won = successes(self.log)
-            return Chosen(won, {one.trace.id: [1.0] * len(one.rewards) for one in won}, {})
+            return Chosen.whole(successes(self.log))
         critic = StepCritic(Nameless(self.behaviour), self.features, seed=self.config.seed)
         critic.fit(self.log, FitConfig(self.config.step_critic, seed=self.config.seed))
         return choose(self.log, critic, None, self.config.credit)

@@ -191,11 +191,15 @@ class Extracted:
         examples: with their weights.
         kept: the share of states that gave one with any weight.
         sensitivity: see `change.action_sensitivity`; None where only one action was scored.
+        values, advantages: V(s) and Q(s, a) − V(s) of the executed actions, by the trace's id, one for each of its
+            turns; None where it was not asked.
     """
 
     examples: list[Example]
     kept: float
-    sensitivity: float | None = None
+    sensitivity: float | None
+    values: dict[str, list[float | None]]
+    advantages: dict[str, list[float | None]]
 
 
 def extract(
@@ -256,4 +260,22 @@ def extract(
             action = replace(actions[best], prompt_ids=policy.encode_prompt(context)[0])
             examples.append(example_from_turn(replace(trace.turns[turn], action=action), context, policy, weight))
     sensitivity = action_sensitivity(q_BN) if among and q_BN.shape[1] > 1 else None
-    return Extracted(examples, float((weight_B != 0).float().mean()), sensitivity)
+    return Extracted(
+        examples,
+        float((weight_B != 0).float().mean()),
+        sensitivity,
+        _by_turn(log, steps, used.rows, value_B),
+        _by_turn(log, steps, used.rows, q_BN[:, 0] - value_B),
+    )
+
+
+def _by_turn(
+    log: Sequence[Played], steps: Steps, rows: Sequence[int], number_B: Tensor
+) -> dict[str, list[float | None]]:
+    """Numbers of some steps by their trace and turn."""
+    found: dict[str, list[float | None]] = {}
+    for row, number in zip(rows, number_B.tolist(), strict=True):
+        index, turn = steps.place[row]
+        episode = log[index]
+        found.setdefault(episode.trace.id, [None] * len(episode.rewards))[turn] = number
+    return found

@@ -70,7 +70,8 @@ async def _main(config: Config, run: Run) -> None:
     run.report(status="running", recipe="digiq", config=run.config)
     log, behaviour, test = await _data(config, run)
     console.print(f"{len(log)} logged episodes, {sum(one.success for one in log):.0f} of them rewarded")
-    bench = await asyncio.to_thread(Bench, config, run, log, behaviour)
+    stores = {f"{path.parent.name}/": path for path in map(find_run, config.source)} or {"": run.store.path}
+    bench = await asyncio.to_thread(Bench, config, run, log, behaviour, stores)
     test *= config.test_rollouts
     if test:
         await phones.play(run, config.phone, behaviour, test, "eval-behaviour")

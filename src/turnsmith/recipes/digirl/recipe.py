@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from turnsmith.credit.record import record
 from turnsmith.engine.sampling import turn_seed
 from turnsmith.evaluate.summary import rewards_by_task, summarize
 from turnsmith.judges.base import Judge, ever_rewarded
@@ -292,6 +293,7 @@ class Learner:
         log = read(self.run.store, self.phases, up_to=iteration)
         seed = turn_seed(self.config.seed, 1000 + iteration)
         chosen = self.choose(log, iteration, sizes, seed)
+        record(self.run.store, self.arm, iteration, values=chosen.values, advantages=chosen.advantages)
         traces = [one.trace for one in chosen.episodes]
         examples = [
             example
@@ -336,9 +338,7 @@ class Learner:
 
         train, held_out = _split(log)
         if self.arm == "fbc":
-            won = successes(train)
-            weights = {one.trace.id: [1.0] * len(one.rewards) for one in won}
-            return Chosen(won, weights, {})
+            return Chosen.whole(successes(train))
         loss = "squared_error" if self.arm == "digirl-squared-error" else "cross_entropy"
         words = Nameless(self.policy)
         step_critic = StepCritic(words, self.features, loss, seed=seed)

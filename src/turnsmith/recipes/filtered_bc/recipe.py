@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from turnsmith.credit.record import record as record_credit
 from turnsmith.engine.sampling import turn_seed
 from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import record
@@ -212,6 +213,8 @@ async def _main(config: Config, run: Run) -> None:
             if config.method == "filtered_bc":
                 await web.explore(run, pages, sites, policy, config.rollouts, iteration, rollout_seed)
                 traces = _successes(config, run, iteration)
+            # Every turn of a success counts alike: its advantage is the outcome, and there is no critic.
+            record_credit(run.store, config.method, iteration, advantages={t.id: [1.0] * len(t.turns) for t in traces})
             examples = _examples(traces, policy)
             if examples:
                 optim = _optim(config.update, config.seed + iteration)

@@ -5,7 +5,7 @@ steps:    A_step > 1 / H, or exp(A_step / β) as a weight
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -47,12 +47,19 @@ class Chosen:
     Attributes:
         episodes: that were chosen.
         weights: by trace id, one for each of its steps; 0 leaves a step out.
-        advantages: likewise, for the record.
+        advantages, values: likewise, for the record; no values without a critic.
     """
 
     episodes: list[Played]
     weights: dict[str, list[float]]
     advantages: dict[str, list[float]]
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    @classmethod
+    def whole(cls, episodes: Sequence[Played]) -> "Chosen":
+        """All steps of these episodes alike: what filtered behaviour cloning does with its successes."""
+        ones = {episode.trace.id: [1.0] * len(episode.rewards) for episode in episodes}
+        return cls(list(episodes), ones, ones)
 
     @property
     def steps(self) -> int:
@@ -82,6 +89,7 @@ def choose(
         episodes = [log[index] for index in curriculum(advantage, config.fraction, config.rule)] if log else []
     weights: dict[str, list[float]] = {}
     advantages: dict[str, list[float]] = {}
+    values: dict[str, list[float]] = {}
     for one, value_T1 in zip(episodes, step_critic.values(episodes), strict=True):
         advantage_T, weight_T = step_weights(
             value_T1,
@@ -96,4 +104,5 @@ def choose(
         if not config.step_level:
             weight_T = torch.ones_like(advantage_T)
         weights[one.trace.id], advantages[one.trace.id] = weight_T.tolist(), advantage_T.tolist()
-    return Chosen(episodes, weights, advantages)
+        values[one.trace.id] = value_T1[:-1].tolist()
+    return Chosen(episodes, weights, advantages, values)
