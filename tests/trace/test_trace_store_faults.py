@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 def python(code: str, *arguments: object, **options) -> subprocess.Popen:
     """Run code in another process, with this folder on its path."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         stdout=subprocess.PIPE,

@@ -122,7 +122,7 @@ def trace_to_json(trace: Trace) -> dict[str, Any]:
         action = action_to_json(turn.action)
         for name in ("prompt_ids", "token_ids", "logprobs", "sampled"):
             action[name] = list(getattr(turn.action, name))
-        row = {"observation": observation_to_json(turn.observation), "action": action}
+        row: dict[str, Any] = {"observation": observation_to_json(turn.observation), "action": action}
         row.update({name: getattr(turn, name) for name in _TURN_SCALARS})
         row["credits"] = [asdict(credit) for credit in turn.credits]
         row["info"] = dict(turn.info)

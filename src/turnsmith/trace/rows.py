@@ -6,6 +6,7 @@ Everything stored as JSON is standard JSON, without NaN, so that SQL, the viewer
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from turnsmith.trace import codec
@@ -101,15 +102,16 @@ def credit_row(position: int, credit: Credit) -> Row:
     )
 
 
-def turn_from_row(thread: int, reward: float, body: str, tokens: bytes, credits: tuple[Credit, ...] = ()) -> Turn:
-    """The turn of one row of the table of turns, from its column `thread` on, with its credits."""
+def turn_from_row(row: Row, credits: Iterable[Credit]) -> Turn:
+    """The turn of one row (thread, reward, body, tokens) of the table of turns, with its credits."""
+    thread, reward, body, tokens = row
     fields = json.loads(body)
     act_seconds, env_seconds = fields["seconds"]
     return Turn(
         observation=codec.observation_from_json(fields["observation"]),
         action=codec.action_from_json(fields["action"], tokens),
         reward=reward,
-        credits=credits,
+        credits=tuple(credits),
         thread=thread,
         act_seconds=act_seconds,
         env_seconds=env_seconds,

@@ -236,7 +236,7 @@ class Store:
         return Trace(
             id=trace_id,
             task=codec.task_from_json(fields["task"]),
-            turns=tuple(turn_from_row(*row, tuple(credits.get(position, ()))) for position, *row in turns),
+            turns=tuple(turn_from_row(tuple(row), credits.get(position, ())) for position, *row in turns),
             outcome=Outcome(outcome),
             verdicts=tuple(Verdict(*row) for row in verdicts),
             policy=policy,

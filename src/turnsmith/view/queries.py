@@ -207,9 +207,8 @@ class Database:
         """What learners made of each turn of a trace, the latest last."""
         query = "SELECT position, '', 0, value, advantage FROM turns WHERE trace_seq = ? AND advantage IS NOT NULL"
         if self._has_credits():
-            query = (
-                "SELECT position, learner, iteration, value, advantage FROM credits WHERE trace_seq = ? ORDER BY rowid"
-            )
+            columns = "position, learner, iteration, value, advantage"
+            query = f"SELECT {columns} FROM credits WHERE trace_seq = ? ORDER BY rowid"
         credits: dict[int, list[dict[str, Any]]] = {}
         for position, learner, iteration, value, advantage in self._try_all(query, (seq,), what="credits"):
             credit = {"learner": str(learner), "iteration": iteration, "value": value, "advantage": advantage}
