@@ -190,7 +190,7 @@ def test_mistakes_are_one_line(run, capsys, tmp_path, arguments, message):
 
 def test_a_newer_run_and_migrate(run, capsys):
     assert main(["traces", "migrate", "first"]) == 0
-    assert "is of store version 1 now" in out(capsys)
+    assert "is of store version 2 now" in out(capsys)
     run.close()
     db = sqlite3.connect(run.path)
     db.execute("UPDATE meta SET value = '7' WHERE key = 'schema_version'")

@@ -247,7 +247,7 @@ def test_a_newer_store_says_so(tmp_path):
     db.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     db.commit()
     for read_only in (False, True):
-        with pytest.raises(UserError, match=r"newer Turnsmith \(store version 99, .* pip install -U turnsmith"):
+        with pytest.raises(UserError, match=r"newer Turnsmith \(store version 99, .* reads up to 2\)\. \S"):
             Store(path, read_only=read_only)
 
 
