@@ -1,7 +1,7 @@
 """`turnsmith verify ENV FILE`: grade recorded answers with the environment's own checker.
 
-Reads JSONL rows and prints, a line each, `{"valid": true|false, "reason": …}`. What a row holds is the environment's
-business: `turnsmith verify ENV --help` says.
+Reads JSONL rows and prints, a line each, `{"valid": true|false, "reason": …}` (or what came of replaying recorded
+actions). What a row holds is the environment's business: `turnsmith verify ENV --help` says.
 """
 
 import importlib
@@ -11,11 +11,13 @@ import sys
 from turnsmith.errors import UserError
 from turnsmith.jsonl import read_jsonl
 
-# environment -> module with `verify_row(row) -> (valid, reason)`, whose docstring says what a row holds. `verify_row`
-# raises ValueError for a row that it cannot read.
+# environment -> module with `verify_row(row) -> (valid, reason)` or a JSON object to print, whose docstring says what a
+# row holds. `verify_row` raises ValueError for a row that it cannot read.
 VERIFIERS: dict[str, str] = {
     "browser": "turnsmith.worlds.sites.verify",
     "countdown": "turnsmith.worlds.countdown.verify",
+    "tau_airline": "turnsmith.worlds.airline.verify",
+    "tau_retail": "turnsmith.worlds.retail.verify",
 }
 
 
@@ -33,9 +35,10 @@ def main(argv: list[str]) -> int:
     name = argv[1] if len(argv) > 1 else "-"
     for number, row in read_jsonl(name):
         try:
-            valid, reason = checker.verify_row(row)
+            found = checker.verify_row(row)
         except ValueError as error:
             sys.stdout.flush()
             raise UserError(f"{name}, line {number}: {error}") from error
-        print(json.dumps({"valid": valid, "reason": reason}, ensure_ascii=False))
+        answer = {"valid": found[0], "reason": found[1]} if isinstance(found, tuple) else found
+        print(json.dumps(answer, ensure_ascii=False))
     return 0
