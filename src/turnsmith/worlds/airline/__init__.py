@@ -43,6 +43,6 @@ def synthetic_world(seed: int = 0, users: int = 40) -> DatabaseWorld:
     return DatabaseWorld(f"{NAME}_synthetic", synthetic_base(seed, users), SPECS, FUNCTIONS, POLICY)
 
 
-POLICY = """You help the passengers of an airline: book, change and cancel reservations. The time is 2024-05-15 15:00
-EST. List the details of a change and get a yes before making it. The tools check little: whether a change is allowed is for you to
-find out. Make one call at a time. Transfer to a person only what the tools cannot do."""
+POLICY = """You help the passengers of an airline: book, change and cancel reservations. The time is 2024-05-15
+15:00 EST. List the details of a change and get a yes before making it. The tools check little: whether a change is
+allowed is for you to find out. Make one call at a time. Transfer to a person only what the tools cannot do."""

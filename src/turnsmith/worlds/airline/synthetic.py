@@ -6,42 +6,14 @@ from datetime import date, timedelta
 from turnsmith.envs.tools.database import Base, Record
 from turnsmith.worlds.airline.tools import AIRPORTS
 
-_FIRST = [
-    "Ada",
-    "Bela",
-    "Cleo",
-    "Dana",
-    "Emil",
-    "Fina",
-    "Gero",
-    "Hana",
-    "Ivo",
-    "Jana",
-    "Kiro",
-    "Lena",
-    "Milo",
-    "Nora",
-    "Otto",
-    "Pia",
-]
-_LAST = [
-    "Adler",
-    "Berg",
-    "Crane",
-    "Dorn",
-    "Eder",
-    "Falk",
-    "Greve",
-    "Holm",
-    "Iwan",
-    "Jung",
-    "Kern",
-    "Lund",
-    "Moor",
-    "Nagel",
-    "Orth",
-    "Pohl",
-]
+_FIRST = (
+    "Ada", "Bela", "Cleo", "Dana", "Emil", "Fina", "Gero", "Hana", "Ivo", "Jana",
+    "Kiro", "Lena", "Milo", "Nora", "Otto", "Pia",
+)  # fmt: skip
+_LAST = (
+    "Adler", "Berg", "Crane", "Dorn", "Eder", "Falk", "Greve", "Holm", "Iwan", "Jung",
+    "Kern", "Lund", "Moor", "Nagel", "Orth", "Pohl",
+)  # fmt: skip
 _CABINS = {"basic_economy": (50, 100), "economy": (100, 200), "business": (200, 500)}
 _FIRST_DAY, _DAYS, _TODAY = date(2024, 5, 1), 30, date(2024, 5, 15)
 

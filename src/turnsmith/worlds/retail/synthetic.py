@@ -5,50 +5,14 @@ import random
 
 from turnsmith.envs.tools.database import Base, Record
 
-_FIRST = [
-    "Ada",
-    "Bela",
-    "Cleo",
-    "Dana",
-    "Emil",
-    "Fina",
-    "Gero",
-    "Hana",
-    "Ivo",
-    "Jana",
-    "Kiro",
-    "Lena",
-    "Milo",
-    "Nora",
-    "Otto",
-    "Pia",
-    "Remy",
-    "Suki",
-    "Tilo",
-    "Vera",
-]
-_LAST = [
-    "Adler",
-    "Berg",
-    "Crane",
-    "Dorn",
-    "Eder",
-    "Falk",
-    "Greve",
-    "Holm",
-    "Iwan",
-    "Jung",
-    "Kern",
-    "Lund",
-    "Moor",
-    "Nagel",
-    "Orth",
-    "Pohl",
-    "Rask",
-    "Sand",
-    "Thal",
-    "Voss",
-]
+_FIRST = (
+    "Ada", "Bela", "Cleo", "Dana", "Emil", "Fina", "Gero", "Hana", "Ivo", "Jana",
+    "Kiro", "Lena", "Milo", "Nora", "Otto", "Pia", "Remy", "Suki", "Tilo", "Vera",
+)  # fmt: skip
+_LAST = (
+    "Adler", "Berg", "Crane", "Dorn", "Eder", "Falk", "Greve", "Holm", "Iwan", "Jung",
+    "Kern", "Lund", "Moor", "Nagel", "Orth", "Pohl", "Rask", "Sand", "Thal", "Voss",
+)  # fmt: skip
 _STREETS = ("Birch Row", "Canal Street", "Dock Road", "Elder Lane", "Forge Way", "Garden Walk", "Harbour Street")
 _CITIES = (("Leipzig", "SN", "04"), ("Malmo", "SK", "21"), ("Ghent", "OV", "90"), ("Porto", "PO", "40"))
 _OPTIONS = {
