@@ -31,6 +31,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--wander", type=float, default=0.0)
+    parser.add_argument("--detour", type=float, default=0.0)
+    parser.add_argument("--roam", type=float, default=0.0)
+    parser.add_argument("--long", action="store_true", help="the long family of templates")
     parser.add_argument("--horizon", type=int, default=30)
     parser.add_argument("--viewport", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--workers", type=int, default=4)
@@ -40,8 +43,8 @@ def main() -> None:
 
 
 async def sweep(options: argparse.Namespace) -> None:
-    tasks = generate(options.sites, options.split, options.count, options.seed, options.templates)
-    policy = Demonstrator(tasks, options.noise, options.wander, options.seed)
+    tasks = generate(options.sites, options.split, options.count, options.seed, options.templates, options.long)
+    policy = Demonstrator(tasks, options.noise, options.wander, options.seed, detour=options.detour, roam=options.roam)
     episodes = [Episode(task.id, task, options.seed) for task in tasks]
     async with BrowserEnvironment(LocalSites(viewport=options.viewport), options.workers) as environment:
         traces = await collect(environment, policy, episodes, Limits(options.horizon), workers=options.workers)

@@ -18,9 +18,9 @@ from turnsmith.agents.base import Context
 from turnsmith.agents.parsing import parse
 from turnsmith.engine.forward import Prompt
 from turnsmith.engine.local import end_tokens, sample
-from turnsmith.engine.sampling import Sampling
+from turnsmith.engine.sampling import Sample, Sampling
 from turnsmith.engine.score import score
-from turnsmith.trace.types import Action, ImageRef
+from turnsmith.trace.types import Action, ImageRef, StopReason
 
 
 class HFPolicy:
@@ -82,32 +82,51 @@ class HFPolicy:
 
     def _act(self, contexts: list[Context]) -> list[Action]:
         prompts = [Prompt(*self.encode_prompt(context)) for context in contexts]
+        samples = self._complete(prompts, [context.seed for context in contexts], self.sampling)
+        return [
+            self.action(prompt, drawn.token_ids, drawn.logprobs, drawn.stop)
+            for prompt, drawn in zip(prompts, samples, strict=True)
+        ]
+
+    # -- pieces of an action, for those who put one together themselves (`rollout.thinking`)
+
+    async def complete(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: Sampling) -> list[Sample]:
+        """What follows each prompt; see `engine.local.sample`."""
+        return await asyncio.to_thread(self._complete, list(prompts), list(seeds), sampling)
+
+    def _complete(self, prompts: list[Prompt], seeds: list[int], sampling: Sampling) -> list[Sample]:
         with self.lock:
-            samples = sample(
+            return sample(
                 self.model,
                 prompts,
-                [context.seed for context in contexts],
-                self.sampling,
+                seeds,
+                sampling,
                 self.eos_ids,
-                decode=self.tokenizer.decode if self.sampling.stop else None,
+                decode=self.tokenizer.decode if sampling.stop else None,
                 batch_tokens=self.batch_tokens,
             )
-        actions = []
-        for prompt, drawn in zip(prompts, samples, strict=True):
-            text = self.tokenizer.decode(drawn.token_ids, skip_special_tokens=True).strip()
-            call, error = parse(text, self.dialect)
-            actions.append(
-                Action(
-                    text,
-                    call,
-                    error,
-                    prompt_ids=tuple(prompt.ids),
-                    token_ids=drawn.token_ids,
-                    logprobs=drawn.logprobs,
-                    stop=drawn.stop,
-                )
-            )
-        return actions
+
+    def action(
+        self,
+        prompt: Prompt,
+        token_ids: Sequence[int],
+        logprobs: Sequence[float],
+        stop: StopReason,
+        sampled: Sequence[bool] = (),
+    ) -> Action:
+        """The action that these tokens after a prompt are, parsed with the policy's grammar."""
+        text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True).strip()
+        call, error = parse(text, self.dialect)
+        return Action(
+            text,
+            call,
+            error,
+            prompt_ids=tuple(prompt.ids),
+            token_ids=tuple(token_ids),
+            logprobs=tuple(logprobs),
+            sampled=tuple(sampled),
+            stop=stop,
+        )
 
     def _log_prob(self, steps: list[tuple[Context, Action]]) -> list[list[float]]:
         prompts = [

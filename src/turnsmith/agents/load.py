@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from turnsmith.agents import grammar, render
 from turnsmith.agents.base import Policy
+from turnsmith.engine.openai_client import ENDPOINT, endpoint_of
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import UserError, require
 
 if TYPE_CHECKING:
     from turnsmith.agents.hf_policy import HFPolicy
 
-_ENDPOINT = "openai:"
 _NOTES_BEFORE = "turnwise"
 """Where folders that were made before the project was renamed keep what `config.turnsmith` says."""
 
@@ -47,17 +47,11 @@ def load_policy(
         UserError: if the folder is missing or incomplete, is not a model that can act, or a package is missing.
     """
     name = str(spec)
-    if name.startswith(_ENDPOINT):
+    if name.startswith(ENDPOINT):
         from turnsmith.agents.openai_policy import OpenAIPolicy
-        from turnsmith.engine.openai_client import Endpoint
 
-        model, at, url = name[len(_ENDPOINT) :].rpartition("@")
-        if not at or not model or not url.startswith(("http://", "https://")):
-            raise UserError(
-                f"policy {name!r}: write openai:MODEL@BASE_URL, such as openai:qwen@http://localhost:8000/v1."
-            )
         chosen = rendering or "webvoyager"
-        return OpenAIPolicy(Endpoint(url, model), rendering=chosen, dialect=dialect, sampling=sampling, version=version)
+        return OpenAIPolicy(endpoint_of(name), rendering=chosen, dialect=dialect, sampling=sampling, version=version)
     return load_local(spec, rendering=rendering, dialect=dialect, sampling=sampling, device=device, version=version)
 
 

@@ -29,6 +29,8 @@ from turnsmith.engine.openai_reply import Completion, TryAgain, completion, deco
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import InfraError, UserError
 
+ENDPOINT = "openai:"
+"""How the name of a served model begins."""
 _LONGEST_WAIT = 60.0
 _LARGEST_REPLY = 32 * 2**20
 """Bytes, unpacked: a reply of 100,000 tokens with log-probabilities has a tenth of it."""
@@ -59,6 +61,18 @@ class Endpoint:
     concurrency: int = 16
     logprobs: bool = False
     token_ids: bool = False
+
+
+def endpoint_of(spec: str, what: str = "policy") -> Endpoint:
+    """The endpoint that "openai:MODEL@BASE_URL" names.
+
+    Raises:
+        UserError: if it is not of this form; `what` says whose endpoint it should be.
+    """
+    model, at, url = spec.removeprefix(ENDPOINT).rpartition("@")
+    if not spec.startswith(ENDPOINT) or not at or not model or not url.startswith(("http://", "https://")):
+        raise UserError(f"{what} {spec!r}: write openai:MODEL@BASE_URL, such as openai:qwen@http://localhost:8000/v1.")
+    return Endpoint(url, model)
 
 
 class OpenAIClient:

@@ -17,6 +17,7 @@ from turnsmith.envs.base import Environment, Session
 from turnsmith.errors import InfraError
 from turnsmith.judges.base import Judge
 from turnsmith.rollout.batcher import Batcher
+from turnsmith.rollout.spent import SPENT, Considered, spent_on
 from turnsmith.trace.types import ORACLE, Observation, Outcome, Task, Trace, Turn, Verdict
 
 Judged = Literal["end", "step"]
@@ -171,7 +172,7 @@ class _Player:
                         reward=step.reward,
                         act_seconds=acted - clock,
                         env_seconds=time.perf_counter() - acted,
-                        info=step.info,
+                        info={**step.info, SPENT: action.spent} if isinstance(action, Considered) else step.info,
                     )
                     going.turns.append(turn)
                     going.now = step.observation
@@ -180,7 +181,7 @@ class _Player:
                         reward = await self._judge_step(self.judge, session, going)
                         going.turns[-1] = replace(turn, reward=reward)
                         done = done or reward > 0.5
-                tokens += len(action.token_ids)
+                tokens += spent_on(action)
                 if done:
                     return True
                 if limits.max_tokens is not None and tokens >= limits.max_tokens:

@@ -4,12 +4,12 @@ A row of our own format is a whole task as `save_tasks` writes it, or the short 
 
     {"id": "stew-1", "instruction": "Find a stew for six.", "start_url": "https://example.org/"}
 
-The short form may also hold "allow" (further hostnames), "split" and "hidden". Every complaint names file and line.
+The short form may also hold "allow" (further hostnames), "cookies", "storage_state" (a login), "geolocation", "split"
+and "hidden". Every complaint names file and line.
 """
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 
 from turnsmith.errors import UserError
 from turnsmith.jsonl import dump_row, read_jsonl
+from turnsmith.tasks.webarena import PLACEHOLDERS, NoAddress, check_geolocation, fill_addresses, read_evaluation
 from turnsmith.trace.codec import task_from_json, task_to_json
 from turnsmith.trace.types import Task
 
 _NEEDS = "Each task needs id, instruction and start_url; see docs/tasks.md."
-_PARAMS = ("start_url", "allow", "cookies")  # of the short form, beside the params
+_PARAMS = ("start_url", "allow", "cookies", "storage_state", "geolocation")  # of the short form, beside the params
 _KINDS: dict[str, type] = {"params": dict, "provenance": dict, "hidden": dict, "split": str, "environment": str}
 
 
@@ -104,7 +105,7 @@ def load_webarena(path: str | Path, urls: Mapping[str, str] | None = None) -> li
     rows = list(enumerate(_json(path, list), start=1))
     where = {number: f"{path}, task {number}" for number, _ in rows}
     if urls is None:
-        urls = {name.lower(): url for name, url in os.environ.items() if name in _WEBARENA_SITES}
+        urls = {name.lower(): url for name, url in os.environ.items() if name in PLACEHOLDERS}
 
     def make(row: Mapping[str, Any], place: str) -> Task:
         return _webarena_task(_with_urls(row, urls, place), place, urls)
@@ -112,23 +113,14 @@ def load_webarena(path: str | Path, urls: Mapping[str, str] | None = None) -> li
     return _unique(((number, row) for number, row in rows), where, make)
 
 
-_WEBARENA_SITES = ("SHOPPING", "SHOPPING_ADMIN", "REDDIT", "GITLAB", "MAP", "WIKIPEDIA", "HOMEPAGE")
-
-
 def _with_urls(row: Any, urls: Mapping[str, str], place: str) -> dict[str, Any]:
     """A configuration with the addresses in place of the placeholders."""
-
-    def address(match: re.Match[str]) -> str:
-        name = match[1]
-        if name.lower() not in urls:
-            raise UserError(
-                f"{place}: __{name}__ has no address. Set the environment variable {name} to the site's URL."
-            )
-        return json.dumps(urls[name.lower()].rstrip("/"))[1:-1]
-
     if not isinstance(row, dict):
         raise UserError(f"{place}: a configuration must be a JSON object.")
-    return json.loads(re.sub(rf"__({'|'.join(_WEBARENA_SITES)})__", address, json.dumps(row)))
+    try:
+        return fill_addresses(row, urls)
+    except NoAddress as error:
+        raise UserError(f"{place}: {error}") from error
 
 
 def _webarena_task(row: Mapping[str, Any], place: str, urls: Mapping[str, str]) -> Task:
@@ -140,7 +132,17 @@ def _webarena_task(row: Mapping[str, Any], place: str, urls: Mapping[str, str]) 
     params = {"start_url": tabs[0], "allow": hosts, "site": row["sites"][0] if row["sites"] else ""}
     if len(tabs) > 1:
         params["start_urls"] = tabs
-    params |= {key: row[key] for key in ("storage_state", "geolocation") if row.get(key)}
+    try:
+        read_evaluation(row["eval"])
+        place_on_earth = check_geolocation(row.get("geolocation"))
+    except ValueError as error:
+        raise UserError(f"{place}: {error}.") from error
+    if place_on_earth:
+        params["geolocation"] = place_on_earth
+    if state := row.get("storage_state"):
+        if not isinstance(state, str | dict):
+            raise UserError(f'{place}: "storage_state" must be the path of a file, or what such a file holds.')
+        params["storage_state"] = state
     return Task(
         id=f"webarena-{row['task_id']}",
         instruction=_text(row["intent"], "intent", place),

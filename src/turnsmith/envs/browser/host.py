@@ -4,16 +4,18 @@ A `SiteHost` is made once and serves many episodes. For each it hands out a `Vis
 hosts it may reach, and, where somebody knows it, the truth about how it went.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from turnsmith.errors import UserError
 from turnsmith.trace.types import Task, Verdict
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import BrowserContext, Page
 
 
 class Visit(Protocol):
@@ -48,6 +50,19 @@ class Visit(Protocol):
 
     async def close(self) -> None:
         """The episode is over; give back what it held. Called exactly once."""
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A visit that also prepares its fresh browser context: a stored login, a place on earth."""
+
+    async def prepare(self, context: "BrowserContext") -> None:
+        """Called before the first navigation, and before `cookies` are set.
+
+        Raises:
+            UserError: if the task asks for something that the browser refuses.
+        """
         ...
 
 
@@ -86,6 +101,22 @@ class OpenVisit:
     start_url: str
     hosts: frozenset[str]
     cookies: Sequence[Mapping[str, Any]] = field(default=())
+    storage_state: Mapping[str, Any] | None = field(default=None, repr=False)
+    geolocation: Mapping[str, float] | None = None
+
+    async def prepare(self, context: "BrowserContext") -> None:
+        """Log in by what Playwright's `storage_state` kept (cookies, local storage), and say where the browser is."""
+        from playwright.async_api import Error
+
+        try:
+            if self.storage_state is not None:
+                await context.set_storage_state(dict(self.storage_state))  # type: ignore[arg-type]
+            if self.geolocation is not None:
+                await context.grant_permissions(["geolocation"])
+                await context.set_geolocation(dict(self.geolocation))  # type: ignore[arg-type]
+        except Error as error:
+            reason = error.message.splitlines()[0]
+            raise UserError(f"the browser refuses the task's storage_state or geolocation: {reason}") from error
 
     async def ready(self, page: "Page") -> None:
         """Nothing to start."""
@@ -106,7 +137,9 @@ class OpenWeb:
     """Any site by its URL: how users bring their own.
 
     Task params: `start_url` (http or https), optionally `allow` (list of further hostnames, "*.example.org" for every
-    subdomain, "*" for every host; the start URL's own host is always allowed) and `cookies` (Playwright cookie dicts).
+    subdomain, "*" for every host; the start URL's own host is always allowed), `cookies` (Playwright cookie dicts),
+    `storage_state` (a file that Playwright's `context.storage_state(path=…)` wrote, or its contents) and `geolocation`
+    ({"latitude", "longitude"} in degrees).
     """
 
     def __init__(self, viewport: tuple[int, int] | None = None) -> None:
@@ -118,7 +151,7 @@ class OpenWeb:
     async def stop(self) -> None:
         """Somebody else serves."""
 
-    async def visit(self, task: Task, seed: int) -> Visit:
+    async def visit(self, task: Task, seed: int) -> OpenVisit:
         """Read the task's params; the seed changes nothing, since the site's state is not ours."""
         start_url = task.params.get("start_url")
         if not isinstance(start_url, str) or not start_url:
@@ -129,4 +162,36 @@ class OpenWeb:
         allow = task.params.get("allow", ())
         if isinstance(allow, str) or not all(isinstance(host, str) for host in allow):
             raise UserError(f'task {task.id}: "allow" must be a list of hostnames.')
-        return OpenVisit(start_url, frozenset({parts.hostname, *allow}), tuple(task.params.get("cookies", ())))
+        return OpenVisit(
+            start_url,
+            frozenset({parts.hostname, *allow}),
+            tuple(task.params.get("cookies", ())),
+            storage_state(task),
+            task.params.get("geolocation"),
+        )
+
+
+def storage_state(task: Task) -> Mapping[str, Any] | None:
+    """The stored login that a task names in its params: {"cookies": […], "origins": […]}, from a file or as it is.
+
+    Raises:
+        UserError: if the file cannot be read or holds something else. Nothing of its contents is in the message.
+    """
+    state = task.params.get("storage_state")
+    if state is None:
+        return None
+    where = f"task {task.id}: storage_state"
+    if isinstance(state, str):
+        where = f"{where} {state}"
+        try:
+            state = json.loads(Path(state).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"{where}: cannot be read ({error.strerror}). Log in once and store the state.") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where}: is not JSON.") from error
+    known = ("cookies", "origins")
+    if not isinstance(state, Mapping) or not any(key in state for key in known):
+        raise UserError(f'{where}: must hold "cookies" and "origins", as Playwright writes them.')
+    if not all(isinstance(state.get(key, []), list) for key in known):
+        raise UserError(f'{where}: "cookies" and "origins" must be lists.')
+    return {key: state.get(key, []) for key in known}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from turnsmith.envs.base import Step
 from turnsmith.envs.browser.actions import Actor
 from turnsmith.envs.browser.faults import StepError
-from turnsmith.envs.browser.host import SiteHost, Visit
+from turnsmith.envs.browser.host import Prepared, SiteHost, Visit
 from turnsmith.envs.browser.observe import ObservationConfig, observe
 from turnsmith.envs.browser.tab import Tab
 from turnsmith.errors import InfraError, UserError
@@ -55,6 +55,11 @@ class BrowserSession:
     async def _arrive(self, tab: Tab, visit: Visit, task: Task) -> Observation:
         if not tab.wall.allows(visit.start_url):
             raise UserError(f"task {task.id}: the first page {visit.start_url} is not at one of its allowed hosts.")
+        if isinstance(visit, Prepared):
+            try:
+                await visit.prepare(tab.context)
+            except UserError as error:
+                raise UserError(f"task {task.id}: {error}") from error
         if visit.cookies:
             await tab.context.add_cookies([dict(cookie) for cookie in visit.cookies])  # type: ignore[arg-type]
         try:

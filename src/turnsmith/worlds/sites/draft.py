@@ -39,12 +39,14 @@ class Draft:
 class Template:
     """A kind of task. `make(world, rng)` gives None where this world has no instance of it.
 
-    `held_out` templates are never in train, validation or test: they are the split "test_templates".
+    `held_out` templates are never in train, validation or test: they are the split "test_templates". `long` ones are a
+    family of their own (hunt.py), drawn only by who asks for it.
     """
 
     name: str
     make: Callable[[Any, random.Random], Draft | None]
     held_out: bool = False
+    long: bool = False
 
 
 def templates(*makers: Callable[..., Draft | None], held_out: Sequence[Callable[..., Draft | None]] = ()) -> dict:

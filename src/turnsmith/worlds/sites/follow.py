@@ -6,6 +6,7 @@ its own, and it is lost at most as long as it takes to find a link back.
 """
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -92,12 +93,18 @@ def scroll(direction: str, thought: str) -> Move:
 
 @dataclass
 class Slips:
-    """The mistakes of one episode, by stage; `Follower` makes them (demonstrator.py draws them)."""
+    """The mistakes of one episode, by stage; `Follower` makes them (demonstrator.py draws them).
+
+    Attributes:
+        kinds: what goes wrong in which stage.
+        roam: decides the order in which a hunt opens what it sees; "" is the list's own.
+    """
 
     kinds: Mapping[int, str] = field(default_factory=dict)
+    roam: str = ""
 
     def at(self, stage: int) -> str:
-        """The mistake of this stage: "lookalike", "forget", "neighbour", "early", "mix", or ""."""
+        """The mistake of this stage: "lookalike", "forget", "neighbour", "early", "tired", "again", "mix", or ""."""
         return self.kinds.get(stage, "")
 
 
@@ -112,6 +119,7 @@ class Follower:
         self.said: dict[str, str] = {}  # the same in words, label first: "Amberfall Kettle Weight 340 g"
         self.names: dict[str, str] = {}  # place -> what it was taken for
         self.trail: list[View] = []  # pages behind the present one
+        self.tried: list[str] = []  # what a hunt has looked at, in order
 
     def replay(self, context: Context) -> Move:
         """Go through the earlier turns, then decide on the present observation."""
@@ -155,6 +163,9 @@ class Follower:
                     return
                 self.memory[stage["into"]] = value
                 self.said[stage["into"]] = f"{stage['into']} {stage['label']} {value}"
+            elif stage["do"] == "hunt":
+                if not self._hunted(view, stage):
+                    return
             elif stage["do"] != "act" or stage["press"] or self._unready(view, stage):
                 return
             self.stage += 1
@@ -178,6 +189,18 @@ class Follower:
             return None
         return cells[(cells.index(stage["label"]) + 3) % len(cells)]
 
+    def _hunted(self, view: View, stage: Stage) -> bool:
+        """Whether this is the page that a hunt looks for; any other that it shows is noted."""
+        value = self._read(view, stage) if view.head in stage["among"] else None
+        if value is None:
+            return False
+        if self.tried[-1:] != [view.head]:
+            self.tried.append(view.head)
+        self.said[view.head] = f"{view.head} {stage['label']} {value}"
+        if value == stage["value"]:
+            self.memory["hunted"] = view.head
+        return value == stage["value"]
+
     def _open_choices(self, view: View, stage: Stage) -> list[list[str]]:
         """The options that are not chosen yet."""
         if self.slips.at(self.stage) == "forget":
@@ -194,6 +217,8 @@ class Follower:
             return self._answer(view, self.plan[-1], guess=True)
         if stage["do"] == "answer":
             return self._answer(view, stage)
+        if stage["do"] == "hunt":
+            return self._hunt(view, stage)
         if not self._here(view, stage["at"]):
             return self._go(view, stage["at"])
         if stage["do"] == "read":
@@ -208,6 +233,29 @@ class Follower:
             return self._look_for(view, option)
         element = view.press(stage["press"])
         return click(element) if element is not None else self._look_for(view, stage["press"])
+
+    def _hunt(self, view: View, stage: Stage) -> Move:
+        """Look at one thing of a list after the other."""
+        slip = self.slips.at(self.stage)
+        if view.head in stage["among"]:
+            if self.tried[-1:] != [view.head]:
+                return self._uncover(view, stage["label"])
+            if slip == "tired" and len(self.tried) > 1:
+                return self._answer(view, self.plan[-1], guess=True)
+            return Move(f"not {stage['value']}, back", Call("go_back"))
+        if not self._here(view, stage["at"]):
+            return self._go(view, stage["at"])
+        # Whoever slips looks at every second one again.
+        seen = self.tried[:-1] if slip == "again" and len(self.tried) % 2 else self.tried
+        left = [name for name in stage["among"] if name not in seen]
+        if not left:
+            return self._answer(view, self.plan[-1], guess=True)
+        shown = [element for element in view.elements if element["tag"] == "a" and element["text"] in left]
+        if not shown:
+            return self._look_for(view, left[0])
+        if self.slips.roam:
+            shown.sort(key=lambda element: zlib.crc32(f"{self.slips.roam}/{element['text']}".encode()))
+        return click(shown[0], f"open {shown[0]['text']}")
 
     def _go(self, view: View, at: Place) -> Move:
         """One step towards a place."""
@@ -271,6 +319,9 @@ class Follower:
         """End the episode. With `guess`, say something before everything that is needed was seen."""
         if "text" in stage:
             return Move("all done", Call("answer", {"text": stage["text"]}))
+        if "hunted" in stage:
+            said = self.memory.get("hunted") or (self.tried or [view.head])[-1]
+            return Move(self.said.get(said, f"guess {said}"), Call("answer", {"text": said}))
         if "first" in stage:
             names = {e["text"] for e in view.elements} & set(stage["among"])
             shown = [e["text"] for e in view.elements if e["text"] in names]

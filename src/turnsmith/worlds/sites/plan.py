@@ -9,6 +9,7 @@ lead to it or towards it, whether the site's search finds it, and the place from
 | act    | options are chosen (each where it is not yet), then a button or link is pressed        |
 | fill   | fields are typed into, then a button is pressed                                        |
 | read   | the table cell after a label is read and kept under `into`                             |
+| hunt   | things of a list are opened one by one until a label has the value that is wanted      |
 | answer | the episode is ended, with a fixed text or with what was read                          |
 
 Each stage carries how many steps it takes when nothing goes wrong, so a task knows the steps that it needs.
@@ -67,6 +68,18 @@ def read(at: Place, label: str, steps: int, into: str | None = None) -> Stage:
     return {"do": "read", "at": at, "label": label, "into": into or at["name"], "steps": steps}
 
 
+def hunt(at: Place, among: Sequence[str], label: str, value: str, steps: int) -> Stage:
+    """Find, on the pages behind the list at a place, the thing whose table cell after `label` is `value`.
+
+    Args:
+        at: the list.
+        among: the names of the things that it shows, in its order.
+        label, value: what tells the one that is wanted.
+        steps: how many steps it takes in that order.
+    """
+    return {"do": "hunt", "at": at, "among": list(among), "label": label, "value": value, "steps": steps}
+
+
 def say(text: str) -> Stage:
     """End with a fixed answer ("done" where only the state matters)."""
     return {"do": "answer", "text": text, "steps": 1}
@@ -80,6 +93,11 @@ def say_first(name: str, among: Sequence[str]) -> Stage:
 def say_value(of: str) -> Stage:
     """End with what was read under this name."""
     return {"do": "answer", "value": of, "steps": 1}
+
+
+def say_hunted() -> Stage:
+    """End with the name of what a hunt found."""
+    return {"do": "answer", "hunted": True, "steps": 1}
 
 
 def say_extreme(of: Sequence[str], largest: bool) -> Stage:

@@ -65,13 +65,22 @@ def make_task(site: str, template: str, world: int, index: int) -> Task | None:
     )
 
 
-def template_names(site: str, split: str) -> list[str]:
-    """The templates of a site that a split uses: the held-out ones are "test_templates", the others everything else."""
-    return [name for name, one in SITES[site].templates.items() if one.held_out == (split == "test_templates")]
+def template_names(site: str, split: str, long: bool = False) -> list[str]:
+    """The templates of a site that a split uses: the held-out ones are "test_templates", the others everything else.
+
+    With `long` those of the long family (hunt.py), without it all others.
+    """
+    held_out = split == "test_templates"
+    return [name for name, one in SITES[site].templates.items() if (one.held_out, one.long) == (held_out, long)]
 
 
 def generate(
-    sites: Sequence[str], split: str, count: int, seed: int, templates: Sequence[str] | None = None
+    sites: Sequence[str],
+    split: str,
+    count: int,
+    seed: int,
+    templates: Sequence[str] | None = None,
+    long: bool = False,
 ) -> list[Task]:
     """Draw tasks, as evenly as possible over the templates of the sites, no two with the same instruction.
 
@@ -81,6 +90,7 @@ def generate(
         count: how many tasks.
         seed: the same seed draws the same tasks.
         templates: only these ("template" for every site that has it, or "site/template"); None for all of the split.
+        long: of the long family, whose tasks take 6 to 20 steps (hunt.py).
 
     Raises:
         UserError: if a site, split or template is unknown, or there are not enough different tasks.
@@ -90,7 +100,7 @@ def generate(
     for site in sites:
         if site not in SITES:
             raise UserError(f"there is no site {site!r}. Sites: {', '.join(SITES)}.")
-    kinds = [(site, name) for site in sites for name in template_names(site, split)]
+    kinds = [(site, name) for site in sites for name in template_names(site, split, long)]
     if templates is not None:
         kinds = [kind for kind in kinds if kind[1] in templates or "/".join(kind) in templates]
         known = {name for kind in kinds for name in (kind[1], "/".join(kind))}

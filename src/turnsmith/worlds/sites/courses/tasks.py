@@ -5,6 +5,7 @@ import random
 from turnsmith.worlds.sites import draft, plan
 from turnsmith.worlds.sites.courses.world import DAYS, LEVELS, Course, CoursesWorld
 from turnsmith.worlds.sites.draft import Draft, number, phrase, reach, templates
+from turnsmith.worlds.sites.hunt import Catalogue, Deed, hunts
 from turnsmith.worlds.sites.plan import Place, Stage, act, found, place, read
 
 EXTREMES = {"Shortest": ("shortest", "fewest-hours"), "Longest": ("longest", "most time-consuming")}
@@ -254,7 +255,15 @@ def change_group(world: CoursesWorld, rng: random.Random) -> Draft:
     )
 
 
-TEMPLATES = templates(
+def _enrolled(world: CoursesWorld, rng: random.Random, course: Course, at: Place) -> Deed | None:
+    if course.requires is not None:
+        return None
+    day = rng.choice(course.groups)
+    return f"enrol in it on {day}", _enrol(world, at, course, day, 0), {"enrolled": [f"{course.name} on {day}"]}
+
+
+CATALOGUE = Catalogue("course", "course", lambda world: world.departments, CoursesWorld.listed, _enrolled)
+TEMPLATES = hunts(CATALOGUE) | templates(
     open_course,
     course_fact,
     lecturer_fact,

@@ -5,6 +5,7 @@ import random
 from turnsmith.worlds.sites import draft, plan
 from turnsmith.worlds.sites.docs.world import LEVELS, Article, DocsWorld
 from turnsmith.worlds.sites.draft import Draft, phrase, reach, templates
+from turnsmith.worlds.sites.hunt import Catalogue, Deed, hunts
 from turnsmith.worlds.sites.plan import Place, Stage, act, fill, found, place, read
 from turnsmith.worlds.sites.words import Namer
 
@@ -278,7 +279,12 @@ def bookmark_replacement(world: DocsWorld, rng: random.Random) -> Draft | None:
     )
 
 
-TEMPLATES = templates(
+def _bookmarked(world: DocsWorld, rng: random.Random, article: Article, at: Place) -> Deed:
+    return "bookmark it", act(at, 1, world.theme.words["bookmark"]), {"bookmarks": [article.name]}
+
+
+CATALOGUE = Catalogue("page", "page", lambda world: world.sections, DocsWorld.listed, _bookmarked)
+TEMPLATES = hunts(CATALOGUE) | templates(
     open_page,
     option_default,
     page_fact,

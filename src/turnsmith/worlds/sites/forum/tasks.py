@@ -5,6 +5,7 @@ import random
 from turnsmith.worlds.sites import draft, plan
 from turnsmith.worlds.sites.draft import Draft, number, phrase, reach, templates
 from turnsmith.worlds.sites.forum.world import FILTERS, ForumWorld, Thread
+from turnsmith.worlds.sites.hunt import Catalogue, Deed, hunts
 from turnsmith.worlds.sites.plan import Place, Stage, act, fill, found, place, read
 from turnsmith.worlds.sites.words import Namer
 
@@ -249,7 +250,12 @@ def vote_two(world: ForumWorld, rng: random.Random) -> Draft:
     )
 
 
-TEMPLATES = templates(
+def _voted(world: ForumWorld, rng: random.Random, thread: Thread, at: Place) -> Deed:
+    return "upvote it", act(at, 1, world.theme.words["upvote"]), {"votes": [thread.name]}
+
+
+CATALOGUE = Catalogue("thread", "thread", lambda world: world.boards, ForumWorld.listed, _voted)
+TEMPLATES = hunts(CATALOGUE) | templates(
     open_thread,
     thread_fact,
     author_fact,

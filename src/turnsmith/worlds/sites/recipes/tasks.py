@@ -4,7 +4,8 @@ import random
 
 from turnsmith.worlds.sites import draft, plan
 from turnsmith.worlds.sites.draft import Draft, phrase, reach, templates
-from turnsmith.worlds.sites.plan import Stage, act, found, read
+from turnsmith.worlds.sites.hunt import Catalogue, Deed, hunts
+from turnsmith.worlds.sites.plan import Place, Stage, act, found, read
 from turnsmith.worlds.sites.recipes.world import SERVINGS, STARS, STYLES, Recipe, RecipesWorld
 
 EXTREMES = {"Quickest": ("quickest", "fastest"), "Best rated": ("best rated", "highest-rated")}
@@ -230,7 +231,12 @@ def save_two(world: RecipesWorld, rng: random.Random) -> Draft:
     )
 
 
-TEMPLATES = templates(
+def _saved(world: RecipesWorld, rng: random.Random, recipe: Recipe, at: Place) -> Deed:
+    return "save it", act(at, 1, world.theme.words["save"]), {"saved": [recipe.name]}
+
+
+CATALOGUE = Catalogue("recipe", "recipe", lambda world: world.kinds, RecipesWorld.listed, _saved)
+TEMPLATES = hunts(CATALOGUE) | templates(
     open_recipe,
     recipe_fact,
     ingredient,

@@ -4,7 +4,8 @@ import random
 
 from turnsmith.worlds.sites import draft, plan
 from turnsmith.worlds.sites.draft import Draft, phrase, reach, templates
-from turnsmith.worlds.sites.plan import Stage, act, fill, found, place
+from turnsmith.worlds.sites.hunt import Catalogue, Deed, hunts
+from turnsmith.worlds.sites.plan import Place, Stage, act, fill, found, place
 from turnsmith.worlds.sites.shop.world import BANDS, DELIVERY, Product, ShopWorld, line, order
 from turnsmith.worlds.sites.words import Namer
 
@@ -207,7 +208,14 @@ def remove_item(world: ShopWorld, rng: random.Random) -> Draft:
     )
 
 
-TEMPLATES = templates(
+def _into_cart(world: ShopWorld, rng: random.Random, item: Product, at: Place) -> Deed:
+    variant = rng.choice(item.variants)
+    stage = act(at, (variant != item.variants[0]) + 1, world.theme.words["add"], [(variant, "")])
+    return f"add it in {variant} to the cart", stage, {"cart": [line(item.name, variant, 1)]}
+
+
+CATALOGUE = Catalogue("product", "item", lambda world: world.categories, ShopWorld.listed, _into_cart)
+TEMPLATES = hunts(CATALOGUE) | templates(
     open_item,
     item_fact,
     add_item,
