@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from turnsmith.agents.load import new_small_policy
-from turnsmith.agents.render import compact, compact_response
-from turnsmith.learn.examples import Example, context_at, examples_from_traces
+from turnsmith.learn.examples import Example, examples_from_traces
 from turnsmith.learn.fit import make_optimizer
 from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.sft import evaluate_loss, train
 from turnsmith.learn.transforms.rename import entity_words, keep_words, kept_words, renamer_of
-from turnsmith.recipes.shared import web
-from turnsmith.recipes.shared.web import SHIPPED, WebConfig
+from turnsmith.recipes.shared.web import SHIPPED_FOLDER, WebEpisodes, texts_of
+from turnsmith.recipes.shared.web_config import Demonstrations, WebConfig
 from turnsmith.runs.progress import console, progress_bar
 from turnsmith.runs.run import Run
 from turnsmith.trace.types import Trace
@@ -35,31 +34,27 @@ HORIZON = 20
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Demonstrations drawn with one seed: how many, and how noisy (see `sites.demonstrator`)."""
+    """Demonstrations drawn with one seed."""
 
     seed: int
-    count: int
-    noise: float
-    wander: float
+    demonstrations: Demonstrations
 
 
 PORTIONS = (
-    Portion(11, 900, 0.25, 0.05),
-    Portion(12, 800, 0.25, 0.05),
-    *[Portion(seed, 450, 0.5, 0.02) for seed in (21, 22, 23, 24)],
+    Portion(11, Demonstrations(count=900, noise=0.25, wander=0.05)),
+    Portion(12, Demonstrations(count=800, noise=0.25, wander=0.05)),
+    *[Portion(seed, Demonstrations(count=450, noise=0.5, wander=0.02)) for seed in (21, 22, 23, 24)],
 )
 OPTIM = OptimConfig(learning_rate=1.5e-3, batch_size=8, epochs=1, warmup_updates=100, schedule="constant")
 
 
 def collect(portion: Portion) -> list[Trace]:
     """The demonstrations of one portion, from the store as far as they are there."""
-    config = WebConfig(horizon=HORIZON)
+    config = WebConfig(horizon=HORIZON, sessions=8, screenshots=False)
 
     async def play(run: Run) -> list[Trace]:
-        async with config.environment() as environment:
-            return await web.demonstrate(
-                run, environment, config, portion.count, portion.noise, portion.wander, portion.seed
-            )
+        async with WebEpisodes(run, config) as episodes:
+            return await episodes.demonstrate(portion.demonstrations, portion.seed)
 
     with Run(Path(f"runs/warm_start-{portion.seed}"), {"recipe": "warm_start", "seed": portion.seed}) as run:
         return asyncio.run(play(run))
@@ -84,11 +79,7 @@ def main() -> None:
     options = parser.parse_args()
     epochs = options.epochs
     traces = [trace for portion in PORTIONS for trace in collect(portion)]
-    texts = []
-    for trace in traces:
-        for index, turn in enumerate(trace.turns):
-            texts += [compact(context_at(trace, index)), compact_response(turn.action.text)]
-    policy = new_small_policy(texts, layers=2)
+    policy = new_small_policy(texts_of(traces), layers=2)
     policy.model.to(options.device)
     random.Random(0).shuffle(traces)
     cut = int(0.96 * len(traces))
@@ -103,10 +94,10 @@ def main() -> None:
         with progress_bar(f"epoch {epoch + 1} of {epochs}", -(-len(examples) // optim.batch_size)) as advance:
             train(policy.model, examples, optim, optimizer, on_update=lambda _: advance(), transform=renamer)
         console.print(f"held-out loss {evaluate_loss(policy.model, held_out):.3f}")
-    shutil.rmtree(SHIPPED, ignore_errors=True)
-    policy.model.save_pretrained(SHIPPED)
-    policy.tokenizer.save_pretrained(SHIPPED)
-    console.print(f"saved {SHIPPED}")
+    shutil.rmtree(SHIPPED_FOLDER, ignore_errors=True)
+    policy.model.save_pretrained(SHIPPED_FOLDER)
+    policy.tokenizer.save_pretrained(SHIPPED_FOLDER)
+    console.print(f"saved {SHIPPED_FOLDER}")
 
 
 if __name__ == "__main__":

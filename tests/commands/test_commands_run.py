@@ -29,7 +29,7 @@ print(*(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)
     return set(done.stderr.split())
 
 
-NOT_YET = {"apr", "digiq", "digirl", "eeg_mae", "filtered_bc"}
+NOT_YET = {"apr", "digiq", "digirl", "eeg_mae"}
 """Recipes whose settings still lie in files that load torch."""
 
 

@@ -1,149 +1,287 @@
-"""What the recipes for web agents share: tasks of the local sites, the browser, demonstrations, evaluation.
+"""What the recipes for web agents share: episodes in real Chromium, and learning from those that succeeded.
 
-Plain functions; each recipe puts them together in its own order.
+A recipe's day with it:
+
+    async with WebEpisodes(run, config.web) as web:
+        demonstrations = await web.demonstrate(config.demonstrations, seed)
+        policy = starting_policy(config.policy, seed, demonstrations)
+        traces = await web.explore(policy, tasks, iteration, seed)                 # judged by the oracle, or a judge
+        won = all_time_successes(run, iteration)                                   # the buffer is the run's store
+        learn(policy, with_images(run, policy, won), optim, optimizer)             # filtered BC: rewards 0 and 1
+        await web.evaluate(policy, test, iteration)
+
+Every episode has an id that depends on its phase, iteration and place alone, so a run that goes on after a kill plays
+none of them twice.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import torch
+from transformers import PreTrainedModel
 
 from turnsmith.agents.base import Policy
-from turnsmith.engine.sampling import turn_seed
-from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig
+from turnsmith.agents.hf_policy import HFPolicy
+from turnsmith.agents.load import load_local, new_small_policy
+from turnsmith.agents.lora import add_adapter
+from turnsmith.agents.render import compact, compact_response
+from turnsmith.engine.sampling import Sampling, turn_seed
+from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig, SiteHost
 from turnsmith.evaluate.metrics import log_summary
 from turnsmith.evaluate.summary import summarize
+from turnsmith.judges.base import Judge
+from turnsmith.learn.examples import Example, context_at, examples_from_traces
+from turnsmith.learn.optim import OptimConfig
+from turnsmith.learn.sft import train
+from turnsmith.recipes.shared.web_config import Demonstrations, PolicyConfig, WebConfig
 from turnsmith.rollout.collect import Episode, Limits, evaluation_episodes
 from turnsmith.rollout.stored import collect_into
 from turnsmith.runs.progress import episode_bar, progress_bar
 from turnsmith.runs.run import Run
 from turnsmith.tasks.splits import check_overlap
-from turnsmith.trace.types import Task, Trace
+from turnsmith.trace.store import Summary
+from turnsmith.trace.types import ORACLE, Task, Trace
 from turnsmith.worlds.sites.demonstrator import Demonstrator
 from turnsmith.worlds.sites.server import LocalSites
 from turnsmith.worlds.sites.tasks import generate
 
-SHIPPED = Path(__file__).parent / "assets" / "web_small"
+SHIPPED_FOLDER = Path(__file__).parent / "assets" / "web_small"
 """The warm start in the package: a policy that learned from noisy demonstrations (scripts/make_warm_start.py)."""
 
-TEXT_ONLY = ObservationConfig()
-WITH_SCREENSHOTS = ObservationConfig(screenshot="marked")
+Transform = Callable[[Example, int], Example]
+"""What an example becomes each time it is used; the second argument is a seed."""
 
 
-@dataclass(frozen=True, slots=True)
-class WebConfig:
-    """Where web episodes are played.
+class WebEpisodes:
+    """The web episodes of a run: played in one Chromium, kept in the run's store. Enter it before use."""
 
-    Attributes:
-        sites: which local sites.
-        templates: only these task templates ("template" or "site/template"); None for all.
-        horizon: the most actions of an episode.
-        sessions: browser sessions at once.
-    """
+    def __init__(self, run: Run, config: WebConfig, host: SiteHost | None = None) -> None:
+        """
+        Args:
+            run: keeps the episodes and their figures.
+            config: which sites, how long, how many at once, what is seen.
+            host: whose pages they are; our local sites without one.
+        """
+        self.run = run
+        self.config = config
+        self._seen = ObservationConfig(screenshot="marked" if config.screenshots else None)
+        self.environment = BrowserEnvironment(host or LocalSites(), config.sessions, self._seen)
 
-    sites: tuple[str, ...] = ("shop", "forum", "docs", "recipes", "courses")
-    templates: tuple[str, ...] | None = None
-    horizon: int = 12
-    sessions: int = 8
+    async def __aenter__(self) -> "WebEpisodes":
+        await self.environment.__aenter__()
+        return self
 
-    @property
-    def limits(self) -> Limits:
-        """The limits of an episode."""
-        return Limits(horizon=self.horizon)
+    async def __aexit__(self, *error: object) -> None:
+        await self.environment.__aexit__(*error)
 
-    def tasks(self, split: str, count: int, seed: int) -> list[Task]:
-        """Draw tasks of one split; the same seed draws the same tasks."""
-        return generate(self.sites, split, count, seed, self.templates)
+    async def demonstrate(self, demonstrations: Demonstrations, seed: int) -> list[Trace]:
+        """Noisy scripted demonstrations on training tasks, good and bad ones alike."""
+        tasks = draw_tasks(self.config, "train", demonstrations.count, seed)
+        script = Demonstrator(tasks, demonstrations.noise, demonstrations.wander, seed)
+        episodes = [
+            Episode(f"demonstration-{index:05d}", task, turn_seed(seed, index), "demonstrations")
+            for index, task in enumerate(tasks)
+        ]
+        return await self._play("demonstrations", script, episodes)
 
-    def environment(self) -> BrowserEnvironment:
-        """The local sites in real Chromium; enter it before use."""
-        return BrowserEnvironment(LocalSites(), self.sessions, TEXT_ONLY)
+    async def explore(
+        self,
+        policy: Policy,
+        tasks: Sequence[Task],
+        iteration: int,
+        seed: int,
+        *,
+        horizon: int | None = None,
+        judge: Judge | None = None,
+    ) -> list[Trace]:
+        """The policy's own episodes in one iteration, a task each.
 
+        Args:
+            policy: who acts.
+            tasks: of training.
+            iteration: from 1.
+            seed: of the episodes.
+            horizon: instead of the settings'.
+            judge: decides success; the oracle without one.
 
-async def demonstrate(
-    run: Run, environment: BrowserEnvironment, web: WebConfig, count: int, noise: float, wander: float, seed: int
-) -> list[Trace]:
-    """Noisy scripted demonstrations on training tasks, good and bad ones alike."""
-    tasks = web.tasks("train", count, seed)
-    demonstrator = Demonstrator(tasks, noise, wander, seed)
-    episodes = [
-        Episode(f"demonstration-{index:05d}", task, turn_seed(seed, index), "demonstrations")
-        for index, task in enumerate(tasks)
-    ]
-    with episode_bar("demonstrations", len(episodes)) as on_trace:
-        traces = await collect_into(
-            run.store, environment, demonstrator, episodes, web.limits, workers=web.sessions, on_trace=on_trace
-        )
-    log_summary(run, "demonstrations", 0, summarize(traces))
-    return traces
+        Returns:
+            One trace a task, in order. The run's store has them as phase "train".
+        """
+        episodes = [
+            Episode(f"train-{iteration:03d}-{index:05d}", task, turn_seed(seed, index), "train", iteration)
+            for index, task in enumerate(tasks)
+        ]
+        return await self._play(f"iteration {iteration}: exploring", policy, episodes, horizon, judge)
 
+    async def evaluate(
+        self,
+        policy: Policy,
+        tasks: Sequence[Task],
+        iteration: int,
+        *,
+        phase: str = "eval",
+        seed: int = 0,
+        horizon: int | None = None,
+        pictures: int = 0,
+    ) -> list[Trace]:
+        """Play every task once, by the oracle.
 
-async def explore(
-    run: Run, environment: BrowserEnvironment, web: WebConfig, policy: Policy, count: int, iteration: int, seed: int
-) -> list[Trace]:
-    """The policy's own episodes on fresh training tasks."""
-    base = turn_seed(seed, iteration)
-    tasks = web.tasks("train", count, base)
-    episodes = [
-        Episode(f"train-{iteration:03d}-{index:05d}", task, turn_seed(base, index), "train", iteration)
-        for index, task in enumerate(tasks)
-    ]
-    with episode_bar(f"iteration {iteration}: exploring", len(episodes)) as on_trace:
-        traces = await collect_into(
-            run.store, environment, policy, episodes, web.limits, workers=web.sessions, on_trace=on_trace
-        )
-    log_summary(run, "train", iteration, summarize(traces))
-    return traces
+        Args:
+            policy: who acts.
+            tasks: held out.
+            iteration: after which this is.
+            phase: names the evaluation; "eval" is the one that reports show first.
+            seed: with a task's place it makes the episode's seed, so evaluations pair up.
+            horizon: instead of the settings'.
+            pictures: so many episodes, the first, are recorded with screenshots, whatever the policy sees.
+        """
+        episodes = evaluation_episodes(tasks, seed, iteration, phase)
+        what = f"{phase} after {iteration} iterations"
+        if self.config.screenshots or not pictures:
+            return await self._play(what, policy, episodes, horizon)
+        self.environment.observation = replace(self._seen, screenshot="marked")
+        try:
+            await self._play(f"{what}, pictures", policy, episodes[:pictures], horizon)
+        finally:
+            self.environment.observation = self._seen
+        return await self._play(what, policy, episodes, horizon)  # reads the first ones back
 
-
-async def evaluate(
-    run: Run,
-    environment: BrowserEnvironment,
-    web: WebConfig,
-    policy: Policy,
-    tasks: Sequence[Task],
-    iteration: int,
-    *,
-    phase: str = "eval",
-    seed: int = 0,
-    pictures: int = 0,
-) -> list[Trace]:
-    """Play every task once; the first `pictures` of them with screenshots in the record (the policy reads the same).
-
-    Returns:
-        One trace a task, in order; seeds depend on `seed` and the task's place only, so evaluations pair up.
-    """
-    episodes = evaluation_episodes(tasks, seed, iteration, phase)
-    traces: list[Trace] = []
-    with episode_bar(f"{phase} after {iteration} iterations", len(episodes)) as on_trace:
-        for observation, part in ((WITH_SCREENSHOTS, episodes[:pictures]), (TEXT_ONLY, episodes[pictures:])):
-            environment.observation = observation
-            traces += await collect_into(
-                run.store, environment, policy, part, web.limits, workers=web.sessions, on_trace=on_trace
+    async def _play(
+        self,
+        what: str,
+        policy: Policy,
+        episodes: Sequence[Episode],
+        horizon: int | None = None,
+        judge: Judge | None = None,
+    ) -> list[Trace]:
+        """Play what the store does not hold yet, with a bar, and log what came of all of it."""
+        decides = ORACLE if judge is None else judge.name
+        with episode_bar(what, len(episodes), decides) as on_trace:
+            traces = await collect_into(
+                self.run.store,
+                self.environment,
+                policy,
+                episodes,
+                Limits(horizon=horizon or self.config.horizon),
+                workers=self.config.sessions,
+                judge=judge,
+                on_trace=on_trace,
             )
-    environment.observation = TEXT_ONLY
-    log_summary(run, phase, iteration, summarize(traces))
-    return traces
+        if episodes:
+            log_summary(self.run, episodes[0].phase, episodes[0].iteration, summarize(traces, decides))
+        return traces
 
 
-def check_splits(web: WebConfig, test: Sequence[Task], count: int, seed: int) -> None:
+def draw_tasks(config: WebConfig, split: str, count: int, seed: int) -> list[Task]:
+    """Tasks of one split of the local sites; the same seed draws the same ones."""
+    return generate(config.sites, split, count, seed, config.templates)
+
+
+def check_splits(config: WebConfig, test: Sequence[Task], count: int, seed: int) -> None:
     """Fail the run when a training task of this draw overlaps a test task (by id, instruction or entity).
 
     Raises:
         UserError: naming the overlapping tasks.
     """
-    check_overlap(web.tasks("train", count, seed), test)
+    check_overlap(draw_tasks(config, "train", count, seed), test)
+
+
+def starting_policy(config: PolicyConfig, seed: int, demonstrations: Sequence[Trace] = ()) -> HFPolicy:
+    """The policy before anything is learned in this run.
+
+    Args:
+        config: which model, and whether an adapter learns in its stead.
+        seed: of new weights.
+        demonstrations: what the tokenizer of a model from scratch is trained on.
+
+    Raises:
+        UserError: if the model's folder is missing or incomplete.
+    """
+    sampling = Sampling(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
+    if config.model == "scratch":
+        policy = new_small_policy(
+            texts_of(demonstrations),
+            vocab_size=config.scratch.vocab_size,
+            sampling=sampling,
+            seed=seed,
+            width=config.scratch.width,
+            layers=config.scratch.layers,
+        )
+    else:
+        folder = SHIPPED_FOLDER if config.model == "shipped" else Path(config.model)
+        policy = load_local(folder, sampling=sampling, device=config.device, version="step-0")
+    if config.lora.rank:
+        adapter = config.lora
+        policy.model = add_adapter(policy.model, adapter.rank, adapter.alpha, adapter.dropout, seed)
+    return policy
+
+
+def texts_of(traces: Sequence[Trace]) -> list[str]:
+    """All prompts and responses as a small policy writes them."""
+    texts = []
+    for trace in traces:
+        for index, turn in enumerate(trace.turns):
+            texts += [compact(context_at(trace, index)), compact_response(turn.action.text)]
+    return texts
+
+
+def all_time_successes(run: Run, iteration: int, judge: str = ORACLE) -> list[Summary]:
+    """The training episodes up to an iteration that a judge calls successes, in the order in which they were stored."""
+    return [
+        summary
+        for summary in run.store.summaries(phase="train", judge=judge)
+        if (summary.reward or 0.0) > 0.5 and (summary.iteration or 0) <= iteration
+    ]
+
+
+def draw(summaries: Sequence[Summary], keep: int, seed: str) -> list[Summary]:
+    """At most `keep` of them, drawn without replacement (PAE and TTI learn from a draw of the buffer)."""
+    if len(summaries) <= keep:
+        return list(summaries)
+    return random.Random(seed).sample(list(summaries), keep)
+
+
+def with_images(run: Run, policy: HFPolicy, summaries: Sequence[Summary]) -> list[Trace]:
+    """The traces of a list, whole; with the bytes of their images where the policy looks at them."""
+    traces = [run.store.get(summary.id) for summary in summaries]
+    return traces if policy.processor is None else [run.store.with_images(trace) for trace in traces]
+
+
+def learn(
+    what: str,
+    policy: HFPolicy,
+    traces: Sequence[Trace],
+    optim: OptimConfig,
+    optimizer: torch.optim.Optimizer | None = None,
+    transform: Transform | None = None,
+) -> float | None:
+    """Cross-entropy on thought and action of every turn of these traces, with a bar.
+
+    On traces with reward 1 alone this is filtered behaviour cloning, which is REINFORCE with rewards 0 and 1 and no
+    baseline: L = −mean_i (1/T_i) Σ_j log π(y_ij | x_i).
+
+    Returns:
+        The mean loss of the last tenth of the updates; None where there was nothing to learn from.
+    """
+    examples = examples_from_traces(traces, policy)
+    if not examples:
+        return None
+    with policy.lock:
+        return train_with_bar(what, policy.model, examples, optim, optimizer, transform)
 
 
 def train_with_bar(
-    what: str, model: Any, examples: Sequence[Any], optim: Any, optimizer: Any = None, transform: Any = None
+    what: str,
+    model: PreTrainedModel,
+    examples: Sequence[Example],
+    optim: OptimConfig,
+    optimizer: torch.optim.Optimizer | None = None,
+    transform: Transform | None = None,
 ) -> float:
     """`learn.sft.train` with a progress bar; returns the mean loss of the last tenth of the updates."""
-    from turnsmith.learn.sft import train
-
-    total = optim.epochs * -(-len(examples) // optim.batch_size)
-    total = total if optim.max_updates is None else min(total, optim.max_updates)
-    with progress_bar(what, total) as advance:
+    with progress_bar(what, optim.updates(len(examples))) as advance:
         losses = train(
             model,
             examples,
