@@ -30,7 +30,7 @@ def train(
     optimizer: torch.optim.Optimizer | None = None,
     start: int = 0,
     transform: Callable[[Example, int], Example] | None = None,
-    on_update: Callable[[Progress], None] | None = None,
+    on_update: Callable[[Progress], bool | None] | None = None,
 ) -> list[float]:
     """Train in place.
 
@@ -42,7 +42,7 @@ def train(
         start: skip the updates before this one, which a resumed run has done.
         transform: what an example becomes each time it is used (`transforms.rename.Renamer`); its second argument is a
             seed that depends on `config.seed`, the update and the example.
-        on_update: called after every update, to show progress or to save a checkpoint.
+        on_update: called after every update, to show progress or to save a checkpoint; True ends the training there.
 
     Returns:
         The loss of each update from `start` on.

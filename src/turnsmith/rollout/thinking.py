@@ -36,11 +36,7 @@ class BestOfN:
         if n < 1:
             raise ValueError(f"best of {n}: n must be at least 1")
         self.policy, self.n, self.choose = policy, n, choose
-
-    @property
-    def version(self) -> str:
-        """Of the policy, with what is done here."""
-        return f"{self.policy.version}-best{self.n}-{self.choose}"
+        self.version = f"{policy.version}-best{n}-{choose}"
 
     async def act(self, contexts: Sequence[Context]) -> list[Action]:
         """One action a context. The first draw is the one that the policy alone would have made."""
@@ -89,13 +85,9 @@ class BudgetForcing:
         if times < 0:
             raise ValueError(f"budget forcing: times is {times}")
         self.policy, self.times = policy, times
+        self.version = f"{policy.version}-forced{times}"
         self._cue_ids = policy.tokenizer(cue, add_special_tokens=False).input_ids
         self._line_ids = policy.tokenizer(f"\n{cue}", add_special_tokens=False).input_ids
-
-    @property
-    def version(self) -> str:
-        """Of the policy, with what is done here."""
-        return f"{self.policy.version}-forced{self.times}"
 
     async def act(self, contexts: Sequence[Context]) -> list[Action]:
         """One action a context. Without being held back it is the one that the policy alone would have made."""
