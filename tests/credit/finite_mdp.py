@@ -4,8 +4,8 @@ States 0 and 1, actions 0, 1 and 2 (stop). Episodes have different lengths: acti
 Transitions are stochastic; the reward depends on state, action and next state.
 """
 
-import itertools
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -30,6 +30,7 @@ def _transitions(state, action):
     return [(stay, state, 0.1 * action), (1 - stay, 1 - state, -0.05)]
 
 
+@cache
 def trajectories():
     """Every trajectory from state 0."""
 
@@ -45,7 +46,7 @@ def trajectories():
                 else:
                     yield from walk(following, *step)
 
-    return list(walk(0, (), (), (), 1.0))
+    return tuple(walk(0, (), (), (), 1.0))
 
 
 def log_prob(theta, trajectory):
@@ -61,8 +62,3 @@ def expected_return(theta, discount=1.0):
         gain = sum(discount**t * reward for t, reward in enumerate(trajectory.rewards))
         total = total + trajectory.world * torch.exp(log_prob(theta, trajectory)) * gain
     return total
-
-
-def groups(size):
-    """Every ordered group of trajectories (for group-relative estimators)."""
-    return itertools.product(trajectories(), repeat=size)

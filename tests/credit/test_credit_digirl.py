@@ -1,6 +1,7 @@
 """DigiRL's advantages against exact enumeration of a finite MDP with episodes of different lengths."""
 
 from collections import defaultdict
+from functools import cache
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ def success(trajectory):
     return float(trajectory.actions[-1] == STOP and trajectory.states[-1] == 1)
 
 
+@cache
 def everything():
     """(trajectory, its probability, R)."""
     return [(t, t.world * float(torch.exp(log_prob(THETA, t))), success(t)) for t in trajectories()]
@@ -37,10 +39,12 @@ def mean_outcome(prefix):
     return sum(p * r for p, r in rows) / total
 
 
+@cache
 def value(h, state):
     return mean_outcome(lambda t: len(t.states) > h and t.states[h] == state)
 
 
+@cache
 def q_value(h, state, action):
     return mean_outcome(lambda t: len(t.states) > h and t.states[h] == state and t.actions[h] == action)
 

@@ -1,8 +1,10 @@
 """Credit estimators against exact enumeration of a finite MDP with episodes of different lengths."""
 
+import itertools
+
 import pytest
 import torch
-from finite_mdp import expected_return, groups, log_prob, trajectories
+from finite_mdp import expected_return, log_prob, trajectories
 
 from turnsmith.credit.returns import group_relative, rewards_to_go
 
@@ -43,16 +45,16 @@ def test_the_expected_policy_gradient_with_rewards_to_go_is_the_exact_gradient(b
 def test_mean_centred_groups_give_the_exact_gradient_times_g_minus_one_over_g():
     # The group's own mean is a baseline that contains the attempt itself: E = (1 − 1/G) ∇J, here with G = 2.
     theta = THETA.clone().requires_grad_()
-    surrogate = theta.new_zeros(())
-    for group in groups(2):
-        log_probs = [log_prob(theta, trajectory) for trajectory in group]
-        weight = torch.exp(torch.stack(log_probs).sum()).detach()
-        for trajectory in group:
-            weight = weight * trajectory.world
-        rewards = torch.tensor([sum(trajectory.rewards) for trajectory in group], dtype=torch.float64)
-        advantages = group_relative(rewards, scale=False)
-        surrogate = surrogate + weight * sum(a * lp for a, lp in zip(advantages, log_probs, strict=True)) / 2
-    estimated = torch.autograd.grad(surrogate, theta)[0]
+    each = trajectories()
+    log_prob_N = torch.stack([log_prob(theta, trajectory) for trajectory in each])
+    chance_N = torch.tensor([t.world for t in each], dtype=torch.float64) * log_prob_N.detach().exp()
+    reward_N = torch.tensor([sum(t.rewards) for t in each], dtype=torch.float64)
+    credit_N = torch.zeros(len(each), dtype=torch.float64)  # of each trajectory, over all groups that it is in
+    for group in itertools.product(range(len(each)), repeat=2):
+        advantages = group_relative(reward_N[list(group)], scale=False)
+        for member, advantage in zip(group, advantages, strict=True):
+            credit_N[member] += chance_N[list(group)].prod() * advantage / 2
+    estimated = torch.autograd.grad((credit_N * log_prob_N).sum(), theta)[0]
     torch.testing.assert_close(estimated, exact_gradient() / 2, rtol=1e-9, atol=1e-12)
 
 

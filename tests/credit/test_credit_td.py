@@ -1,5 +1,7 @@
 """Digi-Q's targets: their fixed point on an enumerated MDP is the exact Q and V of the policy that made the log."""
 
+from functools import cache
+
 import pytest
 import torch
 from finite_mdp import HORIZON, STOP, _transitions, expected_return, log_prob, trajectories
@@ -19,6 +21,7 @@ THETA = torch.tensor([[0.3, -0.2, 0.1], [-0.4, 0.5, 0.2]], dtype=torch.float64)
 DISCOUNT = 0.9
 
 
+@cache
 def exact_q(h, state, action):
     """E[discounted return | s_h, a_h] by enumeration of the trajectories that pass there."""
     total, mass = 0.0, 0.0

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from finite_mdp import expected_return, groups, log_prob, trajectories
+from finite_mdp import expected_return, log_prob, trajectories
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from turnsmith.credit.group_relative import attempt_advantages
@@ -47,15 +47,19 @@ def test_on_policy_the_expected_gradient_is_that_of_the_return_over_length():
 def test_groups_of_two_give_the_exact_gradient_of_the_return():
     # Undo the token mean by the length: E = -(1 - 1/G) grad J with the group's own mean as the baseline, G = 2.
     theta = THETA.clone().requires_grad_()
-    loss = theta.new_zeros(())
-    for group in groups(2):
-        weight = probability(theta, group[0]) * probability(theta, group[1])
-        rewards = torch.tensor([sum(t.rewards) for t in group], dtype=torch.float64)
-        advantages = attempt_advantages(rewards, [0, 0], scale=False)
-        for trajectory, advantage in zip(group, advantages, strict=True):
-            logprobs, mask = token_logprobs(theta, trajectory)
-            mean = clipped_surrogate(logprobs, logprobs.detach(), mask, advantage[None])[0]
-            loss = loss + weight * mean * len(trajectory.actions) / 2
+    each = trajectories()
+    rows = [token_logprobs(theta, trajectory) for trajectory in each]
+    logprobs_NK, mask_NK = torch.cat([row for row, _ in rows]), torch.cat([mask for _, mask in rows])
+    chance_N = torch.stack([probability(theta, trajectory) for trajectory in each])
+    reward_N = torch.tensor([sum(trajectory.rewards) for trajectory in each], dtype=torch.float64)
+    length_N = mask_NK.sum(dim=1)
+    member_A = torch.cartesian_prod(torch.arange(len(each)), torch.arange(len(each))).flatten()  # all groups in a row
+    group_A = torch.arange(len(member_A)) // 2
+    advantage_A = attempt_advantages(reward_N[member_A], group_A.tolist(), scale=False)
+    logprobs_AK = logprobs_NK[member_A]
+    mean_A = clipped_surrogate(logprobs_AK, logprobs_AK.detach(), mask_NK[member_A], advantage_A)
+    weight_A = chance_N[member_A].reshape(-1, 2).prod(dim=1)[group_A]
+    loss = (weight_A * mean_A * length_N[member_A]).sum() / 2
     exact = torch.autograd.grad(expected_return(theta), theta)[0]
     torch.testing.assert_close(torch.autograd.grad(loss, theta)[0], -exact / 2, rtol=1e-9, atol=1e-12)
 
