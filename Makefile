@@ -1,6 +1,7 @@
 # Two commands do everything, set-up included: `make demo` (the main job) and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: demo test lint setup clean
@@ -17,11 +18,13 @@ demo: setup
 	$(BIN)/turnsmith demo
 
 test: setup lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/vulture
 	$(BIN)/pyright
 
 clean:
