@@ -5,7 +5,13 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnsmith.learn.batching import all_updates, epoch_updates, padding_share, passes
+from turnsmith.learn.batching import all_updates, epoch_updates, passes
+
+
+def padding_share(lengths, updates):
+    """Share of columns that are padding when each update is one pass."""
+    columns = sum(len(update) * max(lengths[i] for i in update) for update in updates)
+    return 1 - sum(lengths[i] for update in updates for i in update) / columns
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=300), st.integers(1, 40), st.integers(0, 5))

@@ -33,7 +33,6 @@ Message = dict[str, Any]
 `{"type": "image", "image": ImageRef}`."""
 
 Rendering = Literal["compact", "webvoyager", "tti"]
-RENDERINGS: tuple[Rendering, ...] = ("compact", "webvoyager", "tti")
 
 # -- compact ----------------------------------------------------------------------------------------------------------
 

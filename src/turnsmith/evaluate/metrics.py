@@ -16,6 +16,7 @@ def log_summary(run: Run, phase: str, iteration: int, summary: Summary) -> None:
         success_high=high,
         episodes=summary.episodes,
         steps=summary.mean_steps,
+        steps_of_successes=summary.mean_success_steps,
         truncated=summary.truncated_rate,
         infra_errors=summary.infra_errors,
     )

@@ -49,9 +49,3 @@ def passes(update: Sequence[int], lengths: Sequence[int], pass_tokens: int) -> l
     alone)."""
     groups = group_by_length([lengths[index] for index in update], pass_tokens)
     return [[update[i] for i in group] for group in groups]
-
-
-def padding_share(lengths: Sequence[int], updates: Sequence[Sequence[int]]) -> float:
-    """Share of columns that are padding when each update is one pass: what sorting saves is measured with this."""
-    columns = sum(len(update) * max(lengths[i] for i in update) for update in updates)
-    return 1 - sum(lengths[i] for update in updates for i in update) / columns

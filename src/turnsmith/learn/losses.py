@@ -33,37 +33,3 @@ def sample_mean_nll(logprobs_BK: Tensor, mask_BK: Tensor) -> Tensor:
         )
     counts = mask_BK.to(logprobs_BK.dtype)
     return -(logprobs_BK * counts).sum(dim=1) / counts.sum(dim=1).clamp_min(1.0)
-
-
-def token_sum_nll(logprobs_BK: Tensor, mask_BK: Tensor) -> Tensor:
-    """Summed negative log-likelihood of each sample (B,): for a token mean, divide by the tokens of the update.
-
-    Raises:
-        ValueError: if the shapes differ.
-    """
-    if logprobs_BK.shape != mask_BK.shape:
-        raise ValueError(
-            f"log-probabilities {tuple(logprobs_BK.shape)} and mask {tuple(mask_BK.shape)} differ in shape"
-        )
-    return -(logprobs_BK * mask_BK.to(logprobs_BK.dtype)).sum(dim=1)
-
-
-def policy_gradient_loss(logprobs_BK: Tensor, mask_BK: Tensor, advantage_B: Tensor) -> Tensor:
-    """REINFORCE surrogate of each sample (B,): its mean negative log-likelihood times its advantage.
-
-    L = -mean_i A_i (1 / T_i) sum_j log pi(y_ij | x_i, y_i<j)
-
-    With A in {0, 1} and no baseline this is filtered behaviour cloning, except that failures stay in the mean's
-    denominator. The advantage is a constant: no gradient flows through it.
-
-    Args:
-        logprobs_BK: log pi of each response token, shape (B, K).
-        mask_BK: where a token counts, shape (B, K).
-        advantage_B: credit of each turn, shape (B,).
-
-    Raises:
-        ValueError: if the shapes do not fit.
-    """
-    if advantage_B.shape != logprobs_BK.shape[:1]:
-        raise ValueError(f"advantage {tuple(advantage_B.shape)} for a batch of {logprobs_BK.shape[0]}")
-    return sample_mean_nll(logprobs_BK, mask_BK) * advantage_B.detach()
