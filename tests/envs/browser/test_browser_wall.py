@@ -1,11 +1,13 @@
 """The allow-list: whatever a page tries, a request to another host is refused and counted; what is allowed works."""
 
+import asyncio
+
 import pytest
-from browser_pages import Reply, act, page, script, until
+from browser_pages import PageServer, Reply, act, page, script, until
 
 from turnsmith.envs.browser import OpenWeb
-from turnsmith.envs.browser.wall import Wall
-from turnsmith.errors import UserError
+from turnsmith.envs.browser.wall import Wall, host_pattern
+from turnsmith.errors import InfraError, UserError
 from turnsmith.trace.types import Task
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -92,10 +94,57 @@ async def test_navigations_to_other_hosts_leave_the_page_as_it_is(session, pages
     assert not [line for line in pages.log if "/leak" in line]
 
 
-async def test_the_first_page_must_be_at_an_allowed_host(session, pages):
-    pages.pages["/away"] = Reply("", "302 Found", {"Location": pages.url("/", "localhost")})
-    with pytest.raises(UserError, match="localhost is not among the hosts"):
-        await session.reset(pages.task("/away"), 0)
+@pytest.mark.parametrize(
+    ("to", "says"), [("away", "localhost is not among the hosts"), ("/loop", "TOO_MANY_REDIRECTS")]
+)
+async def test_a_first_page_that_sends_us_elsewhere_ends_its_episode_only(session, pages, to, says):
+    pages.pages["/loop"] = Reply("", "302 Found", {"Location": pages.url("/", "localhost") if to == "away" else to})
+    with pytest.raises(InfraError, match=says) as caught:
+        await session.reset(pages.task("/loop"), 0)
+    assert caught.value.kind == "start_failed"
+    assert (await session.reset(pages.put("<a href=/>fine</a>"), 0)).text == '[0]: "fine";'
+
+
+@pytest.mark.parametrize("host", ["[::1]", "münchen.localhost", "www.localhost"])
+async def test_hosts_are_known_in_every_spelling(session, pages, host):
+    server = PageServer()
+    if host == "[::1]":
+        server._server = await asyncio.start_server(server._serve, "::1", 0)
+        server.port = server._server.sockets[0].getsockname()[1]
+    else:
+        await server.start()
+    server.pages["/"] = page("<a href=/next>go</a>")
+    server.pages["/next"] = page("<a href=/>there</a>")
+    start = f"http://{host.removeprefix('www.')}:{server.port}/"
+    if host.startswith("www."):
+        server.pages["/"] = lambda head: (
+            page("<a href=/next>go</a>") if "Host: www." in head else
+            Reply("", "302 Found", {"Location": f"http://www.localhost:{server.port}/"})
+        )  # fmt: skip
+    try:
+        await session.reset(Task("t", "look", "browser", {"start_url": start}), 0)
+        step = await session.step(act("click", mark=0))
+        assert (step.observation.text, step.observation.info["blocked"]) == ('[0]: "there";', 0)
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["a;*", "a,b", "127.0.0.0/8", "<local>", "<-loopback>", "*x.test", "", " ", "a b", "1.2.3", "a:80", "-a"],
+)
+async def test_an_entry_that_means_more_than_it_says_is_refused(entry):
+    with pytest.raises(UserError, match="is no host"):
+        host_pattern(entry)
+
+
+@pytest.mark.parametrize(
+    ("entry", "pattern"),
+    [("MÜNCHEN.example", "xn--mnchen-3ya.example"), ("::1", "[::1]"), ("[::1]", "[::1]"), ("*.A.test", "*.a.test"),
+     ("127.0.0.1", "127.0.0.1"), ("my_host", "my_host"), ("*", "*")],
+)  # fmt: skip
+async def test_entries_are_spelled_as_the_browser_spells_them(entry, pattern):
+    assert host_pattern(entry) == pattern
 
 
 async def test_further_hosts_can_be_allowed(session, pages):
@@ -131,7 +180,17 @@ async def test_wall_matches_hosts_exactly_or_by_pattern():
     assert not any(wall.allows(url) for url in refused_)
 
 
-@pytest.mark.parametrize("params", [{}, {"start_url": "ftp://x/"}, {"start_url": "http://x/", "allow": "y"}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"start_url": "ftp://x/"},
+        {"start_url": "http://["},
+        {"start_url": "http://x/", "allow": "y"},
+        {"start_url": "http://x/", "allow": 0},
+        {"start_url": "http://x/", "allow": ["a;*"]},
+    ],
+)
 async def test_wrong_params_of_a_task_are_a_user_error(params):
     with pytest.raises(UserError, match="task t7"):
         await OpenWeb().visit(Task("t7", "", "browser", params), 0)

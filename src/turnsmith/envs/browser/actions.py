@@ -71,7 +71,7 @@ class Actor:
             case "scroll":
                 await self._scroll(call.arguments, info)
             case "wait":
-                await self.tab.evaluate(f"__turnsmith__.change({self.tab.limits.wait * 1000})")
+                await self.tab.ask(f"__turnsmith__.change({self.tab.limits.wait * 1000})")
             case "go_back":
                 if not await self.tab.go_back():
                     raise StepError("There is no earlier page to go back to.")
@@ -93,10 +93,9 @@ class Actor:
             return mark, mark
         if mark in self.nodes:
             try:
-                answer = await self.tab.send("DOM.resolveNode", {"backendNodeId": self.nodes[mark]})
+                return mark, await self.tab.resolve(self.nodes[mark])
             except DocumentReplaced:
                 raise StepError(f"Element [{mark}] {_REASONS['gone']}; nothing was done.") from None
-            return mark, answer["object"]["objectId"]
         have = f"the numbers go from 0 to {self.count - 1}" if self.count else "no element has a number"
         raise StepError(f"There is no element [{mark}]: {have}.")
 

@@ -41,6 +41,30 @@ _ARGUMENTS: tuple[str, ...] = (
 )
 
 
+# Playwright gives a list of its own, and Chromium takes the last one only: those of Playwright's that a headless
+# browser behind our wall needs are repeated here. RenderDocument makes a new frame host for every document: that is a
+# tenth of a step's time, and between two of them a dialog can be answered by nobody (the page then hangs).
+_FEATURES_OFF = (
+    "RenderDocument",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable",
+    "MediaRouter",
+    "PaintHolding",
+    "ThirdPartyStoragePartitioning",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "OptimizationHints",
+    "NetworkTimeServiceQuerying",
+    "AimEnabled",
+    "PreconnectToSearch",
+)
+
+# A page that floods the browser (200 calls of history.pushState a millisecond) must not cost its neighbours theirs.
+UNWANTED_DEFAULTS = ("--disable-ipc-flooding-protection",)
+"""What Playwright would start the browser with and we do not want."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChromiumInstall:
     """An installed browser.
@@ -98,7 +122,7 @@ def _playwright_browsers() -> Iterator[Path]:
 
 def launch_arguments() -> list[str]:
     """Command-line arguments for the browser. The sandbox is given up only where it cannot work: for root."""
-    arguments = list(_ARGUMENTS)
+    arguments = [*_ARGUMENTS, f"--disable-features={','.join(_FEATURES_OFF)}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--no-sandbox")
     if _shared_memory_is_small():

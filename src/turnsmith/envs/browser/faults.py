@@ -15,7 +15,9 @@
 | the browser gives no picture of the page | `no_screenshot` |
 | the browser process died or lost its connection | `browser_died` in every session it carried |
 | the browser cannot be started | `browser_start` |
-| the first page of an episode is outside the allow-list, or sends us there | `UserError` |
+| the first page of an episode sends us outside the allow-list, in a circle, or cannot be shown | `start_failed` |
+| a script of ours fails in a page | `script_failed` |
+| the first page of an episode is outside the allow-list | `UserError` |
 
 A name in code font is the kind of an `InfraError`: the episode ends as `infra_error` and counts in no metric. A step
 error is text in the next observation; the step is consumed. After an `InfraError` a session takes nothing but `reset`.

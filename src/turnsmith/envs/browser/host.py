@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
+from turnsmith.envs.browser.wall import host_pattern
 from turnsmith.errors import UserError
 from turnsmith.trace.types import Task, Verdict
 
@@ -156,15 +157,18 @@ class OpenWeb:
         start_url = task.params.get("start_url")
         if not isinstance(start_url, str) or not start_url:
             raise UserError(f'task {task.id}: "start_url" is missing from its params. Give the URL of the first page.')
-        parts = urlsplit(start_url)
+        try:
+            parts = urlsplit(start_url)
+        except ValueError as error:
+            raise UserError(f"task {task.id}: start_url {start_url!r} is no address ({error}).") from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(f"task {task.id}: start_url {start_url!r} is not an http or https address.")
         allow = task.params.get("allow", ())
-        if isinstance(allow, str) or not all(isinstance(host, str) for host in allow):
+        if not isinstance(allow, list | tuple) or not all(isinstance(host, str) for host in allow):
             raise UserError(f'task {task.id}: "allow" must be a list of hostnames.')
         return OpenVisit(
             start_url,
-            frozenset({parts.hostname, *allow}),
+            _reachable(task, parts.hostname, allow),
             tuple(task.params.get("cookies", ())),
             storage_state(task),
             task.params.get("geolocation"),
@@ -195,3 +199,18 @@ def storage_state(task: Task) -> Mapping[str, Any] | None:
     if not all(isinstance(state.get(key, []), list) for key in known):
         raise UserError(f'{where}: "cookies" and "origins" must be lists.')
     return {key: state.get(key, []) for key in known}
+
+
+def _reachable(task: Task, host: str, allow: Sequence[str]) -> frozenset[str]:
+    """The hosts of an episode: the start's, the same with or without "www.", to which many sites send on, and `allow`.
+
+    Raises:
+        UserError: if an entry is no host.
+    """
+    twin = host.removeprefix("www.") if host.startswith("www.") else f"www.{host}"
+    try:
+        own = host_pattern(host)
+        twins = {host_pattern(twin)} if own.strip("[]") == own and any(letter.isalpha() for letter in own) else set()
+        return frozenset({own, *twins, *map(host_pattern, allow)})
+    except UserError as error:
+        raise UserError(f"task {task.id}: {error}") from error

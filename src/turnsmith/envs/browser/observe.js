@@ -1,13 +1,13 @@
-// Runs in every document before the page's own scripts and leaves one hidden object, window.__turnsmith__, with which the
-// driver looks (observe), checks an aim (aim), and waits (quiet, change). Natives are taken while they are still
-// pristine. Nothing here changes what the page does, except: a window that the page opens or a link with another target
-// comes to the same tab, and finite CSS animations are cut short while waiting.
+// Runs in every document in a world of its own (the page's scripts and this one share the document and nothing else, so
+// nothing that a page overrides is felt here) and leaves one object there, __turnsmith__, with which the driver looks
+// (observe), checks an aim (aim), and waits (quiet, change). Nothing here changes what the page does, except: a link with
+// another target comes to the same tab, and finite CSS animations are cut short while waiting.
 (() => {
-  if (window.__turnsmith__) return;
-  const { requestAnimationFrame, setTimeout, clearTimeout, performance, Promise, getComputedStyle, MutationObserver } = window;
+  if (globalThis.__turnsmith__) return;
   const now = () => performance.now();
-  const say = (text) => String(text ?? "").replace(/\s+/g, " ").trim();
-  const cut = (text, length) => (text.length > length ? text.slice(0, length - 1) + "…" : text);
+  const well = (text) => String(text ?? "").toWellFormed(); // half an emoji is no character
+  const say = (text) => well(text).replace(/\s+/g, " ").trim();
+  const cut = (text, length) => (text.length > length ? well(text.slice(0, length - 1).replace(/[\ud800-\udbff]$/, "")) + "…" : text);
 
   // ---- which elements get a mark -------------------------------------------------------------------------------
 
@@ -36,11 +36,22 @@
     return hit;
   }
 
+  // The elements to which the page gave a click handler: only its own world knows them (page.js says so by events).
+  function clickables() {
+    const found = new Set();
+    const hear = (event) => found.add(event.target);
+    document.addEventListener("turnsmith:clickable", hear, true);
+    document.dispatchEvent(new Event("turnsmith:ask"));
+    document.removeEventListener("turnsmith:clickable", hear, true);
+    return found;
+  }
+
   function markable() {
     const items = [];
+    const handled = clickables();
     for (const element of document.querySelectorAll("*")) {
       const wanted =
-        TAGS.has(element.tagName) || element.onclick != null || getComputedStyle(element).cursor === "pointer";
+        TAGS.has(element.tagName) || handled.has(element) || getComputedStyle(element).cursor === "pointer";
       if (!wanted) continue;
       const rects = hitRects(element);
       if (rects.reduce((sum, rect) => sum + rect.area, 0) >= MIN_AREA) items.push({ element, rects });
@@ -125,7 +136,7 @@
       if (element.tagName === "INPUT") row.type = element.type;
       if (element.type === "checkbox" || element.type === "radio") row.checked = element.checked;
       else if (element.tagName === "SELECT") row.options = [...element.options].map((option) => say(option.label));
-      else if (element.type !== "file" && element.type !== "password") row.value = element.value;
+      else if (element.type !== "file" && element.type !== "password") row.value = well(element.value);
       if (element.placeholder) row.placeholder = say(element.placeholder);
     }
     if (row.options) aria = aria ? `${aria}: ${row.options.join(", ")}` : row.options.join(", ");
@@ -142,8 +153,8 @@
     const page = document.scrollingElement ?? document.documentElement;
     if (withOverlay) putUp(items);
     return {
-      url: location.href,
-      title: document.title,
+      url: well(location.href),
+      title: well(document.title),
       scroll: page ? [Math.round(page.scrollTop), Math.max(0, page.scrollHeight - innerHeight)] : [0, 0],
       viewport: [innerWidth, innerHeight],
       elements: items.map(describe),
@@ -152,8 +163,10 @@
 
   // ---- the overlay: in the top layer, deaf to the mouse, out of reach of the page's styles ------------------------
 
+  const html = (tag) => document.createElementNS("http://www.w3.org/1999/xhtml", tag); // XML documents make plain elements
+
   function putUp(items) {
-    overlay = document.createElement("turnsmith-marks");
+    overlay = html("turnsmith-marks");
     overlay.style.cssText =
       "all: initial !important; position: fixed !important; inset: 0 !important; width: 100vw !important;" +
       "height: 100vh !important; margin: 0 !important; padding: 0 !important; border: 0 !important;" +
@@ -161,7 +174,7 @@
       "z-index: 2147483647 !important;";
     const shadow = overlay.attachShadow({ mode: "closed" });
     const add = (parent, css, text) => {
-      const element = document.createElement("div");
+      const element = html("div");
       element.style.cssText = css;
       if (text !== undefined) element.textContent = text;
       parent.append(element);
@@ -349,13 +362,14 @@
   let observer = null;
   let mutated = false;
   let inFlight = 0; // requests of fetch and XMLHttpRequest that began since `watch`
-  let epoch = 0;
   let patient = true; // the document has not yet been given up on loading
 
   function watch() {
-    epoch += 1;
     inFlight = 0;
+    open.clear();
     mutated = false;
+    document.addEventListener("turnsmith:began", onBegan); // again and again: document.open() takes listeners away
+    document.addEventListener("turnsmith:ended", onEnded);
     if (observer) return;
     observer = new MutationObserver(() => (mutated = true));
     observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
@@ -366,30 +380,17 @@
     observer = null;
   }
 
-  function began() {
-    const mine = epoch;
+  // What page.js hears of the page's requests. Those that began before `watch` do not count.
+  const open = new Set();
+
+  function onBegan(event) {
+    open.add(event.detail);
     inFlight += 1;
-    let open = true;
-    return () => {
-      if (open && mine === epoch) inFlight -= 1;
-      open = false;
-    };
   }
 
-  const fetch = window.fetch;
-  if (fetch) {
-    window.fetch = function (...args) {
-      const ended = began();
-      const response = fetch.apply(this, args);
-      response.then(ended, ended);
-      return response;
-    };
+  function onEnded(event) {
+    if (open.delete(event.detail)) inFlight -= 1;
   }
-  const send = XMLHttpRequest.prototype.send;
-  XMLHttpRequest.prototype.send = function (...args) {
-    this.addEventListener("loadend", began(), { once: true });
-    return send.apply(this, args);
-  };
 
   // One frame and what it queued; a page that paints no frames still moves on.
   const frame = () =>
@@ -452,16 +453,8 @@
     });
   }
 
-  // ---- one tab ----------------------------------------------------------------------------------------------------
-
-  window.open = (url) => {
-    if (url) window.top.location.href = new URL(url, document.baseURI).href;
-    return null;
-  };
-  window.close = () => {};
-
   const element = (mark) => marks[mark];
 
   const api = Object.freeze({ observe, unmark, element, aim, take, choose, put, scroll, quiet, change });
-  Object.defineProperty(window, "__turnsmith__", { value: api, enumerable: false, configurable: false, writable: false });
+  globalThis.__turnsmith__ = api;
 })();

@@ -77,7 +77,7 @@ async def _observe(tab: Tab, config: ObservationConfig) -> tuple[Observation, di
     if config.screenshot is not None:
         images = (ImageRef.of(await tab.screenshot(config.jpeg_quality)),)
         if marked:
-            await tab.evaluate("__turnsmith__.unmark()")
+            await tab.ask("__turnsmith__.unmark()")
     texts = [element_list(page["elements"])] if config.elements else []
     nodes: dict[int, int] = {}
     if config.tree:

@@ -7,7 +7,7 @@ episode that begins after that starts a new browser, and the others wait for it.
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from turnsmith.envs.browser.chromium import ChromiumInstall, find_chromium, launch_arguments
+from turnsmith.envs.browser.chromium import UNWANTED_DEFAULTS, ChromiumInstall, find_chromium, launch_arguments
 from turnsmith.envs.browser.faults import Limits
 from turnsmith.envs.browser.tab import Tab, answers
 from turnsmith.errors import InfraError, require
@@ -66,6 +66,7 @@ class BrowserPool:
                 browser = await self._playwright.chromium.launch(
                     executable_path=str(self.chromium.path),
                     args=launch_arguments(),
+                    ignore_default_args=list(UNWANTED_DEFAULTS),
                     timeout=self.limits.launch * 1000,
                 )
             except Error as error:

@@ -65,7 +65,7 @@ class BrowserSession:
         try:
             await tab.goto(visit.start_url)
         except StepError as error:
-            raise UserError(f"task {task.id}: {error}") from error
+            raise InfraError("start_failed", f"task {task.id}: {error}") from error
         await visit.ready(tab.page)
         return await self._look("")
 

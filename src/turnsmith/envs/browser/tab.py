@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from turnsmith.envs.browser.faults import SERVER_DOWN, Limits, StepError
-from turnsmith.envs.browser.scripts import SCRIPT, DocumentReplaced, Scripts
+from turnsmith.envs.browser.scripts import DocumentReplaced, Scripts
 from turnsmith.envs.browser.wall import Wall
 from turnsmith.errors import InfraError
+from turnsmith.text import well_formed
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, CDPSession, Dialog, Download, Page, Request
@@ -51,7 +52,6 @@ class Tab(Scripts):
         self.failure: asyncio.Future[InfraError] = asyncio.get_running_loop().create_future()
         """Set when the page or the browser is lost; `guard` raises it."""
         self.url = "about:blank"
-        self._frame = ""
         self._pending: str | None = None  # the URL of a navigation that began and has not come through
         self._wanted = ""  # the URL of the last navigation that began since `begin`
         self._commits = 0  # navigations that came through
@@ -101,13 +101,11 @@ class Tab(Scripts):
         self.cdp.on("Page.windowOpen", self._on_window_announced)
         patterns = [{"urlPattern": "https://*", "resourceType": "Document"}]
         self.cdp.on("Fetch.requestPaused", lambda event: self._spawn(self._judge(event)))
-        *_, tree = await asyncio.gather(
-            self.cdp.send("Page.enable"),
-            self.cdp.send("Page.addScriptToEvaluateOnNewDocument", {"source": SCRIPT}),
-            self.cdp.send("Fetch.enable", {"patterns": patterns}),
-            self.cdp.send("Page.getFrameTree"),
-        )
+        tree = await self.cdp.send("Page.getFrameTree")
         self._frame = tree["frameTree"]["frame"]["id"]
+        await asyncio.gather(
+            self.cdp.send("Page.enable"), self.cdp.send("Fetch.enable", {"patterns": patterns}), self.enable_scripts()
+        )
         self._browser = browser
 
     async def lives(self, patience: float = 5.0) -> bool:
@@ -165,11 +163,11 @@ class Tab(Scripts):
         if dialog.type == "beforeunload":  # asks whether to leave the page: the agent's action says so
             self._spawn(dialog.accept())
             return
-        self.notes.append(f"a dialog was dismissed ({dialog.type}): {dialog.message}")
+        self.notes.append(f"a dialog was dismissed ({dialog.type}): {well_formed(dialog.message)}")
         self._spawn(dialog.dismiss())
 
     def _on_download(self, download: "Download") -> None:
-        self.notes.append(f"a download was refused: {download.suggested_filename}")
+        self.notes.append(f"a download was refused: {well_formed(download.suggested_filename)}")
 
     def _on_window(self, window: "Page") -> None:
         """A new window comes to the same tab."""
@@ -319,7 +317,7 @@ class Tab(Scripts):
             await self._navigation(deadline)
             try:  # while a navigation is under way, the browser holds scripts back until it came through
                 async with asyncio.timeout(deadline - time.monotonic() + self.limits.settle):
-                    await self.evaluate(f"__turnsmith__.quiet({patience}, {restless})")
+                    await self.ask(f"__turnsmith__.quiet({patience}, {restless})")
             except DocumentReplaced:
                 continue
             except TimeoutError:

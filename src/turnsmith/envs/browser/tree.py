@@ -10,13 +10,18 @@ Boxes come from one `DOMSnapshot` (border boxes), where the authors ask for the 
 
 import asyncio
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from turnsmith.envs.browser.scripts import DocumentReplaced
+from turnsmith.text import well_formed
 
 if TYPE_CHECKING:
     from turnsmith.envs.browser.tab import Tab
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 IN_VIEWPORT = 0.6
 IGNORED_PROPERTIES = {
@@ -99,14 +104,10 @@ async def _backends_of_marks(tab: "Tab", count: int) -> dict[int, int]:
     """Backend node id -> mark."""
     if count == 0:
         return {}
-    handles = await asyncio.gather(
-        *(tab.send("Runtime.evaluate", {"expression": f"__turnsmith__.element({mark})"}) for mark in range(count))
-    )
-    if not all("objectId" in handle["result"] for handle in handles):
+    handles = await asyncio.gather(*(tab.handle(f"__turnsmith__.element({mark})") for mark in range(count)))
+    if not all(handles):
         raise DocumentReplaced  # the marks were those of the document before
-    nodes = await asyncio.gather(
-        *(tab.send("DOM.describeNode", {"objectId": handle["result"]["objectId"]}) for handle in handles)
-    )
+    nodes = await asyncio.gather(*(tab.send("DOM.describeNode", {"objectId": handle}) for handle in handles))
     return {node["node"]["backendNodeId"]: mark for mark, node in enumerate(nodes)}
 
 
@@ -128,13 +129,16 @@ def _build(
     """The tree without ignored, empty and inline-text-box nodes; None for an empty page."""
     by_id = {row["nodeId"]: row for row in rows}
 
-    def build(row: dict[str, Any]) -> list[Node]:
-        children = [node for child in row.get("childIds", ()) if child in by_id for node in build(by_id[child])]
+    def below(row: dict[str, Any]) -> list[dict[str, Any]]:
+        return [by_id[child] for child in row.get("childIds", ()) if child in by_id]
+
+    def build(row: dict[str, Any], built: list[list[Node]]) -> list[Node]:
+        children = [node for nodes in built for node in nodes]
         role = row.get("role", {}).get("value", "")
         if row.get("ignored") or role == "InlineTextBox":
             return children
         # Without outer spaces: whether a label keeps them depends on the version of Chromium.
-        name = str(row.get("name", {}).get("value", "")).strip()
+        name = well_formed(str(row.get("name", {}).get("value", ""))).strip()
         name = name[:MAX_NAME] + "..." if len(name) > MAX_NAME else name
         backend = row.get("backendDOMNodeId", 0)
         box = boxes.get(backend)
@@ -143,10 +147,32 @@ def _build(
         return children if node.empty else [node]
 
     roots = [row for row in rows if "parentId" not in row]
-    built = build(roots[0]) if roots else []
+    built = _fold(roots[0], below, build) if roots else []
     if len(built) == 1:
         return built[0]
     return Node(0, "RootWebArea", "", "", None, 1.0, built) if built else None
+
+
+def _fold(root: T, below: Callable[[T], Sequence[T]], made: Callable[[T, list[R]], R]) -> R:
+    """What `made` makes of a node and of what it made of those below, from the leaves up; pages nest thousands deep."""
+    order, open_nodes = [], [root]
+    while open_nodes:
+        node = open_nodes.pop()
+        order.append((node, below(node)))
+        open_nodes += order[-1][1]
+    results: dict[int, R] = {}
+    for node, children in reversed(order):
+        results[id(node)] = made(node, [results[id(child)] for child in children])
+    return results[id(root)]
+
+
+def _walk(root: Node) -> Iterator[tuple[Node, int]]:
+    """Every node with its depth, a node before those below it, in the order of the page."""
+    open_nodes = [(root, 0)]
+    while open_nodes:
+        node, depth = open_nodes.pop()
+        yield node, depth
+        open_nodes += [(child, depth + 1) for child in reversed(node.children)]
 
 
 def _inside(box: tuple[float, float, float, float] | None, size: tuple[int, int]) -> float:
@@ -165,7 +191,7 @@ def _props(row: dict[str, Any]) -> str:
         value = one.get("value", {}).get("value")
         if one["name"] in IGNORED_PROPERTIES or value is None:
             continue
-        text = str(value)
+        text = well_formed(str(value))
         shown.append(f"{one['name']}: {text[:MAX_NAME] + '...' if len(text) > MAX_NAME else text}")
     return " ".join(shown)
 
@@ -173,16 +199,13 @@ def _props(row: dict[str, Any]) -> str:
 def _prune(node: Node) -> Node:
     """The tree without what lies less than 60 % in view; children of a dropped node move up."""
 
-    def kept(child: Node) -> list[Node]:
-        below = [one for grandchild in child.children for one in kept(grandchild)]
-        if child.inside < IN_VIEWPORT:
-            return below
-        return [Node(child.backend, child.role, child.name, child.props, child.box, child.inside, below)]
+    def kept(child: Node, below: list[list[Node]]) -> list[Node]:
+        children = [grandchild for nodes in below for grandchild in nodes]
+        if child.inside < IN_VIEWPORT and child is not node:
+            return children
+        return [replace(child, children=children)]
 
-    return Node(
-        node.backend, node.role, node.name, node.props, node.box, node.inside,
-        [one for child in node.children for one in kept(child)],
-    )  # fmt: skip
+    return _fold(node, lambda child: child.children, kept)[0]
 
 
 class _Writer:
@@ -205,15 +228,11 @@ class _Writer:
         """WebArena's lines: a tab for each level; a StaticText that one of the last three lines said is left out."""
         lines: list[str] = []
 
-        def write(node: Node, depth: int) -> None:
+        for node, depth in _walk(root):
             repeated = node.role == "StaticText" and any(node.name in line for line in lines[-3:])
             if not repeated:
                 props = f" {node.props}" if node.props else ""
                 lines.append("\t" * depth + f"[{self._number(node)}] {node.role} {node.name!r}{props}")
-            for child in node.children:
-                write(child, depth + 1)
-
-        write(root, 0)
         return lines
 
     def rich(self, root: Node) -> list[str]:
@@ -221,8 +240,7 @@ class _Writer:
         entries: list[str] = []
         last = ""
 
-        def write(node: Node) -> None:
-            nonlocal last
+        for node, _ in _walk(root):
             marked = node.backend in self.marked
             plain = not any(word in f"{node.role} {node.name}" for word in INTERACTIVE) and node.role != "RootWebArea"
             silent = not node.name and node.role not in ("RootWebArea", "listbox", "option")
@@ -231,8 +249,4 @@ class _Writer:
                 props = f" {node.props}" if node.props else ""
                 name = re.sub(r"[ \f\r\v\xa0]+", " ", re.sub("[\ue000-\uf8ff]", "", node.name))
                 entries.append(f"[{self._number(node)}]: {node.role} {name!r}{props}")
-            for child in node.children:
-                write(child)
-
-        write(root)
         return entries

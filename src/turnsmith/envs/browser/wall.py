@@ -11,19 +11,74 @@ they are sent (they are counted here too).
 """
 
 import asyncio
+import ipaddress
+import re
 from collections.abc import Iterable
-from fnmatch import fnmatch
 from urllib.parse import urlsplit
+
+from turnsmith.errors import UserError
 
 _STAY = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 _REFUSE = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
+
+
+def host_pattern(entry: str) -> str:
+    """An entry of an allow-list in the form that the browser reads: "*", "*.NAME", a name in ASCII, or an address.
+
+    Chromium's list would also take ranges of addresses, ports, "<local>" and several entries in one: none of them is a
+    host, and an entry that meant more than it says would open the wall.
+
+    Raises:
+        UserError: if the entry is none of these.
+    """
+    text = entry.strip().lower()
+    star, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
+    if text == "*":
+        return text
+    address = _address(name)
+    if address and not star:
+        return address
+    try:
+        ascii_name = name.encode("idna").decode("ascii") if not name.isascii() else name
+    except UnicodeError:
+        ascii_name = ""
+    if not _NAME.fullmatch(ascii_name) or re.fullmatch(r"[\d.]+", ascii_name):
+        raise UserError(f'{entry!r} is no host: write a name, "*.NAME" for all below it, an address, or "*" for all.')
+    return star + ascii_name
+
+
+def _address(name: str) -> str:
+    """An IP address as URLs spell it, [::1] in brackets; "" for anything else."""
+    try:
+        found = ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return ""
+    return f"[{found}]" if found.version == 6 else str(found)
+
+
+def host_of(url: str) -> str | None:
+    """The host of a URL as `host_pattern` spells it; None for URLs without one (data:, about:, blob:).
+
+    Raises:
+        ValueError: if this is no URL.
+    """
+    host = urlsplit(url).hostname
+    if host is None:
+        return None
+    try:
+        return host_pattern(host)
+    except UserError as error:
+        raise ValueError(str(error)) from error
 
 
 class Wall:
     """Refuses and counts requests to hosts outside the allow-list of one context."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
-        self.hosts = frozenset(hosts)
+        self.hosts = frozenset(map(host_pattern, hosts))
         self.blocked: list[str] = []
         """The host of every refused request, in order."""
         self._server: asyncio.Server | None = None
@@ -39,12 +94,19 @@ class Wall:
 
     def allows(self, url: str) -> bool:
         """Whether a request to this URL is allowed. URLs without a host (data:, about:, blob:) are."""
-        host = urlsplit(url).hostname
-        return host is None or any(fnmatch(host, pattern.strip("[]")) for pattern in self.hosts)
+        try:
+            host = host_of(url)
+        except ValueError:
+            return False
+        below = host is not None and any(host.endswith(name[1:]) for name in self.hosts if name.startswith("*."))
+        return host is None or below or host in self.hosts or "*" in self.hosts
 
     def count(self, url: str) -> None:
         """Count a request that was stopped elsewhere."""
-        self.blocked.append(urlsplit(url).hostname or url)
+        try:
+            self.blocked.append(host_of(url) or url)
+        except ValueError:
+            self.blocked.append(url)
 
     async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
