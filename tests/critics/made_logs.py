@@ -95,7 +95,7 @@ _PARTS = [
 
 
 def faults(count, seed=0):
-    """A mechanic who asks about parts: what helps is to ask about a part that is broken, and only `hidden` tells which."""
+    """A mechanic who asks about parts: it helps to ask about a broken one, and only `hidden` tells which are."""
     source, found = random.Random(seed), []
     for index in range(count):
         broken = source.sample(_PARTS, 5)
@@ -180,11 +180,10 @@ def chinese(count, seed=0):
     source, found = random.Random(seed), []
     for index in range(count):
         places = source.sample(range(6), source.choice((0, 1, 1, 2)))
-        turns = [
-            ("好的。", source.choice(("请提供订单号码。", "您的订单号是多少？")) if t in places else source.choice(_CHINESE),
-             None, t in places)
-            for t in range(6)
-        ]  # fmt: skip
+        turns = []
+        for turn in range(6):
+            text = source.choice(("请提供订单号码。", "您的订单号是多少？") if turn in places else _CHINESE)
+            turns.append(("好的。", text, None, turn in places))
         found.append(_trace("chinese", index, "我的包裹没有到。", turns, bool(places), source))
     return found
 

@@ -12,6 +12,7 @@ from turnsmith.engine.forward import Prompt, collate, response_logprobs
 from turnsmith.engine.score import score
 from turnsmith.errors import UserError
 from turnsmith.learn.examples import Example
+from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.preference import (
     PreferenceConfig,
     anchor,
@@ -26,7 +27,6 @@ from turnsmith.learn.preference import (
     turn_index,
     turn_means,
 )
-from turnsmith.learn.sft import OptimConfig
 
 
 def example(prompt, tokens, mask=None):
@@ -160,9 +160,9 @@ def test_the_better_side_gains_and_the_anchor_is_learned(model):
     kept = example([7], [8, 9])
     before = copy.deepcopy(model)
     optim = OptimConfig(learning_rate=3e-3, batch_size=2, epochs=30, warmup_updates=1)
-    done = train(model, [pair(chosen, rejected), anchor(kept)], PreferenceConfig(nll=0.3), optim)
-    assert done[-1].accuracy == 1.0
-    assert done[-1].loss < done[0].loss
+    losses, accuracy = train(model, [pair(chosen, rejected), anchor(kept)], PreferenceConfig(nll=0.3), optim)
+    assert accuracy[-1] == 1.0
+    assert losses[-1] < losses[0]
 
     def likelihood(net, one):
         return sum(score(net, [Prompt(one.prompt_ids)], [one.token_ids])[0])

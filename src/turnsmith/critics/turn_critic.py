@@ -133,7 +133,7 @@ def fit_log(
     done = 0
     best: tuple[float, str, float, _Problem, Tensor] | None = None
     for name, families in FAMILIES.items():
-        problem = _Problem.of(described, outcome_N, families, replies, config)
+        problem = _Problem(described, outcome_N, families, replies, config)
         loss_R, logit_RE = np.zeros(len(config.ridges)), []
         weights: list[Tensor | None] = [None] * folds
         for place, ridge in enumerate(sorted(config.ridges, reverse=True)):
@@ -190,18 +190,14 @@ class _Problem:
     vector is that of the F features followed by the intercepts of the positions.
     """
 
-    def __init__(self) -> None:
-        self.events = 0
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         described: Sequence[Described],
         outcome_N: np.ndarray,
         families: Sequence[str],
         replies: bool,
         config: CriticConfig,
-    ) -> "_Problem":
+    ) -> None:
         """Lay out the events; features of other families, and those in fewer than `least` episodes, are left out."""
         kept = (*families, "task", *(("see",) if replies else ()))
         rows: list[Features] = []
@@ -222,7 +218,6 @@ class _Problem:
             episode += [index] * len(events)
         names = sorted(name for name, count in seen.items() if count >= config.least)
         place = {name: index for index, name in enumerate(names)}
-        self = cls()
         self.names, self.events = names, len(rows)
         self.kind_E, self.episode_E = np.array(kinds), np.array(episode)
         first = np.searchsorted(self.episode_E, np.arange(len(described)))
@@ -239,7 +234,6 @@ class _Problem:
         self._matrix, self._transposed = _sparse(rows, place)
         shrink = [_RIDGE_OF_START if name.startswith(("task", "see")) else 1.0 for name in names]
         self._shrink_F = torch.tensor([*shrink, *([0.01] * _POSITIONS)], dtype=torch.float64)
-        return self
 
     def of_episodes(self, chosen_N: np.ndarray) -> Tensor:
         """True at the events of these episodes."""

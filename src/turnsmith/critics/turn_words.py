@@ -176,7 +176,8 @@ def describe(trace: Trace, hidden: str, vocabulary: Vocabulary) -> Described:
 def _bag(family: str, tokens: Sequence[str]) -> Features:
     """Presence, scaled so that a long text says no more than a short one."""
     kept = set(tokens)
-    return dict.fromkeys((f"{family} {token}" for token in kept), 1.0 / max(1.0, len(kept)) ** 0.5)
+    scale = 1.0 / max(1, len(kept)) ** 0.5
+    return {f"{family} {token}": scale for token in kept}
 
 
 def _calls(action: Said, before: str, secret: set[str], asked: set[str], heard: set[str]) -> Features:
@@ -203,8 +204,8 @@ def _likeness(side: str, fresh: set[str], known: set[str]) -> Features:
 
 
 def _crosses(side: str, context: Sequence[str], action: Sequence[str]) -> Features:
-    pairs = [f"with {side} {a} | {b}" for a in context for b in action]
-    return dict.fromkeys(pairs, 1.0 / max(1, len(pairs)) ** 0.5)
+    scale = 1.0 / max(1, len(context) * len(action)) ** 0.5
+    return {f"with {side} {first} | {second}": scale for first in context for second in action}
 
 
 def _reply(observation: Observation | None) -> Features:

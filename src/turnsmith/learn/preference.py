@@ -19,8 +19,7 @@ Notable:
 - Sides with the same prompt share its computation (`engine.branches`).
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -34,7 +33,8 @@ from turnsmith.engine.forward import Prompt, collate, response_logprobs
 from turnsmith.errors import UserError
 from turnsmith.learn.batching import all_updates, passes
 from turnsmith.learn.examples import Example
-from turnsmith.learn.sft import OptimConfig, make_optimizer, rate_at
+from turnsmith.learn.fit import Progress, fit
+from turnsmith.learn.optim import OptimConfig
 
 Reduction = Literal["sum", "turn_mean", "trajectory_mean"]
 
@@ -279,23 +279,6 @@ def reference_scores(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class PreferenceProgress:
-    """Where training stands after an update.
-
-    Attributes:
-        update: how many updates are done, from 1.
-        total: how many there will be.
-        loss: of this update before it.
-        accuracy: share of its pairs that were ranked right; NaN where it had none.
-    """
-
-    update: int
-    total: int
-    loss: float
-    accuracy: float
-
-
 def train(
     model: PreTrainedModel,
     comparisons: Sequence[Comparison],
@@ -305,8 +288,8 @@ def train(
     optimizer: torch.optim.Optimizer | None = None,
     reference: PreTrainedModel | None = None,
     start: int = 0,
-    on_update: Callable[[PreferenceProgress], None] | None = None,
-) -> list[PreferenceProgress]:
+    on_update: Callable[[Progress], bool | None] | None = None,
+) -> tuple[list[float], list[float]]:
     """Learn from comparisons in place.
 
     Args:
@@ -318,10 +301,10 @@ def train(
         optimizer: goes on with its moments; a new one without.
         reference: what is measured from; the model as it comes without. A run that resumes in the middle must give it.
         start: skip the updates before this one, which a resumed run has done.
-        on_update: called after every update.
+        on_update: called after every update; True ends the training there.
 
     Returns:
-        The progress of each update from `start` on.
+        (the loss of each update from `start` on, the share of its pairs that it found ranked right: NaN without pairs).
 
     Raises:
         UserError: if there is nothing to learn from, or the loss is not finite.
@@ -330,36 +313,20 @@ def train(
         raise UserError("there are no pairs to learn preferences from.")
     model.eval()
     reference_C = reference_scores(reference or model, comparisons, config, optim.pass_tokens)
-    optimizer = make_optimizer(model, optim) if optimizer is None else optimizer
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     lengths = [one.length for one in comparisons]
-    total = optim.epochs * -(-len(comparisons) // optim.batch_size)
-    total = total if optim.max_updates is None else min(total, optim.max_updates)
-    done: list[PreferenceProgress] = []
-    for update, members in all_updates(lengths, optim.batch_size, optim.epochs, optim.seed, start):
-        if update >= total:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = rate_at(update, total, optim)
-        optimizer.zero_grad(set_to_none=True)
-        loss, right = 0.0, []
+    updates = [members for _, members in all_updates(lengths, optim.batch_size, optim.epochs, optim.seed)]
+    accuracy: list[float] = []
+
+    def losses(update: int) -> Iterator[Tensor]:
+        members, right = updates[update], []
         for part in passes(members, lengths, optim.pass_tokens):
             chosen = [comparisons[i] for i in part]
-            scores = token_scores(model, chosen)
-            loss_C, right_C = comparison_losses(scores, chosen, torch.cat([reference_C[i] for i in part]), config)
-            share = loss_C.sum() / len(members)
-            share.backward()
-            loss += float(share.detach())
+            reference_S = torch.cat([reference_C[i] for i in part])
+            loss_C, right_C = comparison_losses(token_scores(model, chosen), chosen, reference_S, config)
             right += right_C[~right_C.isnan()].tolist()
-        norm = float(torch.nn.utils.clip_grad_norm_(trainable, optim.grad_clip))
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            raise UserError(
-                f"preferences, update {update + 1}: the loss is {loss} and the gradient norm {norm}. Lower the "
-                f"learning rate ({optim.learning_rate})."
-            )
-        optimizer.step()
-        accuracy = sum(right) / len(right) if right else float("nan")
-        done.append(PreferenceProgress(update + 1, total, loss, accuracy))
-        if on_update is not None:
-            on_update(done[-1])
-    return done
+            yield loss_C.sum() / len(members)
+        accuracy.append(sum(right) / len(right) if right else float("nan"))
+
+    total = optim.updates(len(comparisons))
+    done = fit(model, losses, optim, total, optimizer=optimizer, start=start, on_update=on_update)
+    return done, accuracy

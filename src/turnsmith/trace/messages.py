@@ -21,10 +21,11 @@ values and advantages, timing, threads, info. Hidden task information is in it o
 log-probabilities stay in the store.
 
 Rows of other makers need only `messages`, and may have `reward` or `score` (taken as the oracle's verdict), `outcome`,
-`turn_rewards`, `id` and `task` (an object, or the instruction). Their instruction is the first user message. An
-assistant message with several parallel tool calls becomes one turn a call, each followed by its reply. Messages that
-the table would not write in the same way (system prompts, several in a row, unusual fields) are kept as they are under
-"openai_messages" in the info of the trace, observation or turn, and written back unchanged.
+`turn_rewards`, `id`, `task` (an object, or the instruction) and `hidden` (an object of training-time information, in
+the row or in its task; no actor sees it). Their instruction is the first user message. An assistant message with
+several parallel tool calls becomes one turn a call, each followed by its reply. Messages that the table would not write
+in the same way (system prompts, several in a row, unusual fields) are kept as they are under "openai_messages" in the
+info of the trace, observation or turn, and written back unchanged.
 """
 
 import base64

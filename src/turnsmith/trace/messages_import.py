@@ -46,7 +46,9 @@ from turnsmith.trace.types import (
 _BATCH = 100  # traces a commit
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-_ROW_FIELDS = {"id", "messages", "task", "outcome", "reward", "score", "turn_rewards", "policy", "seed", "record"}
+_ROW_FIELDS = {
+    "id", "messages", "task", "hidden", "outcome", "reward", "score", "turn_rewards", "policy", "seed", "record",
+}  # fmt: skip
 
 
 def import_messages(path: Path, database: Path) -> int:
@@ -234,8 +236,9 @@ def _task(
     if not isinstance(given, dict):
         raise ValueError('"task" must be an object or the instruction')
     rest = {} if record is None else record["task"]
-    if record is None and (others := {key: value for key, value in given.items() if key not in TASK_FIELDS}):
-        rest = {"params": others}
+    if record is None:
+        others = {key: value for key, value in given.items() if key not in (*TASK_FIELDS, "hidden")}
+        rest = {"params": others, "hidden": _hidden(row, given)}
     return codec.task_from_json(
         {
             "id": _typed(given, "id", str, default_id),
@@ -245,6 +248,19 @@ def _task(
             **rest,
         }
     )
+
+
+def _hidden(row: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Training-time information of a row of another maker: under "hidden" in the row or in its task."""
+    found: dict[str, Any] = {}
+    for place, holder in (("task.hidden", given), ("hidden", row)):
+        hidden = holder.get("hidden")
+        if hidden is None:
+            continue
+        if not isinstance(hidden, dict):
+            raise ValueError(f'"{place}" must be an object, such as {{"reference": …}}')
+        found |= hidden
+    return found
 
 
 def _turns(
