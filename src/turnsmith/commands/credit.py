@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from turnsmith.credit.record import record
 from turnsmith.errors import UserError, require
 from turnsmith.options import parse_options
 from turnsmith.runs.progress import console, progress_bar
@@ -133,9 +134,10 @@ def _likelihoods(
 
 
 def _write(database: Path, credit: "LogCredit", method: str) -> None:
+    ids = [trace.id for trace in credit.traces]
+    values, advantages = (dict(zip(ids, rows, strict=True)) for rows in (credit.values, credit.advantages))
     with Store(database) as store:
-        for trace, values, advantages in zip(credit.traces, credit.values, credit.advantages, strict=True):
-            store.set_credit(trace.id, values, advantages)
+        record(store, f"credit-{method}", 0, values=values, advantages=advantages)
 
 
 def _write_rows(path: Path, credit: "LogCredit") -> None:
@@ -181,9 +183,8 @@ def _print(credit: "LogCredit", options: Options, name: str) -> None:
         if words:
             put("\nWhat tells them:", "bold")
             for sign, label in ((1, "for"), (-1, "against")):
-                some = sorted((r for r in words if r[1] * sign > 0), key=lambda r: -abs(r[1]))[:_SHOWN]
-                if some:
-                    put(f"  {label:8}" + ", ".join(f"{n} ({w:+.1f})" for n, w in some))
+                for feature, weight in sorted((r for r in words if r[1] * sign > 0), key=lambda r: -abs(r[1]))[:_SHOWN]:
+                    put(f"  {label:7}  {weight:+.2f}  {feature[:60]}")
     put("\nHow sure this is:", "bold")
     better = 100 * (1 - fitted.log_loss / fitted.base_loss) if fitted.base_loss else 0.0
     put(f"  outcomes of episodes not seen: {better:.0f} % of their uncertainty explained ({fitted.features})")
