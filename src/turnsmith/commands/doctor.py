@@ -46,6 +46,7 @@ def main(argv: list[str]) -> int:
         _install_browser()
     if "--install" in argv:
         _install_bubblewrap()
+        _install_graphics()
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
@@ -89,6 +90,32 @@ def _sandbox() -> Check:
     return Check("sandbox", f"model-written code cannot be held: {why}", "gap", "docs/sandbox.md")
 
 
+def _install_graphics() -> None:
+    """Likewise what MuJoCo renders with, where neither OSMesa nor EGL is there."""
+    from turnsmith.worlds.tabletop.graphics import PACKAGES, available_backends
+
+    if available_backends() or shutil.which("apt-get") is None or os.geteuid() != 0:
+        return
+    for command in (["install", "-y", *PACKAGES], ["update"], ["install", "-y", *PACKAGES]):
+        done = subprocess.run(["apt-get", "-q", *command], capture_output=True, text=True, check=False)
+        if available_backends():
+            return
+    print(f"OSMesa could not be installed: {done.stderr.strip()[-200:]}", file=sys.stderr)
+
+
+def rendering() -> Check:
+    """Whether MuJoCo can render without a display, and by which library."""
+    if importlib.util.find_spec("mujoco") is None:
+        return Check("MuJoCo", "not installed", "gap", install_command("robot"))
+    from turnsmith.worlds.tabletop.graphics import MEND, available_backends
+
+    there = available_backends()
+    if not there:
+        return Check("MuJoCo", "cannot render without a display", "gap", MEND)
+    chosen = os.environ.get("MUJOCO_GL") or there[0]
+    return Check("MuJoCo", f"renders by {chosen} (there: {', '.join(there)})")
+
+
 def checks() -> Iterator[Check]:
     """Every check, in the order in which they are printed."""
     python_ok = sys.version_info >= (3, 11)
@@ -103,6 +130,7 @@ def checks() -> Iterator[Check]:
     yield _chromium()
     yield android()
     yield _sandbox()
+    yield rendering()
     for extra, modules in EXTRAS.items():
         absent = [module for module in modules if importlib.util.find_spec(module) is None]
         needed = extra in ("browser", "hf")

@@ -1,7 +1,6 @@
 """Learn keypoints from labelled images, predict them, and measure how far off they are."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,9 +10,10 @@ from torch import Tensor
 from turnsmith.errors import UserError
 from turnsmith.learn.fit import Progress, fit
 from turnsmith.learn.optim import OptimConfig
-from turnsmith.robot.augment import Augmentation, augment
+from turnsmith.robot.augment import augment
 from turnsmith.robot.labelled import Labelled, resized
-from turnsmith.robot.network import Head, KeypointNet, word_ids
+from turnsmith.robot.network import KeypointNet, word_ids
+from turnsmith.robot.settings import Augmentation, NetSettings
 from turnsmith.worlds.tabletop.points import NAMES, tie
 from turnsmith.worlds.tabletop.tasks import SPECS, TableTask
 
@@ -27,24 +27,6 @@ class Predictor(Protocol):
     def predict(self, task: TableTask, images: Sequence[np.ndarray]) -> np.ndarray:
         """Keypoints (N, 5, 2) in pixels of the given images (each uint8 (H, W, 3), all of one size)."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetSettings:
-    """How a network is made and trained.
-
-    Attributes:
-        head: see `network`.
-        size: side of its images, pixels.
-        updates, batch: of training.
-        optim: rates and seed; the rate rises over a third of the updates and falls to nothing (one cycle).
-    """
-
-    head: Head = "heatmap"
-    size: int = 128
-    updates: int = 600
-    batch: int = 16
-    learning_rate: float = 2e-3
 
 
 def train_network(
@@ -84,7 +66,14 @@ def train_network(
 
     optim = OptimConfig(learning_rate=settings.learning_rate, batch_size=settings.batch, grad_clip=1.0, seed=seed)
     net.train()
-    fit(net, losses, optim, settings.updates, rate=lambda u: one_cycle(u, settings.updates, settings.learning_rate), on_update=on_update)
+    fit(
+        net,
+        losses,
+        optim,
+        settings.updates,
+        rate=lambda u: one_cycle(u, settings.updates, settings.learning_rate),
+        on_update=on_update,
+    )
     return net.eval()
 
 

@@ -7,13 +7,12 @@
 Numbers are those of KALIE's training script. Its flips are left out: they turn "to the right" into "to the left".
 """
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Augmentation = Literal["none", "standard", "strong_colour"]
+from turnsmith.robot.settings import Augmentation
+
 _JITTER = {"standard": (0.1, 0.1, 0.2, 0.2), "strong_colour": (0.4, 0.4, 0.8, 0.5)}
 """Brightness, contrast and saturation (factors within 1 +- x) and hue (turns)."""
 _YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))

@@ -4,12 +4,11 @@ KALIE uses soft edges (PiDiNet there); depth, segmentation and canny are its abl
 computed from the original image once.
 """
 
-from typing import Literal
-
 import numpy as np
 from scipy import ndimage
 
-Context = Literal["softedge", "depth", "segmentation", "canny"]
+from turnsmith.robot.settings import Context
+
 CONTEXTS: tuple[Context, ...] = ("softedge", "depth", "segmentation", "canny")
 
 

@@ -19,9 +19,10 @@ from typing import Protocol
 import numpy as np
 from scipy import ndimage
 
-from turnsmith.robot.contexts import Context, context_map
+from turnsmith.robot.contexts import context_map
 from turnsmith.robot.labelled import Labelled
-from turnsmith.robot.warp import Warp, random_warp
+from turnsmith.robot.settings import Context, SynthesisSettings
+from turnsmith.robot.warp import random_warp
 from turnsmith.worlds.tabletop.points import Key, tie
 from turnsmith.worlds.tabletop.scenes import CAMERA
 from turnsmith.worlds.tabletop.tasks import SPECS
@@ -33,23 +34,6 @@ SUFFIX = ", top down view, highres, best quality, photorealistic"
 RAISED = 0.012
 """What is higher than this stands on the table, metres."""
 NEGATIVE = "person, people, hand, cartoon, drawing, text, watermark"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SynthesisSettings:
-    """How variants are made.
-
-    Attributes:
-        variants: of each original, beside it.
-        context: which map guides the generator.
-        spread: strength of h: 1 is the paper, 0 leaves places alone (naive inpainting: new looks only).
-        move_labels: False leaves the keypoints where they were (the control that K4 asks for).
-    """
-
-    variants: int = 10
-    context: Context = "softedge"
-    spread: float = 1.0
-    move_labels: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,9 +81,7 @@ def describe(rng: np.random.Generator, name: str) -> str:
     return f"a {words} {name}{SUFFIX}"
 
 
-def moved_with(
-    points_52: np.ndarray, mask_HW: np.ndarray, free_target: bool, slack: int = 2
-) -> set[Key]:
+def moved_with(points_52: np.ndarray, mask_HW: np.ndarray, free_target: bool, slack: int = 2) -> set[Key]:
     """The keypoints that go with an object.
 
     Args:

@@ -63,9 +63,7 @@ class Warp:
         return Warp((0.0, 0.0))
 
 
-def random_warp(
-    rng: np.random.Generator, mask_HW: np.ndarray, spread: float = 1.0, size: int | None = None
-) -> Warp:
+def random_warp(rng: np.random.Generator, mask_HW: np.ndarray, spread: float = 1.0, size: int | None = None) -> Warp:
     """KALIE's h for an object: sx, sy ~ U(.8, 1.2), angle ~ U(-20, 20) degrees, shifts ~ U(-20, 20) of 700 pixels.
 
     Args:

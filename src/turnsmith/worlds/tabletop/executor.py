@@ -238,6 +238,7 @@ class Executor:
         if self.watch is not None and self._ticks % 8 == 0:
             self.watch(phase)
         if self._ticks % 20 == 0 and (
-            self.scene.data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number or not np.isfinite(self.scene.data.qpos).all()
+            self.scene.data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number
+            or not np.isfinite(self.scene.data.qpos).all()
         ):
             raise Unstable

@@ -1,49 +1,16 @@
-"""Headless rendering: picks osmesa or egl by itself, and looks at a scene with colour, depth and parts.
+"""Looks at a scene: colour, depth, and which part each pixel shows.
 
-`choose_backend` must run before MuJoCo is imported, so this module does it as it is imported; whoever needs MuJoCo here
-imports it from this module's package only through files that import this one first.
+The backend must be chosen before MuJoCo is imported, so the other files here import `mujoco` from this one.
 """
 
-import ctypes.util
-import os
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from turnsmith.errors import InfraError, UserError, require
+from turnsmith.errors import InfraError, require
 from turnsmith.worlds.tabletop.camera import Camera
-
-BACKENDS = ("osmesa", "egl")
-
-
-def available_backends() -> list[str]:
-    """The headless backends whose libraries are on this machine."""
-    libraries = {"osmesa": ("OSMesa",), "egl": ("EGL", "GL")}
-    return [name for name in BACKENDS if all(ctypes.util.find_library(library) for library in libraries[name])]
-
-
-def choose_backend() -> str:
-    """Set MUJOCO_GL (unless it is set) and what PyOpenGL needs; returns the backend's name.
-
-    Raises:
-        UserError: if neither backend's library is there.
-    """
-    chosen = os.environ.get("MUJOCO_GL", "")
-    if not chosen:
-        there = available_backends()
-        if not there:
-            raise UserError(
-                "MuJoCo cannot render without a display here: install OSMesa (Debian: apt-get install libosmesa6) or "
-                "EGL (apt-get install libegl1 libegl-mesa0)."
-            )
-        chosen = there[0]
-        os.environ["MUJOCO_GL"] = chosen
-    if chosen in BACKENDS and "OpenGL" not in sys.modules:
-        os.environ.setdefault("PYOPENGL_PLATFORM", chosen)
-    return chosen
-
+from turnsmith.worlds.tabletop.graphics import choose_backend
 
 require("mujoco", "robot")
 BACKEND = choose_backend()
@@ -82,7 +49,9 @@ class Eye:
         except Exception as error:  # PyOpenGL and MuJoCo raise kinds of their own
             raise InfraError("renderer_failed", f"{BACKEND}: {error}") from error
 
-    def look(self, data: Any, parts: list[set[int]] | None = None, depth_noise: np.random.Generator | None = None):
+    def look(
+        self, data: Any, parts: list[set[int]] | None = None, depth_noise: np.random.Generator | None = None
+    ) -> Picture:
         """Colour and depth, and with `parts` (ids of the geoms of each part) which part each pixel shows.
 
         Args:

@@ -108,7 +108,7 @@ SPECS: dict[TableTask, TaskSpec] = {
         instruction="Pour the small items from the scoop into the bowl.",
         objects=("scoop", "bowl"),
         ties={Key.PRE: Key.TARGET, Key.POST: Key.TARGET},
-        motion=Motion(uses_function=True, waypoints=(Key.TARGET,), heights=("above",), tilt=1.15, speed=0.2),
+        motion=Motion(uses_function=True, waypoints=(Key.TARGET,), heights=("above",), tilt=1.25, speed=0.2),
         success="at least 70 % of the items are in the bowl",
         paper=(0, 7, 13),
     ),

@@ -10,21 +10,38 @@ from turnsmith.worlds.tabletop.camera import Camera
 from turnsmith.worlds.tabletop.executor import Executor, Result
 from turnsmith.worlds.tabletop.rendering import Eye, Picture
 from turnsmith.worlds.tabletop.scenes import CAMERA, Scene, make_scene
+from turnsmith.worlds.tabletop.scenes.parts import GRIPPER_JOINTS
 from turnsmith.worlds.tabletop.tasks import TableTask
 
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#ffe119", "#f032e6")
 """Of the five keypoints wherever they are drawn: grasp, function, target, pre-contact, post-contact."""
 
 
+FRAMES_A_SECOND = 12.5
+"""Of a film, in simulated time."""
+
+
 @dataclass
 class Film:
-    """Frames of a trial, 12.5 a simulated second."""
+    """A trial as it went.
+
+    Attributes:
+        frames: colour images from above.
+        states: the gripper's seven joints at each frame (x, y, z, yaw, tilt, left, right).
+        actions: the set-points at each frame, likewise.
+        phases: of the executor at each frame.
+    """
 
     frames: list[np.ndarray] = field(default_factory=list)
+    states: list[np.ndarray] = field(default_factory=list)
+    actions: list[np.ndarray] = field(default_factory=list)
+    phases: list[str] = field(default_factory=list)
 
     def webp(self, size: int = 224, every: int = 2) -> bytes:
-        """An animated WebP of every n-th frame, in real time."""
+        """An animated WebP of every n-th frame, in real time, the phase written into each."""
         pictures = [Image.fromarray(frame).resize((size, size)) for frame in self.frames[::every]]
+        for picture, phase in zip(pictures, self.phases[::every], strict=True):
+            ImageDraw.Draw(picture).text((4, 2), phase, fill="white", stroke_width=1, stroke_fill="black")
         buffer = io.BytesIO()
         pictures[0].save(
             buffer, "WEBP", save_all=True, append_images=pictures[1:], duration=80 * every, quality=55, method=2
@@ -57,6 +74,9 @@ def execute(
 
         def watch(phase: str) -> None:
             film.frames.append(eye.colour(scene.data))
+            film.states.append(np.array([scene.data.joint(name).qpos[0] for name in GRIPPER_JOINTS], np.float32))
+            film.actions.append(np.array(scene.data.ctrl[:7], np.float32))
+            film.phases.append(phase)
 
         return Executor(scene, camera, depth_HW, watch).run(points_52)
 

@@ -62,7 +62,9 @@ def _drawer(
         body.box((0.005, 0.038, 0.006), (out + 0.022, 0, middle))
         return (out + 0.022, 0.0, middle + 0.006)
     if geometry == 1:  # a knob
-        body.shape("cylinder", (0.006, 0.008), (out + 0.006, 0, middle)).shape("sphere", (0.014,), (out + 0.022, 0, middle))
+        body.shape("cylinder", (0.006, 0.008), (out + 0.006, 0, middle)).shape(
+            "sphere", (0.014,), (out + 0.022, 0, middle)
+        )
         return (out + 0.022, 0.0, middle + 0.014)
     if geometry == 2:  # a lip along the top
         body.box((0.012, 0.05, 0.004), (out + 0.012, 0, height))

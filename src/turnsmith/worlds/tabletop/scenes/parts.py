@@ -39,7 +39,9 @@ class Body:
     shapes: list[str] = field(default_factory=list)
     children: list["Body"] = field(default_factory=list)
 
-    def shape(self, kind: str, size: tuple[float, ...], pos=(0.0, 0.0, 0.0), yaw: float = 0.0, more: str = "") -> "Body":
+    def shape(
+        self, kind: str, size: tuple[float, ...], pos=(0.0, 0.0, 0.0), yaw: float = 0.0, more: str = ""
+    ) -> "Body":
         """Add a primitive (sizes as MuJoCo's: half lengths, radius and half length); returns the body itself."""
         material = f' material="{self.material}"' if self.material and "material=" not in more else ""
         self.shapes.append(
@@ -85,6 +87,9 @@ class Body:
 
 def _numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.5f}" for value in values)
+
+
+GRIPPER_JOINTS = ("gx", "gy", "gz", "gyaw", "gtilt", "left", "right")
 
 
 def _finger(name: str, side: int) -> str:

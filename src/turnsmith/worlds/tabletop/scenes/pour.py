@@ -89,8 +89,8 @@ def _scoop(rng: np.random.Generator, geometry: int, at: np.ndarray, yaw: float):
     body.box((length, half, floor), (length, 0, floor)).box((0.003, half, deep), (0.003, 0, deep))
     for side in (-1, 1):
         body.box((length, 0.003, deep), (length, side * half, deep))
-    body.box((0.002, half - 0.003, 0.006), (2 * length - 0.002, 0, 0.006))
-    return body, (2 * length, 0.0, 0.012), _grid(np.linspace(0.014, 0.048, 3), np.linspace(-0.018, 0.018, 3)), hold
+    body.box((0.002, half - 0.003, 0.0045), (2 * length - 0.002, 0, 0.0045))
+    return body, (2 * length, 0.0, 0.009), _grid(np.linspace(0.014, 0.048, 3), np.linspace(-0.018, 0.018, 3)), hold
 
 
 def _bowl(rng: np.random.Generator, geometry: int, at: np.ndarray) -> tuple[Body, float]:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from turnsmith.worlds.tabletop.camera import Camera
 from turnsmith.worlds.tabletop.rendering import mujoco
-from turnsmith.worlds.tabletop.scenes.parts import ACTUATORS, GRIPPER, HOME, Body
+from turnsmith.worlds.tabletop.scenes.parts import ACTUATORS, GRIPPER, GRIPPER_JOINTS, HOME, Body
 from turnsmith.worlds.tabletop.tasks import HARD_SET, SPECS, TRAINING_SET, TableTask
 from turnsmith.worlds.tabletop.textures import texture
 
@@ -108,7 +108,7 @@ def build(draft: Draft, task: TableTask, geometry: int, seed: int, rng: np.rando
     model = mujoco.MjModel.from_xml_string(xml, look.assets)
     data = mujoco.MjData(model)
     for index, value in enumerate((*HOME, 0.0, 0.0, 0.04, 0.04)):
-        data.qpos[model.joint(("gx", "gy", "gz", "gyaw", "gtilt", "left", "right")[index]).qposadr[0]] = value
+        data.qpos[model.joint(GRIPPER_JOINTS[index]).qposadr[0]] = value
         data.ctrl[index] = value
     mujoco.mj_step(model, data, nstep=SETTLE_STEPS)
     view = View(model, data)
@@ -175,7 +175,11 @@ class _Look:
         if f"{name}.png" not in self.assets:
             kinds = ("plain", "noise") if self.fixed else ("plain", "noise", "stripes", "checks", "grain", "dots")
             self.assets[f"{name}.png"] = _png(texture(self.cloth_rng, kinds=kinds))
-            repeat = 'texrepeat="5 5" texuniform="true"' if name in ("table", "floor") else 'texrepeat="12 12" texuniform="true"'
+            repeat = (
+                'texrepeat="5 5" texuniform="true"'
+                if name in ("table", "floor")
+                else 'texrepeat="12 12" texuniform="true"'
+            )
             self.materials.append(
                 f'<texture name="{name}" type="2d" file="{name}.png"/>'
                 f'<material name="{name}" texture="{name}" {repeat} specular="0.1" shininess="0.1"/>'
@@ -194,7 +198,8 @@ def _xml(draft: Draft, look: _Look) -> str:
 <size memory="16M"/>
 <default><geom solref="0.005 1"/></default>
 <statistic extent="0.8" center="0 0 0"/>
-<visual><quality offsamples="0" shadowsize="2048"/><headlight ambient="0.2 0.2 0.2" diffuse="0.1 0.1 0.1" specular="0 0 0"/>
+<visual><quality offsamples="0" shadowsize="2048"/>
+<headlight ambient="0.2 0.2 0.2" diffuse="0.1 0.1 0.1" specular="0 0 0"/>
 <map znear="0.05" zfar="5" shadowclip="1.2"/></visual>
 <asset><material name="steel" rgba="0.35 0.36 0.38 1"/>{"".join(look.materials)}</asset>
 <worldbody>{look.light}
@@ -226,7 +231,9 @@ def turned(angle: float, x: float, y: float) -> np.ndarray:
     return np.array([cos * x - sin * y, sin * x + cos * y])
 
 
-def clutter(rng: np.random.Generator, keep_clear: Sequence[Sequence[float]], radius: float, count: int = 3) -> list[Body]:
+def clutter(
+    rng: np.random.Generator, keep_clear: Sequence[Sequence[float]], radius: float, count: int = 3
+) -> list[Body]:
     """Things that lie about and do not move, away from the given places (x, y)."""
     bodies: list[Body] = []
     taken = [np.asarray(place, float)[:2] for place in keep_clear]

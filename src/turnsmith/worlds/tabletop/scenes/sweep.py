@@ -1,4 +1,4 @@
-"""Sweep trash off the table: a brush with a handle, something to sweep, an edge. The brush's x axis points to its head."""
+"""Sweep trash off the table: a brush with a handle, something to sweep, an edge. Its x axis points to its head."""
 
 import numpy as np
 

@@ -51,7 +51,9 @@ def _rack(body: Body, rng: np.random.Generator, geometry: int) -> float:
     if geometry == 0:  # two posts
         body.rod((0, -half, BAR), (0, half, BAR), 0.008)
         for side in (-1, 1):
-            body.box((0.006, 0.006, BAR / 2), (0, side * half, BAR / 2)).box((0.03, 0.012, 0.004), (0, side * half, 0.004))
+            body.box((0.006, 0.006, BAR / 2), (0, side * half, BAR / 2)).box(
+                (0.03, 0.012, 0.004), (0, side * half, 0.004)
+            )
         return 0.008
     if geometry == 1:  # a T on one post
         body.box((0.008, half, 0.006), (0, 0, BAR)).shape("cylinder", (0.008, BAR / 2 - 0.01), (0, 0, BAR / 2 - 0.01))
@@ -63,7 +65,9 @@ def _rack(body: Body, rng: np.random.Generator, geometry: int) -> float:
             body.rod((0, side * 0.7 * half, BAR), (0, side * half, 0.01), 0.008)
         return 0.010
     if geometry == 3:  # an arm that sticks out of a tower
-        body.box((0.03, 0.02, BAR / 2 + 0.01), (0, half + 0.015, BAR / 2 + 0.01)).rod((0, -half, BAR), (0, half, BAR), 0.007)
+        body.box((0.03, 0.02, BAR / 2 + 0.01), (0, half + 0.015, BAR / 2 + 0.01)).rod(
+            (0, -half, BAR), (0, half, BAR), 0.007
+        )
         body.shape("sphere", (0.012,), (0, -half, BAR))
         return 0.007
     for x, z in ((0.0, BAR), (0.05, 0.09)):  # two rungs, the near one higher: a clothes horse

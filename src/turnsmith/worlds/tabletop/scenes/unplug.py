@@ -48,7 +48,9 @@ def _laptop(body: Body, rng: np.random.Generator, geometry: int) -> None:
     elif geometry == 3:  # a tower, higher
         body.box((0.045, 0.05, 0.022), (-0.045, rng.uniform(-0.02, 0.02), 0.022))
     else:  # an open laptop: base and a raised lid
-        body.box((0.055, 0.085, 0.013), (-0.055, rng.uniform(-0.03, 0.03), 0.013)).box((0.008, 0.085, 0.05), (-0.118, 0, 0.05))
+        body.box((0.055, 0.085, 0.013), (-0.055, rng.uniform(-0.03, 0.03), 0.013)).box(
+            (0.008, 0.085, 0.05), (-0.118, 0, 0.05)
+        )
 
 
 def _stick(body: Body, rng: np.random.Generator, geometry: int) -> tuple[float, float, float]:
@@ -74,5 +76,7 @@ def _stick(body: Body, rng: np.random.Generator, geometry: int) -> tuple[float, 
                 0.003,
             )
         return (0.024, 0.0, z + 0.006)
-    body.box((0.018, 0.008, 0.007), (0.010, 0, z)).rod((0.026, 0, z), (0.075, rng.uniform(-0.03, 0.03), z - 0.008), 0.004)
+    body.box((0.018, 0.008, 0.007), (0.010, 0, z)).rod(
+        (0.026, 0, z), (0.075, rng.uniform(-0.03, 0.03), z - 0.008), 0.004
+    )
     return (0.017, 0.0, z + 0.007)  # a short one with a cable
