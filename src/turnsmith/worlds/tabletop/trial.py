@@ -70,7 +70,7 @@ def execute(
     """
     if film is None:
         return Executor(scene, camera, depth_HW).run(points_52)
-    with Eye(scene.model, Camera(160, camera.height, camera.fovy)) as eye:
+    with Eye(scene.model, Camera(160, camera.height, camera.fovy), shadows=False) as eye:
 
         def watch(phase: str) -> None:
             film.frames.append(eye.colour(scene.data))
