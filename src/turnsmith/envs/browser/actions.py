@@ -8,14 +8,18 @@
 | `wait{}` | until the page changes by itself, at most `Limits.wait` |
 | `go_back{}` | one step back in the history |
 | `search_engine{}` | open the environment's search page |
+| `goto{url}` | open an address that the episode may reach (no grammar of ours has it; BrowserGym's agents do) |
+| `press{mark, key}` | focus the element and press a key (likewise) |
 | `answer{text}` | end the episode |
 
-Before anything is touched the aim is checked again: the element must still be there and its centre must still hit it. A
-call that cannot be carried out raises `StepError` and has no effect.
+`type` takes `enter: false` where Enter is not to be pressed. Before anything is touched the aim is checked again: the
+element must still be there and its centre must still hit it. A call that cannot be carried out raises `StepError` and
+has no effect.
 """
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from turnsmith.envs.browser.faults import StepError
 from turnsmith.envs.browser.scripts import DocumentReplaced
@@ -79,6 +83,10 @@ class Actor:
                 if self.search_url is None:
                     raise StepError("There is no search engine here.")
                 await self.tab.goto(self.search_url)
+            case "goto":
+                await self._goto(str(call.arguments.get("url", "")))
+            case "press":
+                await self._press(call.arguments, info)
             case "answer":
                 pass  # the session ends the episode
             case _:
@@ -146,7 +154,31 @@ class Actor:
         info.update(_where(aim))
         await self.tab.press(aim["point"])
         if await self.tab.call("take", target):
-            await self.tab.write(text)
+            await self.tab.write(text, enter=arguments.get("enter", True) is not False)
+
+    async def _press(self, arguments: Mapping[str, Any], info: dict[str, Any]) -> None:
+        """Press a key, such as "Enter" or "Control+a", in a field or on a button (BrowserGym's agents do)."""
+        mark, target = await self._target(arguments)
+        from playwright.async_api import Error
+
+        key = arguments.get("key")
+        info["mark"] = mark
+        info.update(_where(await self._aim(mark, target)))
+        if isinstance(target, str):
+            raise StepError(f"Element [{mark}] is only in the accessibility tree; nothing was done.")
+        await self.tab.evaluate(f"__turnsmith__.element({target}).focus()")
+        try:
+            await self.tab.page.keyboard.press(str(key))
+        except Error as error:
+            if "Unknown key" not in error.message:
+                raise
+            raise StepError(f"There is no key {str(key)[:40]!r}.") from error
+
+    async def _goto(self, url: str) -> None:
+        """Open an address that the episode may reach."""
+        if urlsplit(url).scheme not in ("http", "https") or not self.tab.wall.allows(url):
+            raise StepError(f"{url[:80]!r} is not among the addresses that this task may reach.")
+        await self.tab.goto(url)
 
     async def _scroll(self, arguments: Mapping[str, Any], info: dict[str, Any]) -> None:
         sign = {"up": -1, "down": 1}.get(str(arguments.get("direction")))

@@ -8,6 +8,7 @@ from turnsmith.envs.browser.faults import StepError
 from turnsmith.envs.browser.host import Prepared, SiteHost, Visit
 from turnsmith.envs.browser.observe import ObservationConfig, observe
 from turnsmith.envs.browser.tab import Tab
+from turnsmith.envs.browser.tree import raw_page
 from turnsmith.errors import InfraError, UserError
 from turnsmith.trace.types import Action, Observation, Task, Verdict
 
@@ -110,6 +111,18 @@ class BrowserSession:
         if not error:
             return observation
         return Observation(observation.text, observation.images, error, observation.info)
+
+    async def snapshots(self) -> tuple[dict[str, Any], dict[str, Any], int | None]:
+        """The page as the browser's protocol has it: DOM snapshot, accessibility tree, and the focused mark.
+
+        Nodes of both that have a mark carry it as `browsergym_id` (the accessibility tree's; BrowserGym's form).
+
+        Raises:
+            InfraError: as in the table of `faults`.
+        """
+        if self._tab is None or self._actor is None:
+            raise RuntimeError("the session has no episode: call reset first")
+        return await self._tab.guard(raw_page(self._tab, self._actor.count))
 
     async def grade(self) -> Verdict | None:
         """The host's oracle about the episode so far; None where the task has none, or before any episode."""

@@ -381,10 +381,11 @@ class Tab(Scripts):
             [{"type": "mouseMoved", **at}, {"type": "mousePressed", **button}, {"type": "mouseReleased", **button}]
         )
 
-    async def write(self, text: str) -> None:
+    async def write(self, text: str, enter: bool = True) -> None:
         """Type into the focused field, replacing what is selected in it, and press Enter."""
         if text:
             await self.page.keyboard.type(text)
         else:
             await self.page.keyboard.press("Delete")
-        await self.page.keyboard.press("Enter")
+        if enter:
+            await self.page.keyboard.press("Enter")

@@ -90,6 +90,32 @@ async def read_tree(tab: "Tab", page: dict[str, Any], rich: bool) -> tuple[str, 
     return text + _hint(page["scroll"]), writer.fresh
 
 
+async def raw_page(tab: "Tab", count: int) -> tuple[dict[str, Any], dict[str, Any], int | None]:
+    """DOM snapshot, accessibility tree and focused mark, as they are; `count` is how many marks there are.
+
+    Nodes of the tree that belong to a marked element carry its mark as a text, under "browsergym_id".
+    """
+    while True:
+        try:
+            marked, dom, tree, focused = await asyncio.gather(
+                _backends_of_marks(tab, count),
+                tab.send("DOMSnapshot.captureSnapshot", {"computedStyles": [], "includeDOMRects": True}),
+                tab.send("Accessibility.getFullAXTree", {}),
+                tab.evaluate(
+                    f"[...Array({count}).keys()].find(n => __turnsmith__.element(n) === document.activeElement) ?? null"
+                ),
+            )
+            break
+        except DocumentReplaced:  # the page went on by itself: its marks are gone with it
+            await tab.settle()
+            count = 0
+    for node in tree["nodes"]:
+        mark = marked.get(node.get("backendDOMNodeId", -1))
+        if mark is not None:
+            node["browsergym_id"] = str(mark)
+    return dom, tree, focused
+
+
 def _hint(scroll: list[int]) -> str:
     """TTI's words for where the rest is."""
     above, below = scroll[0] > 0, scroll[0] < scroll[1]
