@@ -46,7 +46,7 @@ class Agent:
     def _act(self, context):
         goal, elements = context.observation.info["goal"], context.observation.info["elements"]
         wanted = goal.split('"')[1]
-        fields = [element for element in elements if element["tag"] == "input"]
+        fields = [element for element in elements if element["tag"] == "input" and goal.startswith("Enter")]
         if fields and fields[0].get("value") != wanted:
             text = f"Action: Type [{fields[0]['mark']}]; [{wanted}]"
         else:
