@@ -51,7 +51,7 @@ class PageServer:
     """Serves the wheel's files on a free port of 127.0.0.1 from a thread; reads each file once."""
 
     def __init__(self) -> None:
-        folder = html_folder()
+        folder = html_folder().resolve()  # an environment behind a symbolic link is served too
         files: dict[str, bytes] = {}
 
         class Handler(BaseHTTPRequestHandler):
