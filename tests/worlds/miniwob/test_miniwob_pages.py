@@ -46,7 +46,7 @@ def test_nothing_but_the_files_of_the_folder_is_served(server, path):
 def test_a_missing_wheel_is_a_line_that_names_the_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     html_folder.cache_clear()
-    with pytest.raises(UserError, match=r"pip install 'turnsmith\[browser\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[browser\]'"):
         html_folder()
     monkeypatch.undo()
     html_folder.cache_clear()
