@@ -42,8 +42,8 @@ def curves(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def telling(series: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The series of `curves` without metrics that say nothing: those without an interval that never change.
 
-    The number of episodes of each evaluation is one, infra errors that stay at zero are another. A metric is judged by
-    all of its phases together, and stays where none of them has two points yet.
+    The number of episodes of each evaluation is one, infra errors that stay at zero are another, a single dot a third.
+    A metric is judged by all of its phases together.
     """
     kept: dict[str, list[dict[str, Any]]] = {}
     for one in series:
@@ -51,8 +51,7 @@ def telling(series: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     silent = {
         metric
         for metric, phases in kept.items()
-        if max(len(one["points"]) for one in phases) > 1
-        and all(len({point["value"] for point in one["points"]}) == 1 for one in phases)
+        if all(len({point["value"] for point in one["points"]}) == 1 for one in phases)
         and all(point["low"] is None for one in phases for point in one["points"])
     }
     return [one for phases in kept.values() for one in phases if one["metric"] not in silent]

@@ -98,7 +98,14 @@ class Config:
                 test_tasks=4,
                 pictures=4,
             ),
-            "demo": cls(**laptop, name="demo", preset_name="demo", iterations=2, rollouts=96, test_tasks=96),
+            "demo": cls(
+                **{**laptop, "demonstrations": Demonstrations(count=32)},
+                name="demo",
+                preset_name="demo",
+                iterations=3,
+                rollouts=112,
+                test_tasks=176,
+            ),
             "laptop": cls(
                 **laptop,
                 name="filtered_bc-laptop-s0",

@@ -23,6 +23,7 @@ from turnsmith.credit.record import record as record_credit
 from turnsmith.engine.sampling import turn_seed
 from turnsmith.errors import UserError
 from turnsmith.evaluate.show import summary_table
+from turnsmith.evaluate.stats import paired_bootstrap
 from turnsmith.evaluate.summary import rewards_by_task, summarize
 from turnsmith.learn.checkpoint import TrainingState
 from turnsmith.learn.examples import examples_from_traces
@@ -129,5 +130,9 @@ def _report(config: Config, run: Run, seconds: float) -> None:
         low, high = summary.interval
         rows.append({"name": words, "value": summary.success, "low": low, "high": high, "unit": "success"})
     console.print(summary_table(summaries, "Held-out entities", by_site=True))
+    before, after = rewards.values()
+    tasks = [task for task in before if task in after]
+    gain, low, high = paired_bootstrap([before[task] for task in tasks], [after[task] for task in tasks])
+    console.print(f"gain {100 * gain:.1f} points, 95 % {100 * low:.1f} to {100 * high:.1f}, paired by task")
     console.print(f"{seconds / 60:.1f} minutes; everything is in {run.folder}")
     run.report(status="done", summary=rows, rewards=rewards, seconds=round(seconds, 1))
