@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "train a small web agent in real Chromium and show that it got better"),
     "run": ("run", "run a recipe: turnsmith run RECIPE --preset laptop"),
     "resume": ("resume", "go on with a run that was stopped"),
+    "runs": ("runs", "list and remove runs"),
     "eval": ("eval", "evaluate a policy on tasks"),
     "traces": ("traces", "list, show, export and import traces"),
     "credit": ("credit", "which turns of a run or of your logs made the difference"),

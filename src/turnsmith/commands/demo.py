@@ -7,7 +7,6 @@ curve and ten episodes with screenshots.
 
 import shutil
 import sys
-from pathlib import Path
 
 
 def main(argv: list[str]) -> int:
@@ -26,12 +25,12 @@ def main(argv: list[str]) -> int:
 
     from turnsmith.recipes.filtered_bc import recipe as filtered_bc
     from turnsmith.runs.progress import console
-    from turnsmith.runs.run import read_json
+    from turnsmith.runs.run import read_json, run_folder
 
     config = parse_options(
         filtered_bc.Config, argv, prog="turnsmith demo", default=filtered_bc.Config.preset("demo"), description=__doc__
     )
-    folder = Path("runs") / config.name
+    folder = run_folder(config.name)
     report = folder / "report.json"
     if report.exists() and read_json(report).get("status") == "done":
         shutil.rmtree(folder)

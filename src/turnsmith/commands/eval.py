@@ -6,6 +6,7 @@ own: `--tasks FILE` with one JSON object a line (id, instruction, start_url).
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +31,7 @@ class Options:
         screenshots: record (and show to vision-language models) the screenshot with marks.
         sessions: browser sessions at once.
         seed: of tasks and sampling.
-        name: the run's folder is `runs/NAME`.
+        name: the run's folder is `runs/NAME`; without one, "eval" with the date and time.
     """
 
     tasks: Path | None = None
@@ -45,7 +46,7 @@ class Options:
     screenshots: bool = False
     sessions: int = 4
     seed: int = 0
-    name: str = "eval"
+    name: str = ""
 
 
 def main(argv: list[str]) -> int:
@@ -56,10 +57,11 @@ def main(argv: list[str]) -> int:
 
     policy = argv[0]
     options = parse_options(Options, argv[1:], prog=f"turnsmith eval {policy}", description=__doc__)
-    from turnsmith.runs.run import Run
+    from turnsmith.runs.run import Run, run_folder
 
-    config = {"recipe": "eval", "policy": policy, **_json(options)}
-    with Run(Path("runs") / options.name, config) as run:
+    name = options.name or f"eval-{datetime.now():%Y%m%d-%H%M%S}"
+    config = {"recipe": "eval", "policy": policy, **_json(options), "name": name}
+    with Run(run_folder(name), config) as run:
         asyncio.run(_evaluate(policy, options, run))
     from turnsmith.view.report import write_report
 
@@ -117,6 +119,12 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
                 on_trace=on_trace,
             )
     summary = summarize(traces)
+    if not summary.episodes:
+        kinds = ", ".join(sorted({str(trace.info.get("infra_error", "")) for trace in traces}))
+        raise UserError(
+            f"there is no result: all {len(traces)} episodes were lost to machinery ({kinds}). "
+            f"Look at them: turnsmith traces ls {run.folder}"
+        )
     console.print(summary_table({spec: summary}, "Success by the oracle"))
     low, high = summary.interval
     run.report(

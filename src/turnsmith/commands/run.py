@@ -13,6 +13,7 @@ from turnsmith import recipes
 from turnsmith.errors import UserError, require_extras
 from turnsmith.options import parse_options
 from turnsmith.runs.config import preset_names
+from turnsmith.runs.run import run_folder
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -58,6 +59,7 @@ def main(argv: list[str]) -> int:
         default=kind.preset(preset),
         description=_about(recipe),
     )
+    run_folder(config.name)  # a wrong name is an error before anything is loaded
     recipe_module(recipe).main(config)
     return 0
 

@@ -6,6 +6,8 @@ last line is dropped on opening), traces are committed one by one by the store.
 
 import json
 import os
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from turnsmith.runs.once import JSON, Format, State, iterations, last_step, once
 from turnsmith.trace.store import Store
 
 T = TypeVar("T")
+
+_NAME = re.compile(r"[\w@+=,-][\w@+=,.-]*")
 
 
 class Run:
@@ -71,9 +75,21 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, UserError) and not self.resumed and self._holds_nothing():
+            self.store.close()
+            shutil.rmtree(self.folder, ignore_errors=True)  # a mistake that shows at the start leaves no run behind
+            return
         if kind is not None:
             self.report(status="stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
         self.store.close()
+
+    def _holds_nothing(self) -> bool:
+        """Whether nothing was made yet: no trace, no line of metrics, nothing kept."""
+        kept = (
+            path for name in ("made", "checkpoints") for path in (self.folder / name).glob("**/*") if path.is_file()
+        )
+        made = [path for path in kept if path.name != "begun.json"]
+        return not made and not self.metrics() and not self.store.count()
 
     def log(self, **metrics: Any) -> None:
         """Append one line to `metrics.jsonl`: numbers by name, with "iteration", "phase" and the like; adds "time"."""
@@ -144,6 +160,19 @@ class _Logged:
     def load(self, folder: Path) -> None:
         """The state alone."""
         self.state.load(folder)
+
+
+def run_folder(name: str) -> Path:
+    """The folder `runs/NAME` of a run to be made.
+
+    Raises:
+        UserError: if the name could lead out of `runs/`, or into another run.
+    """
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"--name {name!r}: a name has letters, digits and any of . _ - + = , @ and does not begin with a dot."
+        )
+    return Path("runs") / name
 
 
 def find_run(name: str | Path) -> Path:
