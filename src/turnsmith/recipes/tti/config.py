@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Literal
 
 from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.replay import Replay
@@ -52,6 +53,7 @@ class Policy:
     Attributes:
         model: "shipped" (the small policy in the package), "scratch" (a small one that knows nothing), or the folder of
             a Hugging Face model.
+        rendering: how contexts become prompts, and the action grammar with it; None as the model's folder says.
         width, layers, vocab_size: of one from scratch.
         temperature, top_p, max_new_tokens: of sampling, in training and evaluation alike.
         freeze: names of modules that do not learn: the paper leaves the vision tower as it is.
@@ -59,6 +61,7 @@ class Policy:
     """
 
     model: str = "gemma-3-12b-it"
+    rendering: Literal["webvoyager", "tti"] | None = "tti"
     width: int = 128
     layers: int = 2
     vocab_size: int = 2400
@@ -187,7 +190,7 @@ def _laptop() -> Config:
         preset_name="laptop",
         sessions=8,
         screenshots=False,
-        policy=Policy(model="shipped", top_p=1.0, max_new_tokens=48, freeze=()),
+        policy=Policy(model="shipped", rendering=None, top_p=1.0, max_new_tokens=48, freeze=()),
         demonstrations=Demonstrations(count=240),
         sft=OptimConfig(learning_rate=1e-3, max_updates=900, epochs=10_000, warmup_updates=20, schedule="constant"),
         horizons=Horizons(shortest=8, longest=24, step=4, test=24),
@@ -209,7 +212,16 @@ def _smoke() -> Config:
         sites=("shop",),
         sessions=2,
         screenshots=False,
-        policy=Policy(model="scratch", width=32, layers=2, vocab_size=1300, top_p=1.0, max_new_tokens=16, freeze=()),
+        policy=Policy(
+            model="scratch",
+            rendering=None,
+            width=32,
+            layers=2,
+            vocab_size=1300,
+            top_p=1.0,
+            max_new_tokens=16,
+            freeze=(),
+        ),
         demonstrations=Demonstrations(count=3),
         sft=OptimConfig(learning_rate=1e-3, max_updates=4, epochs=10_000, warmup_updates=1, schedule="constant"),
         sft_slice=2,

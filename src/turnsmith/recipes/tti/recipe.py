@@ -37,7 +37,7 @@ from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.replay import draw, weights
 from turnsmith.learn.sft import train
 from turnsmith.learn.transforms.rename import Renamer, entity_words, keep_words, kept_words, renamer_of
-from turnsmith.recipes import shared
+from turnsmith.recipes.shared.web import SHIPPED_FOLDER
 from turnsmith.recipes.tti.claims import WARM, record_tti
 from turnsmith.recipes.tti.config import Arm, Config
 from turnsmith.recipes.tti.episodes import Episodes
@@ -53,8 +53,6 @@ from turnsmith.tasks.splits import check_overlap
 from turnsmith.trace.types import Task, Trace
 from turnsmith.view.report import write_report
 from turnsmith.worlds.sites.demonstrator import STRAY
-
-SHIPPED = Path(shared.__file__).parent / "assets" / "web_small"
 
 
 def main(config: Config) -> Path:
@@ -111,7 +109,7 @@ async def warm_start(config: Config, run: Run, episodes: Episodes) -> tuple[HFPo
     transform = renamer_of(policy) if config.rename else None
     if examples:
         optim = replace(config.sft, seed=config.seed)
-        state = TrainingState(policy.model, policy.tokenizer, make_optimizer(policy.model, optim))
+        state = _state(policy, optim)
         total = optim.updates(len(examples))
         for number in run.iterations(WARM, -(-total // config.sft_slice), state):
             first, last = (number - 1) * config.sft_slice, min(total, number * config.sft_slice)
@@ -144,12 +142,17 @@ def new_policy(config: Config, demonstrations: Sequence[Trace]) -> HFPolicy:
             layers=settings.layers,
         )
     else:
-        folder = SHIPPED if settings.model == "shipped" else Path(settings.model)
-        policy = load_local(folder, sampling=sampling, device=settings.device)
+        folder = SHIPPED_FOLDER if settings.model == "shipped" else Path(settings.model)
+        form = settings.rendering
+        policy = load_local(folder, rendering=form, dialect=form, sampling=sampling, device=settings.device)
     for name, parameter in policy.model.named_parameters():
         if any(part in name.split(".") for part in settings.freeze):
             parameter.requires_grad_(False)
     return policy
+
+
+def _state(policy: HFPolicy, optim: OptimConfig) -> TrainingState:
+    return TrainingState(policy.model, policy.processor or policy.tokenizer, make_optimizer(policy.model, optim))
 
 
 def learn(
@@ -182,7 +185,7 @@ async def train_arm(config: Config, run: Run, episodes: Episodes, arm: Arm, tran
     """Filtered behaviour cloning from the warm start under the arm's horizons; the policy that comes of it."""
     policy = _warm_policy(config, run)
     phase = f"train-{arm.value}"
-    state = TrainingState(policy.model, policy.tokenizer, make_optimizer(policy.model, config.update))
+    state = _state(policy, config.update)
     state.notes = {"left": 0, "owed": 0}
     horizons = training_horizons(config.horizons_of(arm), config.iterations)
     for iteration in run.iterations(arm.value, config.iterations, state):
@@ -195,7 +198,8 @@ async def train_arm(config: Config, run: Run, episodes: Episodes, arm: Arm, tran
         won = successes(config, run, phase, iteration)
         # Every turn of a success counts alike: its advantage is the outcome, and there is no critic.
         record_credit(run.store, arm.value, iteration, advantages={t.id: [1.0] * len(t.turns) for t in won})
-        examples = examples_from_traces(won, policy)
+        seen = [run.store.with_images(trace) for trace in won] if policy.processor is not None else won
+        examples = examples_from_traces(seen, policy)
         figures = {"horizon": horizon, "trajectories": len(won), **behaviour(traces)}
         owed = state.notes["owed"] + 1  # an iteration without a success owes its updates, so that arms make as many
         if examples:
