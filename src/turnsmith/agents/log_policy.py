@@ -1,8 +1,8 @@
 """A small model that acts from an append-only log: every turn adds to what it has read, nothing is rendered twice.
 
-The log of an episode is one sequence of word tokens: what was observed, what was done, what was observed. So an episode is
-one training example, with the agent's tokens in its mask, and the ids of a turn's prompt begin with those of the
-turn before. A world says how its observations and actions look in words (`Language`).
+The log of an episode is one sequence of word tokens: what was observed, what was done, what was observed. So an episode
+is one training example, with the agent's tokens in its mask, and a turn's prompt begins with the turn before it. A
+world says how its observations and actions look in words (`Language`).
 """
 
 import asyncio
@@ -24,7 +24,8 @@ END = 1
 class Language(Protocol):
     """A world in words."""
 
-    vocabulary: Sequence[str]
+    @property
+    def vocabulary(self) -> Sequence[str]: ...
 
     def read(self, context: Context) -> tuple[list[str], object]:
         """The log as pieces (role, observation, action, observation, …, observation) and what it showed."""

@@ -57,7 +57,8 @@ class ToolSpec:
 class Toolbox(Protocol):
     """One fresh world and the tools that act on it."""
 
-    specs: Sequence[ToolSpec]
+    @property
+    def specs(self) -> Sequence[ToolSpec]: ...
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         """Execute a call; what went wrong by the caller's doing is text that begins with "Error".
@@ -85,9 +86,14 @@ class Toolboxes(Protocol):
         policy: the rules that an agent is to keep, as text; "" where there are none.
     """
 
-    name: str
-    specs: Sequence[ToolSpec]
-    policy: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]: ...
+
+    @property
+    def policy(self) -> str: ...
 
     def fresh(self) -> Toolbox:
         """A toolbox over a world in its first state."""

@@ -98,7 +98,7 @@ class Sloppiness:
     missing: float = 0.2
     wrong: float = 0.1
     slip: float = 0.1
-    lenient: float = 0.2
+    lenient: float = 0.1
     same: float = 0.02
 
 
@@ -173,7 +173,7 @@ def proposal_words(
         named = (other.subject, other.payment, "|".join(other.address))
         if all(value in seen.marks for value in named if value):
             others.append(other)
-    rng.shuffle(others)
+    others = _by_turns(request, others, rng)
     words += ["solve", *said(others[0] if others and rng.random() < sloppy.slip else request)]
     for number in range(3):
         words.append("fail")
@@ -184,6 +184,17 @@ def proposal_words(
         else:
             words += said(others[number])
     return words
+
+
+def _by_turns(request: Request, others: Sequence[Request], rng: random.Random) -> list[Request]:
+    """Shuffled so that each next one differs from the request in another respect, while there are any."""
+    fields = ("payment", "items", "reason", "address", "subject")
+    groups: dict[str, list[Request]] = {}
+    for other in rng.sample(list(others), len(others)):
+        respect = next((field for field in fields if getattr(other, field) != getattr(request, field)), "kind")
+        groups.setdefault(respect, []).append(other)
+    ordered = rng.sample(list(groups.values()), len(groups))
+    return [group[place] for place in range(len(others)) for group in ordered if place < len(group)]
 
 
 def _atoms(request: Request, rng: random.Random, sloppy: Sloppiness) -> list[list[Word]]:
