@@ -9,6 +9,7 @@ from turnsmith.agents.base import Context
 from turnsmith.agents.log_policy import LogPolicy
 from turnsmith.envs.sandbox import SandboxPool
 from turnsmith.envs.tools.base import DatabaseWorld
+from turnsmith.envs.tools.code_task import CodeTask
 from turnsmith.errors import ParseError
 from turnsmith.recipes.sca.agent import challenge_tasks, challenger_environment, with_role
 from turnsmith.recipes.sca.config import Config
@@ -16,7 +17,7 @@ from turnsmith.rollout.collect import Episode, Limits
 from turnsmith.rollout.stored import collect_into
 from turnsmith.runs.progress import episode_bar, progress_bar
 from turnsmith.runs.run import Run
-from turnsmith.tasks.challenge import Audited, Checked, CodeTask, Filter, audit, check, precision
+from turnsmith.tasks.challenge import Audited, Checked, Filter, audit, check, precision
 from turnsmith.trace.types import Task, Trace
 from turnsmith.worlds.retail.challenges import code_task, parse_proposal, request_in, same_as_official, truth
 from turnsmith.worlds.retail.compact import log_of

@@ -25,6 +25,7 @@ import torch
 from turnsmith.agents.log_policy import LogPolicy
 from turnsmith.envs.sandbox import SandboxPool
 from turnsmith.envs.tools.base import DatabaseWorld
+from turnsmith.envs.tools.code_task import CodeTask
 from turnsmith.envs.tools.environment import ToolEnvironment
 from turnsmith.evaluate.passes import mean_passes
 from turnsmith.judges.base import Judge, Oracle
@@ -48,7 +49,7 @@ from turnsmith.rollout.stored import collect_into
 from turnsmith.runs.config import changed, to_json
 from turnsmith.runs.progress import console, episode_bar, progress_bar
 from turnsmith.runs.run import Run
-from turnsmith.tasks.challenge import Checked, CodeTask, Filter, yields
+from turnsmith.tasks.challenge import Checked, Filter, yields
 from turnsmith.trace.types import Task, Trace
 from turnsmith.view.report import write_report
 from turnsmith.worlds import retail

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from turnsmith.envs.tools.base import DatabaseWorld
+from turnsmith.envs.tools.code_task import FAILURES, CodeTask
 from turnsmith.envs.tools.replay import replay
 from turnsmith.errors import ParseError
-from turnsmith.tasks.challenge import FAILURES, CodeTask
 from turnsmith.trace.types import Call, Task
 from turnsmith.worlds.retail.compact import REASON_OF, STATUS_OF, Reader, Seen
 from turnsmith.worlds.retail.requests import Request, mutations, request_of
