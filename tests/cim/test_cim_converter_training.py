@@ -11,8 +11,9 @@ from turnsmith.cim.conversion import convert, set_temperature
 from turnsmith.cim.converter_training import converter_in_the_loop
 from turnsmith.cim.networks import vgg8
 from turnsmith.cim.quantization import QuantLayer, keep_above, quant_layers, quantize
+from turnsmith.cim.settings import qat_optim
 from turnsmith.cim.study import Reading, converter, perfect_2bit
-from turnsmith.cim.training import TrainSettings, train
+from turnsmith.cim.training import train
 from turnsmith.errors import UserError
 
 IMAGES = synthetic(96, 0)
@@ -69,7 +70,7 @@ def test_a_network_that_the_converter_ruins_gets_better_in_the_loop():
     x = torch.rand(128, 32)
     labels = (x @ torch.randn(32, 4)).argmax(-1)
     net = nn.Sequential(nn.Linear(32, 24), nn.ReLU(), nn.Linear(24, 4))
-    q = train(quantize(net), [(x, labels)], TrainSettings(150, 0.1))
+    q = train(quantize(net), [(x, labels)], qat_optim(1, epochs=150, learning_rate=0.1))
     hardware = perfect_2bit(Reading())  # inputs are dense, so it clips much
 
     def chip_loss() -> float:
@@ -78,7 +79,7 @@ def test_a_network_that_the_converter_ruins_gets_better_in_the_loop():
     before = chip_loss()
     assert before > 2 * float(nn.functional.cross_entropy(q(x), labels).detach())
     with converter_in_the_loop(q, hardware):
-        train(q, [(x, labels)], TrainSettings(40, 0.02))
+        train(q, [(x, labels)], qat_optim(1, epochs=40, learning_rate=0.02))
     assert chip_loss() < 0.9 * before
 
 

@@ -1,5 +1,7 @@
 """Quantised training, its resume, the int8 file, deployment and reports."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -13,9 +15,10 @@ from turnsmith.cim.deploy import Deployable, deploy, same_argmax, within
 from turnsmith.cim.int8 import load_int8, save_int8
 from turnsmith.cim.network_cost import report
 from turnsmith.cim.networks import fold_batch_norm, vgg8
-from turnsmith.cim.quantization import IntegerNetwork, fake_quantize, quant_layers, quantize
+from turnsmith.cim.quantization import IntegerNetwork, clip_weights, fake_quantize, quant_layers, quantize
+from turnsmith.cim.settings import qat_optim
 from turnsmith.cim.study import Arm, Reading, ideal_hits, pack, run_arm
-from turnsmith.cim.training import TrainSettings, train
+from turnsmith.cim.training import _native_bfloat16, train
 from turnsmith.data import data_file
 from turnsmith.errors import UserError
 
@@ -47,10 +50,10 @@ def test_training_learns_and_a_stopped_run_ends_with_the_same_weights(tmp_path):
     def loader(epoch, start):
         return augmented(IMAGES[:48], 16, 3, epoch, start)
 
-    settings = TrainSettings(epochs=2, learning_rate=0.02, checkpoint_seconds=0.0)
     steps = 3
+    optim = qat_optim(steps, epochs=2, learning_rate=0.02)
     losses: list[float] = []
-    straight = train(tiny(), loader, settings, steps, on_epoch=lambda _, loss: losses.append(loss))
+    straight = train(tiny(), loader, optim, steps, on_epoch=lambda _, loss: losses.append(loss))
 
     class Stop(Exception):
         pass
@@ -64,12 +67,35 @@ def test_training_learns_and_a_stopped_run_ends_with_the_same_weights(tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        train(tiny(), loader, settings, steps, tmp_path, on_step=stop_at_five)
+        train(tiny(), loader, optim, steps, tmp_path, on_step=stop_at_five, checkpoint_seconds=0)
     resumed_losses: list[float] = []
-    resumed = train(tiny(), loader, settings, steps, tmp_path, on_epoch=lambda _, loss: resumed_losses.append(loss))
+    resumed = train(tiny(), loader, optim, steps, tmp_path, on_epoch=lambda _, loss: resumed_losses.append(loss))
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert resumed_losses == pytest.approx(losses[1:], rel=1e-5)
+
+
+def test_the_one_training_loop_gives_the_weights_of_a_loop_written_out():
+    """Bit by bit: warm-up and cosine, momentum, decay, weights clipped to their integers after each step."""
+    steps, total = 3, 6
+    fitted, plain = tiny(), tiny()
+    optim = qat_optim(steps, epochs=2, learning_rate=0.02)
+    train(fitted, lambda epoch, start: augmented(IMAGES[:48], 16, 3, epoch, start), optim, steps)
+    plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(plain.parameters(), 0.02, momentum=0.9, weight_decay=1e-4)
+    plain.train()
+    for update in range(total):
+        x, labels = next(augmented(IMAGES[:48], 16, 3, update // steps, update % steps))
+        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * max(0, update - 1) / (total - 1)))
+        optimizer.param_groups[0]["lr"] = 0.02 * cosine
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=_native_bfloat16()):
+            logits = plain(x.contiguous(memory_format=torch.channels_last))
+        nn.functional.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+        clip_weights(plain)
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, fitted.state_dict()[name]), name
 
 
 def test_gradients_reach_every_layer():
@@ -187,14 +213,14 @@ def test_chips_that_read_alike_are_run_once_and_rows_come_one_by_one():
     counted: list[int] = []
     for cell in ("r1-1bit", "2t1fefet"):
         rows = run_arm(q, Arm(cell), Reading(), (0.0, 85.0), IMAGES[:12], 6, (), known, counted.append)
-        assert [(row["celsius"], row["hits"], row["wrong_codes"]) for row in rows] == [
+        assert [(row.celsius, row.hits, row.wrong_codes) for row in rows] == [
             (0.0, ideal, 0),
             (85.0, ideal, 0),
         ]
     assert len(known) == 1  # both read every row sum rightly at both temperatures: one integer function
     assert sum(counted) == 48
     cold, hot = run_arm(q, Arm("1fefet1r"), Reading(), (0.0, 85.0), IMAGES[:12], 6, (), known)
-    assert cold["tables"] != hot["tables"]
+    assert cold.tables != hot.tables
     assert len(known) == 3
 
 
@@ -214,7 +240,7 @@ def test_the_workflow_of_the_documentation_is_importable_from_the_package():
 
     q = cim.quantize(nn.Sequential(nn.Flatten(), nn.Linear(12, 4)))
     x, labels = torch.rand(8, 3, 2, 2), torch.arange(8) % 4
-    cim.train(q, [(x, labels)], TrainSettings(epochs=1))
+    cim.train(q, [(x, labels)], qat_optim(1, epochs=1))
     cell = cim.cells.TwoFeFETOneT(bits=2, v_read=0.35, sigma_vt=0.01)
     hardware = cim.Hardware(cell, rows=8, subarray=(128, 128), adc=cim.FlashADC(bits=3, codes=9, t_ref=27), node=45)
     network = cim.convert(q, hardware, seed=0)

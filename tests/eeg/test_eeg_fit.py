@@ -1,5 +1,8 @@
 """Training: the order of batches, schedules, and that a killed run ends where an unbroken one does."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +11,14 @@ from torch.nn import functional
 
 from turnsmith.eeg import fit as fitting
 from turnsmith.eeg.batches import Crops, Scaler, Source, fit_scaler, rows_of_step, stream
-from turnsmith.eeg.fit import FitSettings, Fitted, fit, linear_probe, supervised
+from turnsmith.eeg.fit import Fitted, fit_windows, linear_probe, supervised
 from turnsmith.eeg.relevance import channel_relevance
+from turnsmith.eeg.settings import FitConfig, paper_optim, small_fit
 from turnsmith.eeg.targets import squared_angle, target_of
+from turnsmith.errors import UserError
+from turnsmith.learn.optim import rate_at
 
-SETTINGS = FitSettings(steps=12, batch=4, learning_rate=1e-2, warmup=2, evaluate_every=2)
+SETTINGS = small_fit(12, 4, 1e-2, warmup=2, evaluate_every=2)
 
 
 def _source(windows=14, channels=3, samples=8):
@@ -39,7 +45,7 @@ class _Killed(BaseException):
 def test_a_killed_training_resumes_to_the_same_weights_and_curve(tmp_path, killed_at):
     source, rows = _source(), np.arange(10)
     unbroken = _model()
-    expected = fit(unbroken, supervised(functional.mse_loss), source, rows, SETTINGS, 5, None, _error(source))
+    expected = fit_windows(unbroken, supervised(functional.mse_loss), source, rows, SETTINGS, 5, None, _error(source))
 
     calls = iter(range(100))
 
@@ -50,15 +56,17 @@ def test_a_killed_training_resumes_to_the_same_weights_and_curve(tmp_path, kille
 
     broken, loss = _model(), supervised(functional.mse_loss)
     with pytest.raises(_Killed):
-        fit(broken, loss, source, rows, SETTINGS, 5, tmp_path, dies, save_seconds=0)
+        fit_windows(broken, loss, source, rows, SETTINGS, 5, tmp_path, dies, save_seconds=0)
     again = _model()
-    found = fit(again, loss, source, rows, SETTINGS, 5, tmp_path, _error(source), save_seconds=0)
+    found = fit_windows(again, loss, source, rows, SETTINGS, 5, tmp_path, _error(source), save_seconds=0)
     for name, tensor in unbroken.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
     assert [(p.step, p.train_loss, p.error) for p in found.curve] == [
         (p.step, p.train_loss, p.error) for p in expected.curve
     ]
-    finished = fit(_model(), loss, source, rows, SETTINGS, 5, tmp_path, dies)  # done: nothing is evaluated again
+    finished = fit_windows(
+        _model(), loss, source, rows, SETTINGS, 5, tmp_path, dies
+    )  # done: nothing is evaluated again
     assert finished.best_step == expected.best_step
     assert Fitted.from_dict(finished.as_dict()) == finished
 
@@ -73,20 +81,20 @@ def test_the_best_weights_are_kept_or_the_last_as_released():
         return next(errors)
 
     best = _model()
-    found = fit(best, supervised(functional.mse_loss), source, rows, SETTINGS, 0, None, error)
+    found = fit_windows(best, supervised(functional.mse_loss), source, rows, SETTINGS, 0, None, error)
     assert (found.best_step, found.best_error) == (4, 1.0)
     assert torch.equal(best.state_dict()["1.weight"], seen[1]["1.weight"])
     last = _model()
-    settings = FitSettings(steps=12, batch=4, evaluate_every=2, keep_best=False)
-    fit(last, supervised(functional.mse_loss), source, rows, settings, 0, None, error)
+    settings = replace(SETTINGS, keep_best=False)
+    fit_windows(last, supervised(functional.mse_loss), source, rows, settings, 0, None, error)
     assert torch.equal(last.state_dict()["1.weight"], seen[-1]["1.weight"])
 
 
 def test_patience_ends_training():
     errors = iter([1.0, 2.0, 2.0, 2.0, 2.0, 2.0])
-    settings = FitSettings(steps=12, batch=4, evaluate_every=2, patience=2)
+    settings = replace(SETTINGS, patience=2)
     source = _source()
-    found = fit(
+    found = fit_windows(
         _model(), supervised(functional.mse_loss), source, np.arange(10), settings, 0, None, lambda _: next(errors)
     )
     assert found.curve[-1].step == 6
@@ -145,12 +153,45 @@ def test_an_error_while_reading_reaches_the_training():
 
 
 def test_schedules():
-    stairs = FitSettings(learning_rate=1.0, warmup=0, schedule="stairs", stair_epochs=10)
-    assert [stairs.rate(step, 5) for step in (0, 49, 50, 100)] == pytest.approx([1, 1, 0.1, 0.01])
-    cosine = FitSettings(steps=110, learning_rate=1.0, warmup=10)
-    assert [cosine.rate(step, 5) for step in (0, 9, 10, 60, 110)] == pytest.approx([0.1, 1, 1, 0.5, 0])
-    with pytest.raises(ValueError, match="sinus"):
-        FitSettings(schedule="sinus", warmup=0).rate(0, 1)
+    stairs = paper_optim(30, 10, an_epoch=5)
+    rates = [rate_at(step, 150, stairs) for step in (0, 49, 50, 100)]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-6])
+    cosine = small_fit(110, learning_rate=1.0, warmup=10).optim
+    assert [rate_at(step, 110, cosine) for step in (0, 9, 10, 60, 110)] == pytest.approx([0.1, 1, 1, 0.5, 0])
+    assert FitConfig().updates == 20 * 235  # the paper's fine-tuning
+
+
+def test_the_one_training_loop_gives_the_weights_of_a_loop_written_out():
+    """Bit by bit: rates, seeds, clip, decay of matrices alone."""
+    source, rows = _source(), np.arange(10)
+    model, plain = _model(), _model()
+    fit_windows(model, supervised(functional.mse_loss), source, rows, SETTINGS, 5)
+    matrices = [p for p in plain.parameters() if p.ndim > 1 and len(p) > 1]
+    vectors = [p for p in plain.parameters() if p.ndim == 1 or len(p) == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}], fused=True
+    )
+    plain.train()
+    for step, eeg, targets in stream(source, rows, 4, 5, 0, 12):
+        torch.manual_seed(np.random.SeedSequence([5, step]).generate_state(1, np.uint64)[0].item() >> 1)
+        for group in optimizer.param_groups:
+            warm, share = (step + 1) / 2, max(0, step - 2) / 10
+            group["lr"] = 1e-2 * warm if step < 2 else 1e-2 * 0.5 * (1 + math.cos(math.pi * share))
+        optimizer.zero_grad()
+        assert targets is not None
+        functional.mse_loss(plain(eeg), targets).backward()
+        nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+        optimizer.step()
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
+
+
+def test_a_training_that_meets_nonsense_ends_with_a_word():
+    source = _source()
+    assert isinstance(source.eeg, np.ndarray)
+    source.eeg[3] = np.nan
+    with pytest.raises(UserError, match="loss is nan"):
+        fit_windows(_model(), supervised(functional.mse_loss), source, np.arange(10), SETTINGS, 5)
 
 
 def test_scaling_gives_unit_spread_cuts_extremes_and_survives_a_flat_channel():

@@ -23,6 +23,9 @@ class Characters:
 
     eos_token_id = 1
 
+    def __len__(self):
+        return 128
+
     def __call__(self, text, add_special_tokens=False):
         self.input_ids = [ord(character) for character in text]
         return self
@@ -75,10 +78,10 @@ def test_the_engine_makes_the_solvers_tree_in_words(join, four, rows):
 
 def test_the_engine_makes_the_solvers_tree_in_the_papers_text():
     tokenizer = Characters()
-    protocol = VerbatimThreads(tokenizer)
+    protocol = VerbatimThreads(tokenizer)  # type: ignore[arg-type]
     for search in trees(2, False, seed=4):
         calls = grammar.parallel_calls(search)
-        written = [[*tokenizer(call.prompt + call.text).input_ids, 1] for call in calls]
+        written = [[1, *tokenizer(call.prompt + call.text).input_ids, 1] for call in calls]
         engine = Engine(ScriptedLM(follow(written), 128, 65536), protocol, Limits(32768), temperature=0)
         tree = engine.run([Request(protocol.prompt(search.problem), 0, Place.root(search.problem))])[0]
         made = [

@@ -9,7 +9,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from turnsmith.credit.group_relative import attempt_advantages
 from turnsmith.errors import UserError
-from turnsmith.learn.policy_gradient import PolicyGradientConfig, Sequence, clipped_surrogate, k3_penalty, update
+from turnsmith.learn.optim import OptimConfig
+from turnsmith.learn.policy_gradient import (
+    CreditedSequence,
+    PolicyGradientConfig,
+    clipped_surrogate,
+    k3_penalty,
+    update,
+)
 
 torch.set_num_threads(1)
 THETA = torch.tensor([[0.3, -0.2, 0.1], [-0.4, 0.5, 0.2]], dtype=torch.float64)
@@ -110,9 +117,15 @@ def batch():
 
     shapes = ((3, 5), (2, 1), (7, 9), (4, 6))
     return [
-        Sequence(ids(p), ids(n), tuple(i % 3 != 1 for i in range(n)), (-1.0) ** k * (k + 0.5), 0.25, 0.25)
+        CreditedSequence(ids(p), ids(n), tuple(i % 3 != 1 for i in range(n)), (-1.0) ** k * (k + 0.5), 0.25, 0.25)
         for k, (p, n) in enumerate(shapes)
     ]
+
+
+def optim(rate, pass_tokens=10_000, clip=1e9):
+    return OptimConfig(
+        learning_rate=rate, schedule="constant", warmup_updates=0, grad_clip=clip, pass_tokens=pass_tokens
+    )
 
 
 def weights(model):
@@ -124,7 +137,7 @@ def test_an_update_does_not_depend_on_how_it_is_cut_into_passes():
     for pass_tokens in (10_000, 8):
         model, reference = tiny(), tiny()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        config = PolicyGradientConfig(learning_rate=0.1, kl=0.5, pass_tokens=pass_tokens, grad_clip=1e9)
+        config = PolicyGradientConfig(kl=0.5, optim=optim(0.1, pass_tokens))
         update(model, batch(), config, optimizer, reference)
         ends.append(weights(model))
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-4, atol=1e-6)
@@ -136,7 +149,7 @@ def test_joined_tokens_have_no_influence_beyond_being_read():
     model = tiny()
     expected = tiny()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    update(model, batch(), PolicyGradientConfig(0.1, kl=0, inner_updates=1, grad_clip=1e9), optimizer)
+    update(model, batch(), PolicyGradientConfig(kl=0, inner_updates=1, optim=optim(0.1)), optimizer)
     loss = torch.zeros(())
     for s in batch():
         logits = expected(torch.tensor([[*s.prompt_ids, *s.token_ids]])).logits[0, len(s.prompt_ids) - 1 : -1]
@@ -153,8 +166,8 @@ def test_joined_tokens_have_no_influence_beyond_being_read():
 
 def test_learning_raises_what_was_better_than_its_group():
     model = tiny()
-    good = Sequence((3, 4), (5, 6, 1), (True,) * 3, 1.0, 0.5)
-    bad = Sequence((3, 4), (7, 8, 1), (True,) * 3, -1.0, 0.5)
+    good = CreditedSequence((3, 4), (5, 6, 1), (True,) * 3, 1.0, 0.5)
+    bad = CreditedSequence((3, 4), (7, 8, 1), (True,) * 3, -1.0, 0.5)
 
     def chance(sequence):
         logits = model(torch.tensor([[*sequence.prompt_ids, *sequence.token_ids]])).logits[0, 1:-1]
@@ -163,7 +176,7 @@ def test_learning_raises_what_was_better_than_its_group():
     before = chance(good) - chance(bad)
     optimizer = torch.optim.AdamW(model.parameters())
     for _ in range(3):
-        report = update(model, [good, bad], PolicyGradientConfig(1e-2, kl=0.0), optimizer)
+        report = update(model, [good, bad], PolicyGradientConfig(kl=0.0, optim=optim(1e-2, clip=1.0)), optimizer)
     assert chance(good) - chance(bad) > before + 1
     assert report.grad_norm > 0
 
@@ -173,9 +186,9 @@ def test_what_cannot_be_learned_is_said():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(ValueError, match="needs a reference"):
         update(model, batch(), PolicyGradientConfig(kl=0.1), optimizer)
-    flat = [Sequence((3,), (4,), (True,), 0.0, 1.0)]
+    flat = [CreditedSequence((3,), (4,), (True,), 0.0, 1.0)]
     assert update(model, flat, PolicyGradientConfig(kl=0.0), optimizer).loss == 0
-    broken = [Sequence((3,), (4,), (True,), math.nan, 1.0)]
+    broken = [CreditedSequence((3,), (4,), (True,), math.nan, 1.0)]
     with pytest.raises(UserError, match="Lower the learning rate"):
         update(model, broken, PolicyGradientConfig(kl=0.0), optimizer)
     with pytest.raises(ValueError, match="do not fit"):

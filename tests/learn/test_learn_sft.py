@@ -126,7 +126,7 @@ def test_what_cannot_be_trained_is_said():
         train(small_llama(), [], OptimConfig())
     with pytest.raises(UserError, match="Lower the learning rate"):
         train(small_llama(), some_examples(), OptimConfig(learning_rate=1e30, batch_size=2, warmup_updates=1, epochs=3))
-    with pytest.raises(UserError, match="schedule 'stairs' is unknown"):
-        OptimConfig(schedule="stairs")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="schedule 'steps' is unknown"):
+        OptimConfig(schedule="steps")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="batch_size"):
         OptimConfig(batch_size=0)

@@ -1,7 +1,7 @@
 """The recipe: the smoke preset whole, resumed after a kill, the paper's path in small, and the claims made of runs."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ import torch
 
 from turnsmith.eeg import files
 from turnsmith.eeg.files import FileName
-from turnsmith.eeg.fit import FitSettings, Point
+from turnsmith.eeg.fit import Point
+from turnsmith.eeg.settings import PAPER_EPOCH
 from turnsmith.errors import UserError
 from turnsmith.recipes.eeg_mae import data as eeg_data
 from turnsmith.recipes.eeg_mae import study as eeg_study
@@ -74,12 +75,13 @@ def test_a_real_file_of_another_task_is_trained_on_in_paper_mode(here, task):
         add_pooling_layer=False,
     ).save_pretrained(here / "vit")  # fmt: skip
     small, paper = Config.preset("smoke"), Config.preset("paper")
-    steps = {"steps": 2, "batch": 6, "evaluate_every": 1}
+    optim = replace(paper.finetune.optim, max_updates=2, batch_size=6)
+    short = replace(paper.finetune, optim=optim, evaluate_every=1)
     config = replace(
         paper, name="p", data=str(here / str(name)), task=task, dataset=name.dataset, device="cpu", real=False,
         model=replace(small.model, pool="cls", place_prior=False),
         masking=replace(paper.masking, decoder_heads=2), baselines=(),
-        pretrain=replace(paper.pretrain, **steps), finetune=replace(paper.finetune, **steps),
+        pretrain=short, finetune=short,
         image_weights=str(here / "vit"),
     )  # fmt: skip
     main(config)
@@ -88,16 +90,45 @@ def test_a_real_file_of_another_task_is_trained_on_in_paper_mode(here, task):
     assert np.isfinite(list(stages["image_mae-100"]["test"].values())).all()
 
 
-def test_the_paper_preset_is_the_released_settings():
+def test_the_defaults_and_the_paper_preset_are_the_released_settings():
     config = Config.preset("paper")
-    assert config.masking == Masking("paper", 0.5, 512, 2, 8, "channel")
+    assert config == Config()
+    assert config.masking == Masking(mode="paper", ratio=0.5, decoder_width=512, decoder_depth=2, decoder_heads=8)
     assert (config.model.width, config.model.depth, config.model.head, config.model.pool) == (768, 12, 1000, "cls")
-    for fit, epochs, stairs in ((config.pretrain, 30, 10), (config.finetune, 20, 6)):
-        assert (fit.learning_rate, fit.schedule, fit.stair_epochs, fit.batch) == (1e-4, "stairs", stairs, 64)
-        assert fit.steps // fit.evaluate_every == epochs
+    assert config.in_pixels
+    for fit, epochs, stairs in ((config.pretrain, 30, (10, 20)), (config.finetune, 20, (6, 12, 18))):
+        optim = fit.optim
+        assert (optim.learning_rate, optim.schedule, optim.batch_size) == (1e-4, "stairs", 64)
+        assert optim.stairs == tuple(epoch * PAPER_EPOCH for epoch in stairs)
+        assert fit.updates == epochs * fit.evaluate_every
         assert not fit.shuffle
         assert not fit.keep_best
-        assert fit.weight_decay == 0
+        assert optim.weight_decay == 0
+
+
+def old_settings(fit):
+    """A training as it was written when the recorded results were made."""
+    optim = fit["optim"]
+    return {
+        "steps": optim["max_updates"], "batch": optim["batch_size"], "learning_rate": optim["learning_rate"],
+        "weight_decay": optim["weight_decay"], "warmup": optim["warmup_updates"],
+        "schedule": {"late_cosine": "cosine"}.get(optim["schedule"], optim["schedule"]),
+        "stair_epochs": 10, "evaluate_every": fit["evaluate_every"], "patience": fit["patience"],
+        "keep_best": fit["keep_best"], "shuffle": fit["shuffle"], "clip_norm": optim["grad_clip"],
+    }  # fmt: skip
+
+
+def test_the_laptop_settings_are_those_that_the_recorded_results_were_made_with():
+    stored = Path(__file__).parent / "stored" / "laptop_settings.json"
+    frozen = json.loads(stored.read_text())["eeg_mae"]
+    now = json.loads(json.dumps(asdict(Config.preset("laptop"))))
+    assert now.pop("in_pixels") is False
+    for training in (now["pretrain"], now["finetune"], now["baseline_fit"]):
+        assert (training["optim"]["betas"], training["optim"]["final_rate"]) == ([0.9, 0.999], 0.0)
+    for name in ("pretrain", "finetune", "baseline_fit"):
+        now[name] = old_settings(now[name])
+    now["transfer"] |= {name: old_settings(now["transfer"][name]) for name in ("pretrain", "cue", "proxy")}
+    assert now == frozen
 
 
 @pytest.mark.parametrize("preset", ["smoke", "laptop", "paper"])
@@ -216,7 +247,3 @@ def test_a_folder_of_raw_recordings_is_prepared_once(here, monkeypatch):
     for _ in range(2):
         assert eeg_data.open_data(config, Path(here / "run"))[0].labels.shape == (6, 3)
     assert len(made) == 1
-
-
-def test_fit_settings_are_plain_values():
-    assert FitSettings().rate(0, 10) == pytest.approx(1e-3 / 20)

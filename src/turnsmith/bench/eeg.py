@@ -109,8 +109,9 @@ def busy_share(size: str, steps: int, threads: int, device: str) -> float:
     import torch
 
     from turnsmith.eeg.batches import Source, fit_scaler
-    from turnsmith.eeg.fit import FitSettings, fit, pretraining_loss
+    from turnsmith.eeg.fit import fit_windows, pretraining_loss
     from turnsmith.eeg.mae import FixedMae
+    from turnsmith.eeg.settings import small_fit
     from turnsmith.eeg.vit import EEGViT
 
     arguments, (width, depth, heads), batch = SIZES[size]
@@ -118,9 +119,9 @@ def busy_share(size: str, steps: int, threads: int, device: str) -> float:
     eeg = np.random.default_rng(0).normal(0, 10, (len(rows), 500, 129)).astype(np.float32)
     torch.manual_seed(0)
     mae = FixedMae(EEGViT(**arguments), 0.5, width=width, depth=depth, heads=heads).to(device)
-    settings = FitSettings(steps=steps, batch=batch, evaluate_every=steps)
+    settings = small_fit(steps, batch, evaluate_every=steps)
     source = Source(eeg, fit_scaler(eeg, rows), device=device)
     if arguments.get("average", 1) > 1:
         source = source.keep(arguments["average"])  # as the recipe does
-    fitted = fit(mae, pretraining_loss, source, rows, settings, 0)
+    fitted = fit_windows(mae, pretraining_loss, source, rows, settings, 0)
     return fitted.curve[-1].cpu_seconds / fitted.seconds / threads

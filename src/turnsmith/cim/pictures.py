@@ -1,32 +1,28 @@
-"""The pictures: cells against temperature, MAC ranges, accuracy against temperature, area and energy, the floorplan.
+"""The pictures: cells against temperature, MAC ranges, area and energy, the floorplan.
 
 Each function takes figures and a path, writes one PNG and returns the path.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from turnsmith.cim.cells import CELLS, TEMPERATURES, Cell
 from turnsmith.cim.chip import ChipCost
-from turnsmith.cim.study import headline
-from turnsmith.evaluate.stats import wilson
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COLOURS = {"r1-2bit": "#1b6ca8", "r1-1bit": "#6fb1de", "2t1fefet": "#c77d1e", "1fefet1r": "#b23a48"}
 _LAYERS = plt.get_cmap("tab10")
 
 
-def _save(figure: "Figure", path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG and close it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
     figure.savefig(path, dpi=110, bbox_inches="tight")
@@ -46,7 +42,7 @@ def cell_outputs(path: Path) -> Path:
         axis.set_xlabel("°C")
         axis.grid(alpha=0.25)
     axes[0].set_ylabel("cell output, mV")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def mac_ranges(path: Path, rows: int = 8, cells: Sequence[Cell] | None = None) -> Path:
@@ -66,36 +62,7 @@ def mac_ranges(path: Path, rows: int = 8, cells: Sequence[Cell] | None = None) -
         axis.set_xlabel("MAC value")
         axis.grid(alpha=0.25)
     np.atleast_1d(axes)[0].set_ylabel("mean output, mV, 0 to 85 °C")
-    return _save(figure, path)
-
-
-def accuracy_curves(path: Path, ideal: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Path:
-    """Accuracy against temperature with binomial intervals; one panel for each static error."""
-    sigmas = sorted({row["sigma_vt"] for row in rows})
-    figure, axes = plt.subplots(1, len(sigmas), figsize=(3.6 * len(sigmas) + 1, 3.6), sharey=True, squeeze=False)
-    for axis, sigma in zip(axes[0], sigmas, strict=True):
-        axis.axhline(100 * ideal["correct"] / ideal["images"], color="#444", ls="--", lw=1, label="ideal")
-        for name, cell in CELLS.items():
-            mine = headline(rows, name, sigma)
-            if not mine:
-                continue
-            temps = sorted({row["celsius"] for row in mine})
-            sums = [
-                [sum(row[key] for row in mine if row["celsius"] == t) for key in ("correct", "images")] for t in temps
-            ]
-            shares = np.array([correct / images for correct, images in sums])
-            bounds = np.array([wilson(correct, images) for correct, images in sums])
-            errors = np.abs(bounds.T - shares) * 100
-            axis.errorbar(
-                temps, 100 * shares, errors, color=COLOURS[name], marker="o", ms=4, capsize=3, label=cell.name
-            )
-        axis.set_title(f"static V_T error {1e3 * sigma:g} mV", fontsize=10)
-        axis.set_xlabel("°C")
-        axis.set_ylim(0, 100)
-        axis.grid(alpha=0.25)
-    axes[0][0].set_ylabel("test accuracy, %")
-    axes[0][-1].legend(fontsize=8, loc="lower left")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def breakdown(path: Path, costs: dict[str, ChipCost]) -> Path:
@@ -120,7 +87,7 @@ def breakdown(path: Path, costs: dict[str, ChipCost]) -> Path:
         left += values
     area.set_xlabel("mm²")
     area.legend(fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _energy_parts(cost: ChipCost) -> dict[str, float]:
@@ -155,4 +122,4 @@ def floorplan(path: Path, cost: ChipCost, title: str) -> Path:
     axis.axis("off")
     axis.set_title(title, fontsize=10)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title="layer")
-    return _save(figure, path)
+    return save(figure, path)

@@ -7,8 +7,8 @@ run the network as it was trained; 2-bit cells run the one that was trained with
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,9 +47,9 @@ class Arm:
     network: str = "plain"
 
     @property
-    def key(self) -> dict[str, Any]:
-        """What identifies its rows in a run's metrics."""
-        return asdict(self)
+    def name(self) -> str:
+        """What tells it apart from the others, as a file's name."""
+        return f"{self.cell}, {self.network}, sigma={self.sigma_vt:g}, kappa={self.kappa_mismatch:g}, seed={self.seed}"
 
     def build(self) -> Cell:
         """The cell with its errors."""
@@ -60,13 +60,49 @@ class Arm:
         return replace(cell, sigma_vt=self.sigma_vt)
 
 
-def headline(rows: Sequence[dict[str, Any]], cell: str, sigma_vt: float) -> list[dict[str, Any]]:
-    """Rows of the chip that figures are about: mismatched where there is something to match, with the network made for
-    its converter."""
-    mine = [row for row in rows if row["cell"] == cell and row["sigma_vt"] == sigma_vt]
-    kappa = max((row["kappa_mismatch"] for row in mine), default=0.0)
-    own = "converter" if any(row["network"] == "converter" for row in mine) else "plain"
-    return [row for row in mine if row["kappa_mismatch"] == kappa and row["network"] == own]
+@dataclass(frozen=True, slots=True)
+class IdealRow:
+    """What a network gets right on ideal hardware.
+
+    Attributes:
+        network: its name ("plain", "converter").
+        width: of the VGG-8.
+        correct, images: counts.
+        hits: which images, packed as hex.
+    """
+
+    network: str
+    width: float
+    correct: int
+    images: int
+    hits: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChipRow:
+    """One chip at one temperature.
+
+    Attributes:
+        arm: the chip.
+        celsius: its temperature.
+        correct, images: counts.
+        hits: which images it got right, packed as hex.
+        wrong_codes: share of wrong converter codes.
+        tables: digest of what its tables compute.
+    """
+
+    arm: Arm
+    celsius: float
+    correct: int
+    images: int
+    hits: str
+    wrong_codes: float | None = None
+    tables: str = ""
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "ChipRow":
+        """The inverse of `dataclasses.asdict`."""
+        return cls(**{**row, "arm": Arm(**row["arm"])})
 
 
 def converter(cell: str, step: float = 1.0, bits: int = 3) -> FlashADC:
@@ -142,7 +178,7 @@ def run_arm(
     exact: Sequence[str],
     known: dict[tuple[str, int], str],
     on_batch: Callable[[int], None] | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[ChipRow]:
     """Rows of one arm, each as soon as it is there.
 
     Args:
@@ -173,15 +209,8 @@ def run_arm(
         elif on_batch is not None:
             on_batch(len(images))
         right = unpack(known[key], len(images))
-        yield {
-            **arm.key,
-            "celsius": celsius,
-            "correct": int(right.sum()),
-            "images": len(right),
-            "hits": known[key],
-            "wrong_codes": code_error_rate(network, sample),
-            "tables": key[0],
-        }
+        wrong = code_error_rate(network, sample)
+        yield ChipRow(arm, celsius, int(right.sum()), len(right), known[key], wrong, key[0])
 
 
 def table_digest(network: nn.Module) -> str:

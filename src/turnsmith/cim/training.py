@@ -7,10 +7,9 @@ On a GPU no step waits for the device: losses stay there until an epoch ends.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,31 +17,25 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from turnsmith.cim.quantization import clip_weights
+from turnsmith.cim.settings import qat_optim
 from turnsmith.learn import checkpoint
+from turnsmith.learn.fit import Progress, fit, make_optimizer
+from turnsmith.learn.optim import OptimConfig
 
 Batches = Iterable[tuple[Tensor, Tensor]]
+Loader = Batches | Callable[[int, int], Batches]
+"""Batches of inputs and labels, gone through each epoch, or (epoch, first batch) to those that are left of it."""
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Of (logits, labels), a scalar."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """A schedule.
-
-    Attributes:
-        epochs: passes over the data.
-        learning_rate: peak; the cosine ends at a hundredth of it.
-        warmup: share of all steps over which the rate rises from zero.
-        momentum, weight_decay: of SGD.
-        label_smoothing: share of the target that goes to all classes alike.
-        checkpoint_seconds: the most work that a kill can lose.
-    """
-
-    epochs: int = 30
-    learning_rate: float = 0.01
-    warmup: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.0
-    checkpoint_seconds: float = 30.0
+def classification_loss(
+    kind: Literal["cross_entropy", "squared_error"] = "cross_entropy", label_smoothing: float = 0.0
+) -> Loss:
+    """The loss of a classifier: cross-entropy, or the squared distance to the label's unit vector (WAGE's)."""
+    if kind == "squared_error":
+        return lambda logits, labels: 0.5 * (logits - F.one_hot(labels, logits.shape[-1])).square().sum(-1).mean()
+    return lambda logits, labels: F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
 class _Saved:
@@ -56,7 +49,7 @@ class _Saved:
             {name: value.contiguous() for name, value in self.model.state_dict().items()}, folder / "model.safetensors"
         )
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         return self.model.state_dict()
 
     def load_state_dict(self, weights: dict[str, Tensor], strict: bool) -> None:
@@ -65,102 +58,119 @@ class _Saved:
 
 def train(
     quantized: nn.Module,
-    loader: Batches | Callable[[int, int], Batches],
-    settings: TrainSettings | None = None,
+    loader: Loader,
+    optim: OptimConfig | None = None,
     steps_per_epoch: int | None = None,
     checkpoints: str | Path | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
     on_step: Callable[[Tensor], None] | None = None,
+    loss: Loss | None = None,
+    checkpoint_seconds: float = 30.0,
 ) -> nn.Module:
-    """Train a quantised classifier in place.
+    """Train a quantised classifier in place (`learn.fit`).
 
     Args:
         quantized: from `quantize`; its device is where it is trained. Products are of bfloat16, which holds 8-bit
             integers exactly, on CUDA and on processors with instructions for it (elsewhere it is slower).
         loader: batches of inputs and labels, gone through each epoch, or `loader(epoch, first batch)`, which a resumed
             run needs to go on in the middle of an epoch.
-        settings: the schedule.
+        optim: the schedule, of so many `epochs`; `qat_optim` without.
         steps_per_epoch: batches an epoch; needed when `loader` is a function.
         checkpoints: folder to resume from and save to; None keeps nothing.
         on_epoch: called with (epoch from 1, mean loss) after each; after a resume again for those past the checkpoint.
         on_step: called with the loss of each step, those done before a resume not counted. It is on the training
             device, and reading it waits for the step.
+        loss: `classification_loss()` without.
+        checkpoint_seconds: the most work that a kill can lose.
 
     Returns:
         The same module, in evaluation mode.
+
+    Raises:
+        UserError: if the loss is not a number.
     """
-    settings = settings or TrainSettings()
     steps = steps_per_epoch or len(loader)  # type: ignore[arg-type]
-    total = steps * settings.epochs
-    device = next(quantized.parameters()).device
-    optimizer = torch.optim.SGD(
-        quantized.parameters(), settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
-    epoch = batch = 0
-    losses: list[Tensor] = []
+    optim = optim or qat_optim(steps)
+    optimizer = make_optimizer(quantized, optim)
+    epochs = _Epochs(quantized, steps, optim.epochs)
     last = checkpoint.latest(checkpoints) if checkpoints is not None else None
     if last is not None:
-        state = checkpoint.load(last, _Saved(quantized), optimizer)
-        epoch, batch = state["epoch"], state["batch"]
-        losses = [torch.tensor(state["loss"], device=device)] * batch
+        epochs.resume(checkpoint.load(last, _Saved(quantized), optimizer))
     saved_at = time.monotonic()
     quantized.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    half = device.type == "cuda" or _native_bfloat16()
+    batches = _losses(quantized, epochs, loader, loss or classification_loss())
 
-    def mean_loss() -> float:
-        return float(torch.stack(losses).mean()) if losses else 0.0
-
-    def save() -> None:
+    def on_update(progress: Progress) -> None:
         nonlocal saved_at
-        if checkpoints is not None:
-            state = {"epoch": epoch, "batch": batch, "loss": mean_loss()}
-            checkpoint.save(checkpoints, epoch * steps + batch, _Saved(quantized), None, optimizer, state, keep=2)
-        saved_at = time.monotonic()
+        epoch_ended = epochs.updated(progress.loss_tensor)
+        if on_step is not None:
+            on_step(progress.loss_tensor)
+        if epoch_ended and on_epoch is not None:
+            on_epoch(epochs.epoch, epochs.mean_loss())
+        if epoch_ended:
+            epochs.losses = []
+        due = time.monotonic() - saved_at > checkpoint_seconds or progress.update == progress.total
+        if checkpoints is not None and due:
+            checkpoint.save(checkpoints, progress.update, _Saved(quantized), None, optimizer, epochs.state(), keep=2)
+            saved_at = time.monotonic()
 
-    while epoch < settings.epochs:
+    fit(
+        quantized, lambda _: (next(batches),), optim, steps * optim.epochs, optimizer=optimizer, start=epochs.update,
+        after_step=lambda: clip_weights(quantized), on_update=on_update,
+    )  # fmt: skip
+    return quantized.eval()
+
+
+class _Epochs:
+    """Where training stands: epochs and batches done, and the losses of this epoch."""
+
+    def __init__(self, quantized: nn.Module, steps: int, total: int) -> None:
+        self.device = next(quantized.parameters()).device
+        self.steps, self.total = steps, total
+        self.epoch = self.batch = 0
+        self.losses: list[Tensor] = []
+
+    @property
+    def update(self) -> int:
+        return self.epoch * self.steps + self.batch
+
+    def updated(self, loss: Tensor) -> bool:
+        """Take note of a step; True at the end of an epoch."""
+        self.batch += 1
+        self.losses.append(loss)
+        if self.batch < self.steps:
+            return False
+        self.epoch, self.batch = self.epoch + 1, 0
+        return True
+
+    def mean_loss(self) -> float:
+        return float(torch.stack(self.losses).mean()) if self.losses else 0.0
+
+    def state(self) -> dict[str, float]:
+        return {"epoch": self.epoch, "batch": self.batch, "loss": self.mean_loss()}
+
+    def resume(self, state: Mapping[str, float]) -> None:
+        self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
+        self.losses = [torch.tensor(state["loss"], device=self.device)] * self.batch
+
+
+def _losses(quantized: nn.Module, epochs: _Epochs, loader: Loader, loss: Loss) -> Iterator[Tensor]:
+    """The loss of each batch of all epochs that are left."""
+    half = epochs.device.type == "cuda" or _native_bfloat16()
+    while epochs.epoch < epochs.total:
         quantized.train()
-        for x, labels in loader(epoch, batch) if callable(loader) else loader:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(epoch * steps + batch, total, settings)
+        for x, labels in loader(epochs.epoch, epochs.batch) if callable(loader) else loader:
             if x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            with torch.autocast(epochs.device.type, torch.bfloat16, enabled=half):
                 logits = quantized(x)
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            clip_weights(quantized)
-            batch += 1
-            losses.append(loss.detach())
-            if on_step is not None:
-                on_step(losses[-1])
-            if time.monotonic() - saved_at > settings.checkpoint_seconds and batch < steps:
-                save()
-        epoch, batch = epoch + 1, 0
-        if on_epoch is not None:
-            on_epoch(epoch, mean_loss())
-        losses = []
-        if epoch == settings.epochs or time.monotonic() - saved_at > settings.checkpoint_seconds:
-            save()
-    return quantized.eval()
+            yield loss(logits.float(), labels)
 
 
 def _native_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 in hardware; emulated it is twelve times slower than float32."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def learning_rate(step: int, total: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then a cosine to a hundredth of the peak."""
-    import math
-
-    warm = max(1, round(settings.warmup * total))
-    if step < warm:
-        return settings.learning_rate * (step + 1) / warm
-    progress = (step - warm) / max(1, total - warm)
-    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 @torch.no_grad()
@@ -171,8 +181,3 @@ def accuracy(network: nn.Module, batches: Batches) -> tuple[int, int]:
         correct += int((network(x).argmax(-1) == labels).sum())
         images += len(labels)
     return correct, images
-
-
-def steps_of(images: Sequence[Any], batch: int) -> int:
-    """Whole batches in one pass."""
-    return len(images) // batch

@@ -1,69 +1,28 @@
-"""Training: masked pretraining, fine-tuning, linear probes, and predicting. One loop, stopped and resumed anywhere.
+"""Training on windows: masked pretraining, fine-tuning, linear probes, and predicting. Stopped and resumed anywhere.
+
+The loop is `learn.fit`; what is added here is what the study measures: a curve of evaluations over updates and seconds,
+the best weights, patience.
 
 Notable: every step seeds torch with (seed, step), so masks and dropout do not depend on where a run was interrupted;
 seconds count training only, not evaluation, and go on counting over a resume.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from turnsmith.eeg.batches import Source, steps_an_epoch, stream
 from turnsmith.eeg.linear import select_ridge
+from turnsmith.eeg.settings import FitConfig
 from turnsmith.learn import checkpoint
-
-
-@dataclass(frozen=True, slots=True)
-class FitSettings:
-    """How to train.
-
-    Attributes:
-        steps: updates.
-        batch: windows an update.
-        learning_rate: at its highest.
-        weight_decay: of AdamW, on matrices only; 0 with Adam.
-        warmup: steps of linear warm-up.
-        schedule: after the warm-up: "constant", "cosine" (to 0 at the last step) or "stairs" (a tenth every
-            `stair_epochs`, as released).
-        stair_epochs: for "stairs".
-        evaluate_every: steps between evaluations.
-        patience: evaluations without a better one before stopping; 0 never stops early.
-        keep_best: end with the weights of the best evaluation; False ends with the last ones, as released.
-        shuffle: draw a new order each epoch; False goes through the rows as they stand, as released.
-        clip_norm: largest norm of the gradient; 0 leaves it alone.
-    """
-
-    steps: int = 600
-    batch: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    warmup: int = 20
-    schedule: str = "cosine"
-    stair_epochs: int = 10
-    evaluate_every: int = 16
-    patience: int = 0
-    keep_best: bool = True
-    shuffle: bool = True
-    clip_norm: float = 1.0
-
-    def rate(self, step: int, an_epoch: int) -> float:
-        """Learning rate of update `step`, counted from 0."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        if self.schedule == "cosine":
-            share = (step - self.warmup) / max(1, self.steps - self.warmup)
-            return self.learning_rate * 0.5 * (1 + float(np.cos(np.pi * min(1.0, share))))
-        if self.schedule == "stairs":
-            return self.learning_rate * 0.1 ** (step // an_epoch // self.stair_epochs)
-        if self.schedule == "constant":
-            return self.learning_rate
-        raise ValueError(f"schedule is {self.schedule!r}; it is 'constant', 'cosine' or 'stairs'")
+from turnsmith.learn.fit import Progress, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +70,15 @@ class Fitted:
 
 
 Loss = Callable[[nn.Module, Tensor, Tensor | None], Tensor]
+"""Of (model, windows, targets), a scalar."""
 
 
-def fit(
+def fit_windows(
     model: nn.Module,
     loss: Loss,
     source: Source,
     rows: np.ndarray,
-    settings: FitSettings,
+    config: FitConfig,
     seed: int,
     folder: Path | None = None,
     evaluate: Callable[[nn.Module], float] | None = None,
@@ -131,7 +91,7 @@ def fit(
         loss: of (model, windows, targets), a scalar.
         source: where windows come from.
         rows: which of them to use.
-        settings: how.
+        config: how.
         seed: of order, masks and dropout.
         folder: of checkpoints; training goes on from the last one there. None keeps nothing.
         evaluate: an error to be small, called on the model in evaluation mode.
@@ -139,75 +99,114 @@ def fit(
 
     Returns:
         The curve; the model holds the best or the last weights, as the settings say.
+
+    Raises:
+        UserError: if a loss is not a finite number.
     """
     torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True)
-    kept = _Kept(model)
-    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "best_step": 0, "best_error": None}
-    state |= {"curve": [], "losses": [], "done": False}
+    optim = config.optim
+    groups = _groups(model, optim.weight_decay)
+    optimizer = torch.optim.AdamW(groups, optim.learning_rate, optim.betas, optim.epsilon, fused=True)
+    watch = _Watch(model, config, steps_an_epoch(len(rows), optim.batch_size), evaluate)
     found = checkpoint.latest(folder) if folder is not None else None
     if found is not None:
-        state = checkpoint.load(found, kept, optimizer)
-    an_epoch, saved_at = steps_an_epoch(len(rows), settings.batch), time.monotonic()
-    if not state["done"]:
+        watch.state = checkpoint.load(found, watch.kept, optimizer)
+    saved_at = time.monotonic()
+
+    def on_update(progress: Progress) -> bool:
+        nonlocal saved_at
+        if not watch.updated(progress):
+            return False
+        if folder is not None and (watch.done or time.monotonic() - saved_at > save_seconds):
+            checkpoint.save(folder, progress.update, watch.kept, optimizer=optimizer, state=watch.state, keep=1)
+            saved_at = time.monotonic()
+        watch.start_clocks()
+        return watch.done
+
+    if not watch.done:
         model.train()
-        wall, cpu = time.monotonic(), time.process_time()
-        batches = stream(source, rows, settings.batch, seed, state["step"], settings.steps, settings.shuffle)
-        for step, eeg, targets in batches:
+        batches = stream(source, rows, optim.batch_size, seed, watch.step, config.updates, config.shuffle)
+
+        def losses(_: int) -> Iterator[Tensor]:
+            step, eeg, targets = next(batches)
             _seed_step(seed, step)
-            for group in optimizer.param_groups:
-                group["lr"] = settings.rate(step, an_epoch)
-            optimizer.zero_grad(set_to_none=True)
-            value = loss(model, eeg, targets)
-            value.backward()
-            if settings.clip_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-            optimizer.step()
-            state["losses"].append(value.detach())  # read at the next evaluation: the device is not waited for
-            state["step"] = step + 1
-            last = step + 1 == settings.steps
-            if (step + 1) % settings.evaluate_every and not last:
-                continue
-            state["seconds"] += time.monotonic() - wall
-            state["cpu_seconds"] += time.process_time() - cpu
-            state["done"] = _note(state, model, kept, settings, an_epoch, evaluate) or last
-            if folder is not None and (state["done"] or time.monotonic() - saved_at > save_seconds):
-                checkpoint.save(folder, step + 1, kept, optimizer=optimizer, state=state, keep=1)
-                saved_at = time.monotonic()
-            wall, cpu = time.monotonic(), time.process_time()
-            if state["done"]:
-                break
-        batches.close()
-    if settings.keep_best and kept.best is not None:
-        model.load_state_dict(kept.best)
+            yield loss(model, eeg, targets)
+
+        watch.start_clocks()
+        try:
+            fit(model, losses, optim, config.updates, optimizer=optimizer, start=watch.step, on_update=on_update)
+        finally:
+            batches.close()
+    if config.keep_best and watch.kept.best is not None:
+        model.load_state_dict(watch.kept.best)
     model.eval()
-    return Fitted([Point(**point) for point in state["curve"]], state["best_step"], state["best_error"])
+    return watch.fitted()
 
 
-def _note(
-    state: dict[str, Any],
-    model: nn.Module,
-    kept: "_Kept",
-    settings: FitSettings,
-    an_epoch: int,
-    evaluate: Callable[[nn.Module], float] | None,
-) -> bool:
-    """Write a point of the curve, keep the best weights; True when patience is over."""
-    error = None
-    if evaluate is not None:
-        model.eval()
-        with torch.no_grad():
-            error = evaluate(model)
-        model.train()
-        if state["best_error"] is None or error < state["best_error"]:
-            state["best_error"], state["best_step"] = error, state["step"]
-            kept.keep()
-    losses, state["losses"] = torch.stack(state["losses"]).tolist(), []
-    epoch = state["step"] / an_epoch
-    point = Point(state["step"], epoch, state["seconds"], state["cpu_seconds"], float(np.mean(losses)), error)
-    state["curve"].append(asdict(point))
-    waited = (state["step"] - state["best_step"]) // settings.evaluate_every
-    return bool(error is not None and settings.patience and waited >= settings.patience)
+class _Watch:
+    """What is measured while a model learns: the curve, the best weights, and whether patience is over.
+
+    Attributes:
+        kept: the model with its best weights.
+        state: JSON of a checkpoint: step, seconds, cpu_seconds, best_step, best_error, curve, losses, done.
+    """
+
+    def __init__(
+        self, model: nn.Module, config: FitConfig, an_epoch: int, evaluate: Callable[[nn.Module], float] | None
+    ) -> None:
+        self.model, self.config, self.an_epoch, self.evaluate = model, config, an_epoch, evaluate
+        self.kept = _Kept(model)
+        self.state: dict[str, Any] = {
+            "step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "best_step": 0, "best_error": None, "curve": [],
+            "losses": [], "done": False,
+        }  # fmt: skip
+        self.start_clocks()
+
+    @property
+    def step(self) -> int:
+        return int(self.state["step"])
+
+    @property
+    def done(self) -> bool:
+        return bool(self.state["done"])
+
+    def start_clocks(self) -> None:
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def updated(self, progress: Progress) -> bool:
+        """Take note of an update; True where it was evaluated, which the clocks leave out."""
+        state = self.state
+        state["losses"].append(progress.loss_tensor)  # read at the next evaluation: the device is not waited for
+        state["step"] = progress.update
+        last = progress.update == self.config.updates
+        if progress.update % self.config.evaluate_every and not last:
+            return False
+        state["seconds"] += time.monotonic() - self._wall
+        state["cpu_seconds"] += time.process_time() - self._cpu
+        state["done"] = self._note() or last
+        return True
+
+    def _note(self) -> bool:
+        """Write a point of the curve, keep the best weights; True when patience is over."""
+        state, error = self.state, None
+        if self.evaluate is not None:
+            self.model.eval()
+            with torch.no_grad():
+                error = self.evaluate(self.model)
+            self.model.train()
+            if state["best_error"] is None or error < state["best_error"]:
+                state["best_error"], state["best_step"] = error, state["step"]
+                self.kept.keep()
+        losses, state["losses"] = torch.stack(state["losses"]).tolist(), []
+        epoch = state["step"] / self.an_epoch
+        point = Point(self.step, epoch, state["seconds"], state["cpu_seconds"], float(np.mean(losses)), error)
+        state["curve"].append(asdict(point))
+        waited = (state["step"] - state["best_step"]) // self.config.evaluate_every
+        return bool(error is not None and self.config.patience and waited >= self.config.patience)
+
+    def fitted(self) -> Fitted:
+        state = self.state
+        return Fitted([Point(**point) for point in state["curve"]], state["best_step"], state["best_error"])
 
 
 def _seed_step(seed: int, step: int) -> None:
@@ -238,8 +237,6 @@ class _Kept:
         return now | {f"best.{name}": tensor for name, tensor in best.items()}
 
     def save_pretrained(self, folder: Path) -> None:
-        from safetensors.torch import save_file
-
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.state_dict().items()}
         save_file(tensors, folder / "model.safetensors")
 

@@ -8,7 +8,7 @@ Notable: 45 labelled trials of one person. Nothing is selected on held-out runs:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,56 +21,17 @@ from turnsmith.eeg.anatomy import montage
 from turnsmith.eeg.batches import Source, fit_scaler
 from turnsmith.eeg.cue import MARKS
 from turnsmith.eeg.files import SAMPLING_RATE
-from turnsmith.eeg.fit import FitSettings, fit, outputs, pretraining_loss, supervised
+from turnsmith.eeg.fit import fit_windows, outputs, pretraining_loss, supervised
 from turnsmith.eeg.mae import FixedMae
 from turnsmith.eeg.metrics import r_squared
 from turnsmith.eeg.recordings import LEFT_RIGHT_RUNS, Signal, filtered, read_recording, resampled, run_number, windows
+from turnsmith.eeg.settings import TransferSettings
 from turnsmith.eeg.simulate import record
 from turnsmith.eeg.vit import EEGViT
 from turnsmith.errors import UserError
 
 STARTS = ("scratch", "mae_real", "mae_simulated")
 BAND_HZ = (0.5, 40.0)
-
-
-@dataclass(frozen=True, slots=True)
-class TransferSettings:
-    """Sizes and schedules, the same for every start.
-
-    Attributes:
-        window_s: length of a window.
-        stride_s: between the windows of continuous EEG.
-        width, depth, heads, filters, kernel, patch_chans: of the encoder; 0 patch channels are all of them.
-        ratio: share of tokens hidden in pretraining.
-        pretrain, cue, proxy: schedules.
-        label_fraction: share of the proxy's training windows whose labels are used (in contiguous time).
-        jitter_s: training trials are also cut this much earlier and later, in steps of a fifth of it.
-        people: simulated people for `mae_simulated`; 0 leaves that start out.
-        dots: looked at by each of them.
-    """
-
-    window_s: float = 1.0
-    stride_s: float = 0.2
-    width: int = 64
-    depth: int = 4
-    heads: int = 4
-    filters: int = 8
-    kernel: int = 16
-    patch_chans: int = 0
-    ratio: float = 0.5
-    pretrain: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=1500, learning_rate=2e-3, warmup=100, evaluate_every=250)
-    )
-    cue: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=40, batch=32, learning_rate=1e-3, warmup=5, evaluate_every=40)
-    )
-    proxy: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=40, batch=32, learning_rate=1e-3, warmup=5, evaluate_every=40)
-    )
-    label_fraction: float = 0.1
-    jitter_s: float = 0.1
-    people: int = 6
-    dots: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +163,7 @@ def _pretrain(
     rows = np.arange(len(eeg))
     mae = FixedMae(encoder, settings.ratio, width=settings.width, depth=1, heads=settings.heads).to(device)
     source = Source(eeg, fit_scaler(eeg, rows, keep_amplitudes=True), device=device).keep()
-    return fit(mae, pretraining_loss, source, rows, settings.pretrain, seed, folder).seconds
+    return fit_windows(mae, pretraining_loss, source, rows, settings.pretrain, seed, folder).seconds
 
 
 def _pretrain_on_simulation(
@@ -236,7 +197,9 @@ def _cue(
     rows = np.arange(len(eeg))
     source = Source(eeg, fit_scaler(eeg, rows, keep_amplitudes=True), targets, device)
     model = encoder.to(device)
-    fit(model, supervised(functional.binary_cross_entropy_with_logits), source, rows, settings.cue, seed, folder)
+    fit_windows(
+        model, supervised(functional.binary_cross_entropy_with_logits), source, rows, settings.cue, seed, folder
+    )
     test, kept = windows(held.signal, [onset for onset, _ in held.marks], samples)
     truth = np.array([label for _, label in held.marks])[kept]
     score = outputs(model, Source(test, source.scaler, device=device), np.arange(len(test)))[:, 0]
@@ -258,7 +221,7 @@ def _proxy(
     rows = np.arange(len(eeg))
     source = Source(eeg, fit_scaler(eeg, rows, keep_amplitudes=True), (wanted - mean) / spread, device)
     model = encoder.to(device)
-    fit(model, supervised(functional.mse_loss), source, rows, settings.proxy, seed, folder)
+    fit_windows(model, supervised(functional.mse_loss), source, rows, settings.proxy, seed, folder)
     test, starts = _cut(held.signal, settings)
     raw = outputs(model, Source(test, source.scaler, device=device), np.arange(len(test)))[:, 0]
     return r_squared(raw * spread + mean, _middle(held, starts, settings))

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from turnsmith.errors import UserError
+
+Schedule = Literal["cosine", "late_cosine", "linear", "stairs", "constant"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +19,10 @@ class OptimConfig:
         epochs: passes over the examples.
         max_updates: stop after so many updates, whatever the epochs; None for all.
         warmup_updates: updates over which the rate rises linearly.
-        schedule: "cosine" falls to `final_rate` of the peak at the last update, "linear" too, evenly; "constant"
-            stays.
-        final_rate: see schedule.
+        schedule: "cosine" falls to `final_rate` of the peak at the last update, "linear" too, evenly, both from the
+            first update on; "late_cosine" once the warm-up is over; "stairs" is multiplied by `stair_factor` at each
+            of the updates `stairs`; "constant" stays.
+        final_rate, stairs, stair_factor: see schedule.
         optimizer: "adamw", which without weight decay is Adam, or "sgd" with momentum.
         weight_decay: of matrices; vectors (norms, biases) are not decayed.
         betas, epsilon: of AdamW.
@@ -34,8 +37,10 @@ class OptimConfig:
     epochs: int = 1
     max_updates: int | None = None
     warmup_updates: int = 50
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Schedule = "cosine"
     final_rate: float = 0.05
+    stairs: tuple[int, ...] = ()
+    stair_factor: float = 0.1
     optimizer: Literal["adamw", "sgd"] = "adamw"
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)
@@ -46,7 +51,7 @@ class OptimConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("schedule", ("cosine", "linear", "constant")), ("optimizer", ("adamw", "sgd"))):
+        for name, known in (("schedule", get_args(Schedule)), ("optimizer", ("adamw", "sgd"))):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} {getattr(self, name)!r} is unknown; there are {', '.join(known)}.")
         if self.batch_size < 1 or self.epochs < 1 or self.learning_rate <= 0:
@@ -63,9 +68,14 @@ class OptimConfig:
 
 def rate_at(update: int, total: int, config: OptimConfig) -> float:
     """Learning rate of update `update` (from 0) of `total`."""
-    warm = min(1.0, (update + 1) / max(1, config.warmup_updates))
+    peak, warm = config.learning_rate, min(1.0, (update + 1) / max(1, config.warmup_updates))
     if config.schedule == "constant":
-        return config.learning_rate * warm
-    share = update / max(1, total)
-    fall = 0.5 * (1 + math.cos(math.pi * share)) if config.schedule == "cosine" else 1 - share
-    return config.learning_rate * warm * (config.final_rate + (1 - config.final_rate) * fall)
+        return peak * warm
+    if config.schedule == "stairs":
+        return peak * warm * config.stair_factor ** sum(update >= stair for stair in config.stairs)
+    if config.schedule == "late_cosine":
+        share = min(1.0, max(0, update - config.warmup_updates) / max(1, total - config.warmup_updates))
+    else:
+        share = update / max(1, total)
+    fall = 1 - share if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * share))
+    return peak * warm * (config.final_rate + (1 - config.final_rate) * fall)

@@ -4,24 +4,23 @@ The parts are general: a sequence is one prompt with what followed, a mask of wh
 output are not), the log-probabilities at sampling, and an advantage. A turn of an episode and a thread of a tree are
 both that.
 
-Notable: an update is exact however it is cut into passes, and its normaliser is the caller's: `Sequence.share` is the
-factor of one sequence's token mean in the loss of the whole batch. The masters are fp32 and AdamW's; updates of 1e-5 to
-bf16 weights would mostly round away.
+Notable: an update is exact however it is cut into passes, and its normaliser is the caller's: `share` is the factor of
+one sequence's token mean in the loss of the whole batch. The masters are fp32 and AdamW's; updates of 1e-5 to bf16
+weights would mostly round away.
 """
 
-import math
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from turnsmith.engine.forward import Prompt, collate, response_logprobs
-from turnsmith.errors import UserError
+from turnsmith.engine.forward import Batch, Prompt, collate, response_logprobs
 from turnsmith.learn.batching import passes
+from turnsmith.learn.fit import Progress, fit
 from turnsmith.learn.losses import sample_mean_nll
+from turnsmith.learn.optim import OptimConfig
 
 
 def clipped_surrogate(
@@ -70,7 +69,7 @@ def k3_penalty(logprobs_BK: Tensor, reference_BK: Tensor, mask_BK: Tensor) -> Te
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
+class CreditedSequence:
     """One sequence to learn from.
 
     Attributes:
@@ -90,25 +89,25 @@ class Sequence:
     kl_share: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyGradientConfig:
-    """How to learn from one batch of rollouts.
+    """How to learn from one batch of rollouts; the defaults are APR's.
 
     Attributes:
-        learning_rate: the paper: 1e-5 for 228 M parameters; small models take more.
         clip: ε of the ratio.
         kl: β of the k3 penalty (the paper: 0.001 for APR, 0.01 for SoS+); 0 needs no reference.
         inner_updates: optimiser steps on the same batch.
-        grad_clip: largest global gradient norm.
-        pass_tokens: padded tokens of one forward and backward pass.
+        optim: rate (constant), clip and size of a pass; small models take a larger rate than the paper's 1e-5.
     """
 
-    learning_rate: float = 1e-4
     clip: float = 0.2
     kl: float = 0.001
     inner_updates: int = 2
-    grad_clip: float = 1.0
-    pass_tokens: int = 8192
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(
+            learning_rate=1e-5, schedule="constant", warmup_updates=0, weight_decay=0.0, betas=(0.9, 0.999)
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +121,11 @@ class UpdateReport:
 
 
 def update(
-    model: Any,
-    sequences: Seq[Sequence],
+    model: PreTrainedModel,
+    sequences: Sequence[CreditedSequence],
     config: PolicyGradientConfig,
     optimizer: torch.optim.Optimizer,
-    reference: Any = None,
+    reference: PreTrainedModel | None = None,
     on_pass: Callable[[], None] | None = None,
 ) -> UpdateReport:
     """`inner_updates` full-batch steps on these sequences; the old log-probabilities are the trainer's own.
@@ -150,49 +149,33 @@ def update(
     if not used:
         return UpdateReport(0.0, 0.0, 0.0, 0.0)
     model.eval()
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate
     lengths = [len(s.prompt_ids) + len(s.token_ids) for s in used]
     parts = [
         _Part.of(model, reference if penalised else None, [used[i] for i in part])
-        for part in passes(range(len(used)), lengths, config.pass_tokens)
+        for part in passes(range(len(used)), lengths, config.optim.pass_tokens)
     ]
-    report = UpdateReport(0.0, 0.0, 0.0, 0.0)
-    for _ in range(config.inner_updates):
-        optimizer.zero_grad(set_to_none=True)
-        loss = kl = clipped = tokens = 0.0
-        for part in parts:
-            logprobs_BK = response_logprobs(model, part.batch)
-            policy_B = clipped_surrogate(logprobs_BK, part.old_BK, part.mask_BK, part.advantage_B, config.clip)
-            total = (policy_B * part.share_B).sum()
-            if part.reference_BK is not None:
-                penalty_B = k3_penalty(logprobs_BK, part.reference_BK, part.mask_BK)
-                total = total + config.kl * (penalty_B * part.kl_share_B).sum()
-                kl += float(penalty_B.detach().sum())
-            total.backward()
-            loss += float(total.detach())
-            ratio_BK = (logprobs_BK.detach() - part.old_BK).exp()
-            clipped += float((((ratio_BK - 1).abs() > config.clip) & part.mask_BK).sum())
-            tokens += float(part.mask_BK.sum())
+    tokens = sum(float(part.mask_BK.sum()) for part in parts)
+    measured = [(0.0, 0.0)] * len(parts)
+
+    def losses(_: int) -> Iterator[Tensor]:
+        for index, part in enumerate(parts):
+            loss, kl, clipped = part.loss(model, config)
+            measured[index] = kl, clipped
+            yield loss
             if on_pass is not None:
                 on_pass()
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(trainable, config.grad_clip))
-        if not math.isfinite(loss) or not math.isfinite(grad_norm):
-            raise UserError(
-                f"policy gradient: the loss is {loss} and the gradient norm {grad_norm}. Lower the learning rate "
-                f"({config.learning_rate})."
-            )
-        optimizer.step()
-        report = UpdateReport(loss, kl / len(used), clipped / tokens, grad_norm)
-    return report
+
+    last: list[Progress] = []
+    fit(model, losses, config.optim, config.inner_updates, optimizer=optimizer, on_update=last.append)
+    kl, clipped = (sum(column) for column in zip(*measured, strict=True))
+    return UpdateReport(last[-1].loss, kl / len(used), clipped / tokens, last[-1].grad_norm)
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     """One pass, with what stays the same over the inner updates."""
 
-    batch: Any
+    batch: Batch
     old_BK: Tensor
     reference_BK: Tensor | None
     mask_BK: Tensor
@@ -201,7 +184,9 @@ class _Part:
     kl_share_B: Tensor
 
     @classmethod
-    def of(cls, model: Any, reference: Any, sequences: Seq[Sequence]) -> "_Part":
+    def of(
+        cls, model: PreTrainedModel, reference: PreTrainedModel | None, sequences: Sequence[CreditedSequence]
+    ) -> "_Part":
         batch = collate([Prompt(s.prompt_ids) for s in sequences], [s.token_ids for s in sequences], model.device)
         mask_BK = torch.zeros_like(batch.real_BK)
         for row, sequence in enumerate(sequences):
@@ -222,3 +207,16 @@ class _Part:
             column([s.share for s in sequences]),
             column([s.kl_share for s in sequences]),
         )
+
+    def loss(self, model: PreTrainedModel, config: PolicyGradientConfig) -> tuple[Tensor, float, float]:
+        """This pass's share of the batch's loss, its sum of k3, and its number of clipped tokens."""
+        logprobs_BK = response_logprobs(model, self.batch)
+        policy_B = clipped_surrogate(logprobs_BK, self.old_BK, self.mask_BK, self.advantage_B, config.clip)
+        total, kl = (policy_B * self.share_B).sum(), 0.0
+        if self.reference_BK is not None:
+            penalty_B = k3_penalty(logprobs_BK, self.reference_BK, self.mask_BK)
+            total = total + config.kl * (penalty_B * self.kl_share_B).sum()
+            kl = float(penalty_B.detach().sum())
+        ratio_BK = (logprobs_BK.detach() - self.old_BK).exp()
+        clipped = float((((ratio_BK - 1).abs() > config.clip) & self.mask_BK).sum())
+        return total, kl, clipped

@@ -60,8 +60,7 @@ def train(
         used = [examples[i] for i in members]
         if transform is not None:
             used = [transform(examples[i], _seed(config.seed, update, i)) for i in members]
-        for part in passes(range(len(used)), [example.length for example in used], config.pass_tokens):
-            yield _share(model, [used[i] for i in part], len(members))
+        return update_losses(model, used, config.pass_tokens)
 
     model.train()
     try:
@@ -69,6 +68,12 @@ def train(
         return fit(model, losses, config, total, optimizer=optimizer, start=start, on_update=on_update)
     finally:
         model.eval()
+
+
+def update_losses(model: Any, examples: Sequence[Example], pass_tokens: int) -> Iterator[torch.Tensor]:
+    """The losses of one update of these examples for `learn.fit`: a scalar a forward pass; their sum is the mean."""
+    for part in passes(range(len(examples)), [example.length for example in examples], pass_tokens):
+        yield _share(model, [examples[i] for i in part], len(examples))
 
 
 def _seed(*parts: int) -> int:

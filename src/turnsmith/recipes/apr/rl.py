@@ -10,43 +10,38 @@ the paper does not have: credit to parents alone, a reward that counts tokens or
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
 
 import torch
+from transformers import PreTrainedModel
 
 from turnsmith.credit.group_relative import attempt_advantages, cost_aware, sequence_weights
 from turnsmith.engine.sampling import turn_seed
 from turnsmith.engine.tree import Status
-from turnsmith.learn.policy_gradient import PolicyGradientConfig, UpdateReport, update
-from turnsmith.learn.policy_gradient import Sequence as Learned
-from turnsmith.recipes.apr.data import Tier
-from turnsmith.recipes.apr.rollout import Attempt, Attempts, Method, attempt_all
-from turnsmith.recipes.apr.threads import CompactThreads
+from turnsmith.learn.policy_gradient import CreditedSequence, PolicyGradientConfig, UpdateReport, update
+from turnsmith.recipes.apr.config import RL
+from turnsmith.recipes.apr.rollout import Attempt, Method, attempt_all
+from turnsmith.recipes.apr.threads import Wording
+from turnsmith.recipes.apr.tier import Tier
 
 
 @dataclass(frozen=True, slots=True)
-class RL:
-    """One run of GRPO.
+class Sampling:
+    """Where the rollouts of a batch come from.
 
     Attributes:
-        steps: batches.
-        problems, group: P and G.
-        learning_rate, kl, clip, inner_updates: see `learn.policy_gradient`.
-        credit: "children": every call of a tree; "parent": the root's calls alone.
-        cost, price: what a success pays for, and how much of its reward at the most; 0 is the paper.
+        tier: the game.
+        wording: what threads are said in.
+        method: how the model is asked.
+        seed: of the run.
+        rows: threads decoded at once.
     """
 
-    steps: int = 40
-    problems: int = 16
-    group: int = 5
-    learning_rate: float = 2e-4
-    kl: float = 0.001
-    clip: float = 0.2
-    inner_updates: int = 2
-    credit: Literal["children", "parent"] = "children"
-    cost: Literal["tokens", "critical_path"] = "tokens"
-    price: float = 0.0
+    tier: Tier
+    wording: Wording
+    method: Method
+    seed: int
+    rows: int
 
 
 def rewards_of(attempts: Sequence[Attempt], rl: RL, window: int) -> torch.Tensor:
@@ -60,7 +55,7 @@ def rewards_of(attempts: Sequence[Attempt], rl: RL, window: int) -> torch.Tensor
     return cost_aware(reward_N, torch.tensor(costs, dtype=torch.float64), rl.price, limit)
 
 
-def to_sequences(attempts: Sequence[Attempt], advantage_N: torch.Tensor, rl: RL) -> list[Learned]:
+def to_sequences(attempts: Sequence[Attempt], advantage_N: torch.Tensor, rl: RL) -> list[CreditedSequence]:
     """Every call of every tree with its advantage and its share of the batch's loss.
 
     Cancelled threads say nothing of what their end would have been, but what they wrote was chosen: they are kept.
@@ -76,7 +71,7 @@ def to_sequences(attempts: Sequence[Attempt], advantage_N: torch.Tensor, rl: RL)
     credited = [rl.credit == "children" or thread.parent is None for _, thread, _ in calls]
     share_S = sequence_weights([number for number, _, _ in calls], credited) / len(attempts)
     return [
-        Learned(
+        CreditedSequence(
             tuple(call.prompt_ids),
             tuple(call.token_ids),
             tuple(call.sampled),
@@ -88,34 +83,35 @@ def to_sequences(attempts: Sequence[Attempt], advantage_N: torch.Tensor, rl: RL)
     ]
 
 
-def step(
-    model: Any,
-    reference: Any,
-    optimizer: torch.optim.Optimizer,
-    protocol: CompactThreads,
-    tier: Tier,
-    method: Method,
-    rl: RL,
-    number: int,
-    seed: int,
-    rows: int,
-) -> tuple[Attempts, list[float], UpdateReport]:
-    """One batch: its problems and samples depend on `seed` and `number` alone.
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """One batch: its attempts, the advantage of each, and what the update did."""
 
-    Returns:
-        The attempts, the advantage of each, and what the update did.
-    """
-    rng = random.Random(f"{seed}/rl/{number}")
-    problems = [tier.draw(rng, test=False) for _ in range(rl.problems)]
+    attempts: list[Attempt]
+    advantages: list[float]
+    report: UpdateReport
+
+
+def step(
+    model: PreTrainedModel,
+    reference: PreTrainedModel,
+    optimizer: torch.optim.Optimizer,
+    sampling: Sampling,
+    rl: RL,
+    batch: int,
+) -> Learned:
+    """One batch of GRPO; its problems and samples depend on the run's seed and `batch` alone."""
+    rng = random.Random(f"{sampling.seed}/rl/{batch}")
+    problems = [sampling.tier.draw(rng, test=False) for _ in range(rl.problems)]
     asked = [problem for problem in problems for _ in range(rl.group)]
     groups = [group for group in range(rl.problems) for _ in range(rl.group)]
-    seeds = [turn_seed(turn_seed(seed, number), place) for place in range(len(asked))]
-    attempts = attempt_all(model, protocol, method, asked, seeds, rows)
-    advantage_N = attempt_advantages(rewards_of(attempts.attempts, rl, method.window), groups)
-    sequences = to_sequences(attempts.attempts, advantage_N, rl)
-    config = PolicyGradientConfig(rl.learning_rate, rl.clip, rl.kl, rl.inner_updates)
-    report = update(model, sequences, config, optimizer, reference)
-    return attempts, advantage_N.tolist(), report
+    seeds = [turn_seed(turn_seed(sampling.seed, batch), place) for place in range(len(asked))]
+    attempts = attempt_all(model, sampling.wording, sampling.method, asked, seeds, sampling.rows).attempts
+    advantage_N = attempt_advantages(rewards_of(attempts, rl, sampling.method.window), groups)
+    optim = replace(PolicyGradientConfig().optim, learning_rate=rl.learning_rate)
+    config = PolicyGradientConfig(clip=rl.clip, kl=rl.kl, inner_updates=rl.inner_updates, optim=optim)
+    report = update(model, to_sequences(attempts, advantage_N, rl), config, optimizer, reference)
+    return Learned(attempts, advantage_N.tolist(), report)
 
 
 def summary(attempts: Sequence[Attempt]) -> dict[str, float]:

@@ -1,43 +1,66 @@
-"""Settings of the EEG masked autoencoder: sizes, masking, data, schedules; the presets."""
+"""Settings of the EEG masked autoencoder: sizes, masking, data, schedules; the presets. Nothing heavy is imported here.
 
-from dataclasses import dataclass, field
+The defaults are the paper's: ViT-Base, single values hidden, raw microvolts, Adam at 1e-4 in stairs, last weights kept.
+"""
+
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from turnsmith.eeg.fit import FitSettings
-from turnsmith.eeg.transfer import TransferSettings
+from tyro.conf import Suppress
+
+from turnsmith.eeg.settings import FitConfig, TransferSettings, paper_optim, small_fit
 from turnsmith.runs.config import unknown_preset
 
+EXTRAS = ("eeg", "hf")
 
-@dataclass(frozen=True, slots=True)
+Baseline = Literal["CNN", "PyramidalCNN", "EEGNet", "InceptionTime", "Xception"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """Sizes of EEGViT; the defaults are the laptop's, the paper's are ViT-Base. See `eeg.vit`."""
+    """Sizes of EEGViT (`eeg.vit`); the defaults are ViT-Base's.
 
-    filters: int = 8
-    width: int = 64
-    depth: int = 4
-    heads: int = 4
-    mlp: int = 128
-    head: int = 64
-    patch_chans: int = 129
-    kernel: int = 100
-    average: int = 5
-    pool: Literal["cls", "mean", "tokens"] = "tokens"
-    place_prior: bool = True
+    Attributes:
+        filters, width, depth, heads, mlp, head: of the encoder.
+        patch_chans, kernel: channels and samples of a patch.
+        average: so many neighbouring samples become their mean before.
+        pool: what the head reads: the class token, or the mean of all tokens, or all of them.
+        place_prior: attention that starts at electrodes near each other.
+    """
+
+    filters: int = 256
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp: int = 3072
+    head: int = 1000
+    patch_chans: int = 8
+    kernel: int = 36
+    average: int = 1
+    pool: Literal["cls", "mean", "tokens"] = "cls"
+    place_prior: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Masking:
-    """How the autoencoder hides and decodes. See `eeg.mae`."""
+    """How the autoencoder hides and decodes (`eeg.mae`); the defaults are the released code's.
 
-    mode: Literal["paper", "fixed"] = "fixed"
-    ratio: float = 0.4
-    decoder_width: int = 64
-    decoder_depth: int = 1
-    decoder_heads: int = 4
+    Attributes:
+        mode: "paper" hides single values and decodes the class token; "fixed" hides and drops whole tokens.
+        ratio: share that is hidden.
+        decoder_width, decoder_depth, decoder_heads: of the decoder ("paper" has its own width and depth).
+        normalise: "fixed": what a hidden patch is divided by.
+    """
+
+    mode: Literal["paper", "fixed"] = "paper"
+    ratio: float = 0.5
+    decoder_width: int = 512
+    decoder_depth: int = 2
+    decoder_heads: int = 8
     normalise: Literal["patch", "channel"] = "channel"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The EEG masked autoencoder.
 
@@ -49,12 +72,13 @@ class Config:
         task, dataset: which file of a folder, or what is simulated.
         participants, windows: simulated people, and windows of each.
         processes: how many simulate at once; figures do not depend on it.
-        unlabelled: what pretraining sees of the training people. "recordings" cuts windows anywhere in their whole
-            recordings, which only the simulator has; "windows" takes the labelled windows, as the paper does, and
-            is what `data` gets in any case.
+        unlabelled: what pretraining sees of the training people. "windows" takes the labelled windows, as the paper
+            does, and is what `data` gets in any case; "recordings" cuts windows anywhere in their whole recordings,
+            which only the simulator has.
         model, masking: sizes and ways.
         clip: cut scaled amplitudes at this many spreads; 0 feeds raw microvolts, as released.
         keep_amplitudes: channels keep their strengths relative to each other (`eeg.batches.Scaler`).
+        in_pixels: positions are learned in pixels, as released; else scaled to mean 0 and spread 1.
         pretrain, finetune: schedules.
         rates: learning rates that each start is fine-tuned with, the validation people choosing; none takes that of
             `finetune` alone.
@@ -62,7 +86,7 @@ class Config:
         fractions: shares of the training labels.
         image_weights: a folder with an image ViT of the model's sizes (Hugging Face layout): adds the 2 x 2 of
             initialisation and MAE. "" leaves that out.
-        baselines: networks of EEGEyeNet to train beside ("CNN", "PyramidalCNN", "EEGNet", "InceptionTime", "Xception").
+        baselines: networks of EEGEyeNet to train beside.
         baseline_fit: their schedule.
         paper_check: the released pretraining, in small, beside `mode = "fixed"`: updates; 0 leaves it out.
         real: the experiment on real EEG, where `eeg/eegmmidb_s001` is found.
@@ -70,104 +94,71 @@ class Config:
         device: "cpu", "cuda", …
     """
 
-    name: str = "eeg_mae-laptop-s0"
+    name: str = "eeg_mae-paper"
     seed: int = 0
-    preset_name: str = "laptop"
+    preset_name: Suppress[str] = "paper"
     data: str = ""
     task: Literal["Position", "LR", "Direction"] = "Position"
     dataset: Literal["dots", "antisaccade", "processing_speed"] = "dots"
     participants: int = 27
     windows: int = 200
     processes: int = 2
-    unlabelled: Literal["recordings", "windows"] = "recordings"
+    unlabelled: Literal["recordings", "windows"] = "windows"
     model: Model = field(default_factory=Model)
     masking: Masking = field(default_factory=Masking)
-    clip: float = 6.0
-    keep_amplitudes: bool = True
-    pretrain: FitSettings = field(
-        default_factory=lambda: FitSettings(
-            steps=12_000, batch=256, learning_rate=2e-3, warmup=200, evaluate_every=1000
-        )
-    )
-    finetune: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=600, learning_rate=1e-3, warmup=10, evaluate_every=10)
-    )
-    rates: tuple[float, ...] = (2e-4, 1e-3)
-    drops: tuple[float, ...] = (0.0, 0.3)
-    fractions: tuple[float, ...] = (0.1, 0.3, 1.0)
+    clip: float = 0.0
+    keep_amplitudes: bool = False
+    in_pixels: bool = True
+    pretrain: Suppress[FitConfig] = field(default_factory=lambda: FitConfig(optim=paper_optim(30, 10)))
+    finetune: Suppress[FitConfig] = field(default_factory=lambda: FitConfig(optim=paper_optim(20, 6)))
+    rates: tuple[float, ...] = ()
+    drops: tuple[float, ...] = (0.0,)
+    fractions: tuple[float, ...] = (1.0,)
     image_weights: str = ""
-    baselines: tuple[str, ...] = ()
-    baseline_fit: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=160, learning_rate=1e-3, schedule="constant", evaluate_every=16)
+    baselines: tuple[Baseline, ...] = ("CNN", "PyramidalCNN", "EEGNet", "InceptionTime", "Xception")
+    baseline_fit: Suppress[FitConfig] = field(
+        default_factory=lambda: FitConfig(
+            optim=replace(paper_optim(50, 50), schedule="constant"), patience=20, keep_best=True, shuffle=True
+        )
     )
     paper_check: int = 0
     real: bool = False
-    transfer: TransferSettings = field(default_factory=TransferSettings)
-    device: str = "cpu"
+    transfer: Suppress[TransferSettings] = field(default_factory=TransferSettings)
+    device: str = "cuda"
 
     @classmethod
     def preset(cls, name: str) -> "Config":
         """smoke: for tests. laptop: makes the recorded results. paper: the paper's sizes and schedules, for a GPU."""
-        tiny = FitSettings(steps=2, batch=8, warmup=1, evaluate_every=1)
-        presets = {
-            "smoke": cls(
-                name="eeg_mae-smoke",
-                preset_name="smoke",
-                participants=4,
-                windows=6,
-                processes=1,
-                model=Model(filters=8, width=16, depth=1, heads=2, mlp=32, head=16, patch_chans=43),
-                masking=Masking(decoder_width=16, decoder_heads=2),
-                pretrain=tiny,
-                finetune=tiny,
-                rates=(1e-3,),
-                drops=(0.0,),
-                fractions=(0.5, 1.0),
-                baselines=("PyramidalCNN",),
-                baseline_fit=tiny,
-                paper_check=2,
-                real=True,
-                transfer=TransferSettings(
-                    stride_s=2.0, width=16, depth=1, heads=2, filters=8, pretrain=tiny, cue=tiny, proxy=tiny, people=1,
-                    dots=4,
-                ),
-            ),
-            "laptop": cls(),
-            "paper": cls(
-                name="eeg_mae-paper",
-                preset_name="paper",
-                unlabelled="windows",
-                model=Model(
-                    filters=256, width=768, depth=12, heads=12, mlp=3072, head=1000, patch_chans=8, kernel=36,
-                    average=1, pool="cls", place_prior=False,
-                ),
-                masking=Masking("paper", 0.5, decoder_width=512, decoder_depth=2, decoder_heads=8),
-                clip=0.0,
-                keep_amplitudes=False,
-                pretrain=FitSettings(
-                    steps=30 * PAPER_EPOCH, learning_rate=1e-4, weight_decay=0.0, warmup=0, schedule="stairs",
-                    stair_epochs=10, evaluate_every=PAPER_EPOCH, clip_norm=0.0, keep_best=False, shuffle=False,
-                ),
-                finetune=FitSettings(
-                    steps=20 * PAPER_EPOCH, learning_rate=1e-4, weight_decay=0.0, warmup=0, schedule="stairs",
-                    stair_epochs=6, evaluate_every=PAPER_EPOCH, clip_norm=0.0, keep_best=False, shuffle=False,
-                ),
-                rates=(),
-                drops=(0.0,),
-                fractions=(1.0,),
-                baselines=("CNN", "PyramidalCNN", "EEGNet", "InceptionTime", "Xception"),
-                baseline_fit=FitSettings(
-                    steps=50 * PAPER_EPOCH, learning_rate=1e-4, weight_decay=0.0, warmup=0, schedule="constant",
-                    evaluate_every=PAPER_EPOCH, patience=20, clip_norm=0.0,
-                ),
-                paper_check=0,
-                device="cuda",
-            ),
-        }  # fmt: skip
+        presets = {"smoke": _smoke, "laptop": _laptop, "paper": cls}
         if name not in presets:
             raise unknown_preset(name, presets)
-        return presets[name]
+        return presets[name]()
 
 
-PAPER_EPOCH = 235
-"""Updates of 64 windows that go through the training people's share (about 15,000 of 21,464) once."""
+def _laptop() -> Config:
+    return Config(
+        name="eeg_mae-laptop-s0", preset_name="laptop", unlabelled="recordings",
+        model=Model(filters=8, width=64, depth=4, heads=4, mlp=128, head=64, patch_chans=129, kernel=100, average=5,
+                    pool="tokens", place_prior=True),
+        masking=Masking(mode="fixed", ratio=0.4, decoder_width=64, decoder_depth=1, decoder_heads=4),
+        clip=6.0, keep_amplitudes=True, in_pixels=False,
+        pretrain=small_fit(12_000, 256, 2e-3, warmup=200, evaluate_every=1000),
+        finetune=small_fit(600, warmup=10, evaluate_every=10),
+        rates=(2e-4, 1e-3), drops=(0.0, 0.3), fractions=(0.1, 0.3, 1.0),
+        baselines=(), baseline_fit=small_fit(160, schedule="constant"), device="cpu",
+    )  # fmt: skip
+
+
+def _smoke() -> Config:
+    tiny = small_fit(2, 8, warmup=1, evaluate_every=1)
+    return replace(
+        _laptop(), name="eeg_mae-smoke", preset_name="smoke", participants=4, windows=6, processes=1,
+        model=Model(filters=8, width=16, depth=1, heads=2, mlp=32, head=16, patch_chans=43, kernel=100, average=5,
+                    pool="tokens", place_prior=True),
+        masking=Masking(mode="fixed", ratio=0.4, decoder_width=16, decoder_depth=1, decoder_heads=2),
+        pretrain=tiny, finetune=tiny, rates=(1e-3,), drops=(0.0,), fractions=(0.5, 1.0),
+        baselines=("PyramidalCNN",), baseline_fit=tiny, paper_check=2, real=True,
+        transfer=TransferSettings(
+            stride_s=2.0, width=16, depth=1, heads=2, filters=8, pretrain=tiny, cue=tiny, proxy=tiny, people=1, dots=4,
+        ),
+    )  # fmt: skip

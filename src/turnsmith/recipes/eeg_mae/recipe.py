@@ -5,7 +5,7 @@
     compare: when the pretrained model reaches the other's best error, where it is at half that time, at 10 % of labels
 
 The paper's figures are for EEGEyeNet, which cannot be downloaded everywhere; without `--data` the same files are
-simulated (docs/eeg.md). Then both EEGMMIDB questions (cue side, EOG proxy) are asked of a real recording, where one is.
+simulated (README.md). Then both EEGMMIDB questions (cue side, EOG proxy) are asked of a real recording, where one is.
 
 Notable: `mode = "paper"` is the released code (single values hidden, decoder on the class token, cosine loss, decoder
 attending across the batch); `mode = "fixed"` hides whole tokens and drops them. Seeds change the simulated people, the
@@ -15,14 +15,20 @@ weights and all draws. Every stage is kept as it ends, and every training resume
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import torch
+
+from turnsmith.eeg.baselines import BASELINES
 from turnsmith.eeg.fit import Fitted
 from turnsmith.errors import UserError
+from turnsmith.recipes.eeg_mae.claims import record_claims
 from turnsmith.recipes.eeg_mae.config import Config
+from turnsmith.recipes.eeg_mae.data import forget_simulation
+from turnsmith.recipes.eeg_mae.report import write_report
+from turnsmith.recipes.eeg_mae.study import Stage, Study
 from turnsmith.runs.config import changed, to_json
 from turnsmith.runs.progress import console
-from turnsmith.runs.run import Run, read_json, write_json
+from turnsmith.runs.run import Run
 
 
 def main(config: Config) -> Path:
@@ -34,25 +40,15 @@ def main(config: Config) -> Path:
     Raises:
         UserError: if something that the user can mend is missing or wrong.
     """
-    from turnsmith.errors import require
-
-    require("mne", "eeg")
-    require("torch", "hf")
     _check(config)
     with Run(Path("runs") / config.name, to_json("eeg_mae", config)) as run:
         report = _main(config, run)
     if config.preset_name == "laptop" and not changed(config, free=("processes", "device")):
-        from turnsmith.recipes.eeg_mae.claims import record_claims
-
         console.print(f"recorded {record_claims(config)}")
     return report
 
 
 def _check(config: Config) -> None:
-    import torch
-
-    from turnsmith.eeg.baselines import BASELINES
-
     unknown = sorted(set(config.baselines) - set(BASELINES))
     if unknown:
         raise UserError(f"unknown baseline {unknown[0]!r}. Baselines: {', '.join(BASELINES)}.")
@@ -63,25 +59,14 @@ def _check(config: Config) -> None:
 
 
 def _main(config: Config, run: Run) -> Path:
-    from turnsmith.recipes.eeg_mae.data import forget_simulation
-    from turnsmith.recipes.eeg_mae.report import write_report
-    from turnsmith.recipes.eeg_mae.study import Study
-
     run.report(status="running", recipe="eeg_mae", config=run.config)
     study = Study(config, run.folder)
-    done: dict[str, Any] = {"data": study.facts()}
+    done: dict[str, Stage] = {"data": study.facts()}
 
-    def stage(name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def stage(name: str, work: Callable[[], Stage]) -> None:
         """Do a stage, or read what it gave when it was done before."""
-        path = run.folder / "stages" / f"{name}.json"
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            result = work()
-            write_json(path, result)
-            _log(run, name, result)
-        done[name] = read_json(path)
+        done[name] = run.once(f"stages/{name}", {"seed": config.seed}, lambda: _logged(run, name, work()))
         console.print(f"{name}: {_in_short(done[name])}")
-        return done[name]
 
     stage("linear", study.linear)
     stage("pretrain", study.pretrain)
@@ -108,14 +93,15 @@ def _main(config: Config, run: Run) -> Path:
     return page
 
 
-def _log(run: Run, name: str, result: dict[str, Any]) -> None:
-    """Every point of a stage's curve as a line of metrics.jsonl."""
+def _logged(run: Run, name: str, result: Stage) -> Stage:
+    """A stage's result, after every point of its curve has become a line of metrics.jsonl."""
     if "curve" in result:
         for point in Fitted.from_dict(result).curve:
             run.log(phase=name, **{key: value for key, value in asdict(point).items() if value is not None})
+    return result
 
 
-def _in_short(result: dict[str, Any]) -> str:
+def _in_short(result: Stage) -> str:
     """The figures of a stage that fit on a line."""
     flat = {key: value for key, value in result.items() if isinstance(value, float | int | str) and key != "best_step"}
     if "test" in result:

@@ -3,8 +3,8 @@
 import base64
 import html
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from turnsmith.eeg import pictures
 from turnsmith.eeg.anatomy import HYDROCEL, montage
 from turnsmith.eeg.fit import Fitted
 from turnsmith.eeg.relevance import channel_relevance
-from turnsmith.recipes.eeg_mae.study import Study
+from turnsmith.recipes.eeg_mae.study import Stage, Study
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -22,7 +22,7 @@ td.number{text-align:right;font-variant-numeric:tabular-nums}p.note{color:#57606
 """
 
 
-def write_report(folder: Path, study: Study, done: dict[str, Any]) -> Path:
+def write_report(folder: Path, study: Study, done: Mapping[str, Stage]) -> Path:
     """Draw the pictures into FOLDER/pictures and write FOLDER/report.html.
 
     Args:
@@ -66,7 +66,7 @@ def write_report(folder: Path, study: Study, done: dict[str, Any]) -> Path:
     return path
 
 
-def _comparison(study: Study, done: dict[str, Any]) -> str:
+def _comparison(study: Study, done: Mapping[str, Stage]) -> str:
     figures = study.comparison(done)
     step = figures["step"]
     unit = study.target.unit
@@ -86,11 +86,11 @@ def _comparison(study: Study, done: dict[str, Any]) -> str:
     return f"<p>{html.escape(' '.join(sentences))}</p>"
 
 
-def _way(row: dict[str, Any]) -> str:
+def _way(row: Stage) -> str:
     return f"{row['learning_rate']:g} and {100 * row['drop_channels']:g} %"
 
 
-def _error_table(study: Study, done: dict[str, Any]) -> str:
+def _error_table(study: Study, done: Mapping[str, Stage]) -> str:
     rows = {"naive mean": done["linear"]["naive"], "ridge": done["linear"]["ridge"]}
     rows |= {f"probe of {start}": score for start, score in done["probe"].items()}
     rows |= {name: result["test"] for name, result in done.items() if "test" in result and name != "linear"}
@@ -105,7 +105,7 @@ def _error_table(study: Study, done: dict[str, Any]) -> str:
     return f"<h2>Errors on new people</h2><table><tr>{head}</tr>{body}</table>"
 
 
-def _real_table(real: dict[str, Any]) -> str:
+def _real_table(real: Stage) -> str:
     """Cue side and EOG proxy of a real recording from each start; empty where there was none."""
     if not real:
         return ""
@@ -122,7 +122,7 @@ def _real_table(real: dict[str, Any]) -> str:
     )
 
 
-def draw(folder: Path, study: Study, done: dict[str, Any]) -> list[tuple[str, Path, str]]:
+def draw(folder: Path, study: Study, done: Mapping[str, Stage]) -> list[tuple[str, Path, str]]:
     """Make every picture: (title, path, what it shows)."""
     curves = {name: Fitted.from_dict(row).curve for name, row in done.items() if "curve" in row}
     tuned = {name: curve for name, curve in curves.items() if name.endswith("-100")}

@@ -5,6 +5,7 @@ any of them can be the first after a restart.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -12,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from turnsmith.data import data_file
 from turnsmith.eeg import files, linear, splits
 from turnsmith.eeg.anatomy import HYDROCEL, montage
-from turnsmith.eeg.batches import Crops, Source, fit_scaler, no_scaling
+from turnsmith.eeg.batches import Crops, Source, fit_scaler, no_scaling, steps_an_epoch
 from turnsmith.eeg.curves import AXES, compare
-from turnsmith.eeg.fit import FitSettings, Fitted, fit, linear_probe, outputs, pretraining_loss, supervised
+from turnsmith.eeg.fit import Fitted, fit_windows, linear_probe, outputs, pretraining_loss, supervised
 from turnsmith.eeg.mae import (
     FixedMae,
     PaperMae,
@@ -30,13 +31,18 @@ from turnsmith.eeg.mae import (
     mask_values,
 )
 from turnsmith.eeg.model_file import Card, build, save_model
+from turnsmith.eeg.settings import FitConfig, at_rate, paper_optim
 from turnsmith.eeg.simulate import BAND_HZ
 from turnsmith.eeg.targets import target_of
 from turnsmith.eeg.transfer import STARTS, transfer_folder
 from turnsmith.eeg.vit import EEGViT, load_image_weights
+from turnsmith.learn.checkpoint import TENSORS
 from turnsmith.recipes.eeg_mae.config import Config
 from turnsmith.recipes.eeg_mae.data import open_data
+from turnsmith.runs.once import once
 
+Stage = dict[str, Any]
+"""What a stage gives: JSON, with "test", "curve" and what else it measured."""
 CROP_STRIDE = 50
 """Samples (0.1 s) between the unlabelled windows that are cut from a whole recording."""
 
@@ -59,7 +65,7 @@ class Study:
         self.data, recordings = open_data(config, folder)
         self.split = splits.by_participant(self.data.participants)
         labels = self.data.targets
-        self.target = target_of(self.data.name.task, labels[self.split.train], config.preset_name == "paper")
+        self.target = target_of(self.data.name.task, labels[self.split.train], config.in_pixels)
         scaler = no_scaling(files.N_CHANS)
         if config.clip:
             scaler = fit_scaler(self.data.eeg, self.split.train, config.clip, config.keep_amplitudes)
@@ -74,7 +80,7 @@ class Study:
             self.unlabelled = Source(crops, scaler, device=config.device).keep(1 if in_full else average)
             self.unlabelled_rows = np.arange(len(crops))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Stage:
         """What the data are."""
         people, device = self.data.participants, torch.device(self.config.device)
         return {
@@ -89,7 +95,7 @@ class Study:
 
     # -- linear models and the naive mean ------------------------------------------------------------------------------
 
-    def linear(self) -> dict[str, Any]:
+    def linear(self) -> Stage:
         """Naive mean, and ridge on channel means of 50 ms (the penalty chosen on validation people)."""
         labels, split = self.data.targets, self.split
         naive = np.repeat(labels[split.train].mean(0)[None], len(split.test), 0)
@@ -112,7 +118,7 @@ class Study:
         torch.manual_seed(self.config.seed)
         return EEGViT(**self._arguments())
 
-    def _arguments(self) -> dict[str, Any]:
+    def _arguments(self) -> Stage:
         sizes = self.config.model
         counts = {"n_chans": files.N_CHANS, "n_times": files.N_TIMES, "n_outputs": len(self.target.outputs)}
         return {**counts, **asdict(sizes)}
@@ -126,18 +132,18 @@ class Study:
             heads=masking.decoder_heads, normalise=masking.normalise,
         )  # fmt: skip
 
-    def pretrain(self, from_image: bool = False) -> dict[str, Any]:
+    def pretrain(self, from_image: bool = False) -> Stage:
         """Pretrain on the training people's windows; the encoder's weights are kept for the other stages."""
         encoder = self.encoder()
         if from_image:
             load_image_weights(encoder, self.config.image_weights)
         mae = self._mae(encoder, self.config.masking.mode).to(self.config.device)
         name = "pretrain-image" if from_image else "pretrain"
-        fitted = fit(
+        fitted = fit_windows(
             mae, pretraining_loss, self.unlabelled, self.unlabelled_rows, self.config.pretrain, self.config.seed,
             self.folder / "checkpoints" / name,
         )  # fmt: skip
-        _save_weights(self._weights(from_image), encoder)
+        self._keep("mae-image" if from_image else "mae", encoder)
         loss, interpolation = self._held_out_losses(mae)
         return {
             "seconds": fitted.seconds,
@@ -147,8 +153,12 @@ class Study:
             **fitted.as_dict(),
         }
 
-    def _weights(self, from_image: bool = False) -> Path:
-        return self.folder / "encoder" / ("mae-image.safetensors" if from_image else "mae.safetensors")
+    def _keep(self, name: str, model: nn.Module) -> None:
+        """Keep the weights of a model under this name, for the stages that start from them."""
+        once(self.folder / "made", f"encoder/{name}", {"seed": self.config.seed}, lambda: _weights(model), TENSORS)
+
+    def _kept(self, name: str) -> dict[str, Tensor]:
+        return TENSORS.read(self.folder / "made" / "encoder" / name)
 
     @torch.no_grad()
     def _held_out_losses(self, mae: nn.Module) -> tuple[float, float]:
@@ -173,9 +183,9 @@ class Study:
                 theirs.append(nn.functional.mse_loss(guess, wanted).item())
         return float(np.mean(ours)), float(np.mean(theirs))
 
-    def probe(self) -> dict[str, Any]:
+    def probe(self) -> Stage:
         """Ridge on frozen features: of the pretrained encoder, and of the random one."""
-        result: dict[str, Any] = {}
+        result: Stage = {}
         for start in ("scratch", "mae"):
             model = self.start(start).to(self.config.device).eval()
             labels, split = self.data.targets, self.split
@@ -193,12 +203,10 @@ class Study:
         if start == "image":
             load_image_weights(model, self.config.image_weights)
         elif start != "scratch":
-            from safetensors.torch import load_file
-
-            model.load_state_dict(load_file(self._weights(start == "image_mae")), strict=False)
+            model.load_state_dict(self._kept("mae-image" if start == "image_mae" else "mae"), strict=False)
         return model
 
-    def finetune(self, start: str, fraction: float) -> dict[str, Any]:
+    def finetune(self, start: str, fraction: float) -> Stage:
         """Train on a share of the labels from one start; the error is that of the test people.
 
         Every start is trained in each of the ways (learning rate, dropped channels), and the validation people choose:
@@ -207,26 +215,24 @@ class Study:
         name, settings = f"{start}-{100 * fraction:g}", self.config.finetune
         best: tuple[Fitted, nn.Module, tuple[float, float]] | None = None
         by_way = {}
-        for rate, drop in product(self.config.rates or (settings.learning_rate,), self.config.drops):
+        for rate, drop in product(self.config.rates or (settings.optim.learning_rate,), self.config.drops):
             way = f"{rate:g}" + (f"-drop{drop:g}" if drop else "")
             model = self.start(start).to(self.config.device)
-            fitted = self._fit(
-                model, replace(settings, learning_rate=rate), f"{name}-{way}", fraction, drop_channels=drop
-            )
+            fitted = self._fit(model, at_rate(settings, rate), f"{name}-{way}", fraction, drop_channels=drop)
             by_way[way] = fitted.best_error
             if best is None or (fitted.best_error or 0.0) < (best[0].best_error or 0.0):
                 best = fitted, model, (rate, drop)
         assert best is not None
         fitted, model, (rate, drop) = best
         if start == "mae" and fraction == 1.0:
-            _save_weights(self.folder / "encoder" / "finetuned.safetensors", model)
+            self._keep("finetuned", model)
         chosen = {"learning_rate": rate, "drop_channels": drop, "error_by_way": by_way}
         return {"seconds": fitted.seconds, **chosen, **self._scores(model), **fitted.as_dict()}
 
     def _fit(
         self,
         model: nn.Module,
-        settings: FitSettings,
+        settings: FitConfig,
         name: str,
         fraction: float = 1.0,
         source: Source | None = None,
@@ -239,12 +245,12 @@ class Study:
             raw = outputs(model, source, self.split.validation)
             return self.target.score(self.target.predictions(raw), labels)[self.target.error]
 
-        return fit(
+        return fit_windows(
             model, supervised(self.target.criterion, drop_channels), source, rows, settings, self.config.seed,
             self.folder / "checkpoints" / name, error,
         )  # fmt: skip
 
-    def _scores(self, model: nn.Module, source: Source | None = None) -> dict[str, Any]:
+    def _scores(self, model: nn.Module, source: Source | None = None) -> Stage:
         return {
             name: self.target.score(self.predict(model, rows, source), self.data.targets[rows])
             for name, rows in (("validation", self.split.validation), ("test", self.split.test))
@@ -256,25 +262,23 @@ class Study:
 
     def finetuned(self) -> EEGViT:
         """The model that was pretrained and fine-tuned on all labels."""
-        from safetensors.torch import load_file
-
         model = self.encoder()
-        model.load_state_dict(load_file(self.folder / "encoder" / "finetuned.safetensors"))
+        model.load_state_dict(self._kept("finetuned"))
         return model.to(self.config.device).eval()
 
     # -- comparisons ---------------------------------------------------------------------------------------------------
 
-    def paper_check(self) -> dict[str, Any]:
+    def paper_check(self) -> Stage:
         """The released pretraining in small, then its linear probe: does it run, and does its loss mean anything?"""
         encoder = self.encoder()
         mae = self._mae(encoder, "paper").to(self.config.device)
-        settings = FitSettings(
-            steps=self.config.paper_check, batch=self.config.pretrain.batch, learning_rate=1e-4, weight_decay=0.0,
-            warmup=0, schedule="stairs", evaluate_every=max(1, self.config.paper_check // 4), shuffle=False,
-            clip_norm=0.0,
-        )  # fmt: skip
+        updates = self.config.paper_check
+        optim = replace(
+            paper_optim(1, 10, updates), batch_size=self.config.pretrain.optim.batch_size, stairs=self._stairs(updates)
+        )
+        settings = FitConfig(optim=optim, evaluate_every=max(1, updates // 4), keep_best=True)
         place = self.folder / "checkpoints" / "paper-mode"
-        fitted = fit(mae, pretraining_loss, self.whole, self.split.train, settings, self.config.seed, place)
+        fitted = fit_windows(mae, pretraining_loss, self.whole, self.split.train, settings, self.config.seed, place)
         loss, interpolation = self._held_out_losses(mae)
         labels, split = self.data.targets, self.split
         _, predicted = linear_probe(
@@ -288,7 +292,12 @@ class Study:
             **fitted.as_dict(),
         }
 
-    def baseline(self, name: str) -> dict[str, Any]:
+    def _stairs(self, updates: int) -> tuple[int, ...]:
+        """A tenth of the rate after every ten epochs of the training people's windows."""
+        an_epoch = steps_an_epoch(len(self.split.train), self.config.pretrain.optim.batch_size)
+        return tuple(range(10 * an_epoch, updates, 10 * an_epoch))
+
+    def baseline(self, name: str) -> Stage:
         """One of EEGEyeNet's networks on all labels."""
         torch.manual_seed(self.config.seed)
         sizes = {"n_chans": files.N_CHANS, "n_times": files.N_TIMES, "n_outputs": len(self.target.outputs)}
@@ -303,7 +312,7 @@ class Study:
         folder = data_file("eeg/eegmmidb_s001")
         return {path.stem: path for path in sorted(folder.glob("*.edf"))} if folder is not None else {}
 
-    def real(self) -> dict[str, Any]:
+    def real(self) -> Stage:
         """Cue side and EOG proxy from three starts, each left/right run held out in turn."""
         place = self.folder / "checkpoints" / "real"
         return transfer_folder(
@@ -312,10 +321,10 @@ class Study:
 
     # -- what comes of it ----------------------------------------------------------------------------------------------
 
-    def comparison(self, done: dict[str, Any]) -> dict[str, Any]:
+    def comparison(self, done: Mapping[str, Stage]) -> Stage:
         """The figures that the claims are made of, from the stages' results."""
         scratch, mae = (Fitted.from_dict(done[f"{start}-100"]).curve for start in ("scratch", "mae"))
-        figures: dict[str, Any] = {axis: compare(scratch, mae, axis) for axis in AXES}
+        figures: Stage = {axis: compare(scratch, mae, axis) for axis in AXES}
         figures["pretrain_seconds"] = done["pretrain"]["seconds"]
         figures["finetune_seconds"] = done["scratch-100"]["seconds"]
         error = self.target.error
@@ -326,7 +335,7 @@ class Study:
         }
         return figures
 
-    def summary(self, done: dict[str, Any]) -> list[dict[str, Any]]:
+    def summary(self, done: Mapping[str, Stage]) -> list[Stage]:
         """Rows of `report.json`: name, value, unit."""
         error, unit = self.target.error, self.target.unit
         rows = [{"name": kind, "value": done["linear"][kind][error], "unit": unit} for kind in ("naive", "ridge")]
@@ -370,10 +379,5 @@ def _pieces(rows: np.ndarray, size: int = 256) -> list[np.ndarray]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _save_weights(path: Path, model: nn.Module) -> None:
-    from safetensors.torch import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
-    temporary.replace(path)
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}

@@ -1,13 +1,13 @@
 """The claims of TReCiM, from circuits, the cost model and a finished study, each with what it was measured on."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from turnsmith.cim import spice
 from turnsmith.cim.cells import CELLS, TwoFeFETOneT
 from turnsmith.cim.chip import ChipSettings, chip_cost
 from turnsmith.cim.networks import vgg8_shapes
-from turnsmith.cim.study import headline, unpack
+from turnsmith.cim.study import ChipRow, IdealRow, unpack
 from turnsmith.evaluate.claims import Claim
 from turnsmith.evaluate.stats import paired_bootstrap, wilson
 
@@ -98,8 +98,37 @@ def cost_claims() -> list[Claim]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A row of the table: what a cell loses at its worst temperature.
+
+    Attributes:
+        id: of the claim.
+        cell: in `CELLS`.
+        words: what it is called.
+        goal, paper: of the claim.
+    """
+
+    id: str
+    cell: str
+    words: str
+    goal: str = ""
+    paper: str = ""
+
+
+DROPS = (
+    Drop(
+        "max_drop_points_r1_2bit", "r1-2bit", "2-bit 2FeFET-1T", "<= 1",
+        "1.86 points better than 2T-1FeFET's published accuracy",
+    ),
+    Drop("max_drop_points_r1_1bit", "r1-1bit", "1-bit 2FeFET-1T"),
+    Drop("drop_points_1fefet1r", "1fefet1r", "1FeFET-1R"),
+    Drop("drop_points_2t1fefet", "2t1fefet", "2T-1FeFET"),
+)  # fmt: skip
+
+
 def accuracy_claims(
-    ideals: dict[str, dict[str, Any]], rows: Sequence[dict[str, Any]], setup: str, seeds: tuple[int, ...]
+    ideals: Mapping[str, IdealRow], rows: Sequence[ChipRow], setup: str, seeds: tuple[int, ...]
 ) -> list[Claim]:
     """Ideal accuracy and the largest drop of each cell over temperature.
 
@@ -108,66 +137,67 @@ def accuracy_claims(
     its width, so that runs of both are recorded side by side.
 
     Args:
-        ideals: rows of the integer networks by name ("plain", "converter"), with "hits", "images" and "width".
-        rows: of `study.run_arm`, all arms.
+        ideals: the integer networks by name ("plain", "converter").
+        rows: of all arms.
         setup: what was run, in words.
         seeds: of chips and training.
     """
-    ideal = ideals["plain"]
-    images, width = ideal["images"], ideal["width"]
-    suffix, at_width = _width_suffix(width), f"VGG-8 at width {width:g}"
-    tuned = ideals.get("converter")
+    ideal, tuned = ideals["plain"], ideals.get("converter")
+    suffix, at_width = _width_suffix(ideal.width), f"VGG-8 at width {ideal.width:g}"
     trained = "" if tuned is None else f" The network trained with the converter has {_accuracy(tuned):.2f} there. "
     claims = [
         Claim(
-            id=f"ideal_accuracy{suffix}",
+            id="ideal_accuracy",
             claim=f"CIFAR-10 test accuracy of the integer {at_width}, which ideal hardware equals bit by bit, percent.",
             value=_accuracy(ideal),
-            goal=">= 90" if width == 1 else "",
+            goal=">= 90" if ideal.width == 1 else "",
             paper="91.31 (2-bit cells, VGG-8)",
-            ci95=_percent(wilson(ideal["correct"], images)),
-            seeds=seeds,
+            ci95=_percent(wilson(ideal.correct, ideal.images)),
             note=setup + trained.rstrip(),
         )
     ]
-    titles = {
-        "max_drop_points_r1_2bit": ("r1-2bit", "2-bit 2FeFET-1T", "<= 1"),
-        "max_drop_points_r1_1bit": ("r1-1bit", "1-bit 2FeFET-1T", ""),
-        "drop_points_1fefet1r": ("1fefet1r", "1FeFET-1R", ""),
-        "drop_points_2t1fefet": ("2t1fefet", "2T-1FeFET", ""),
-    }
-    for identity, (cell, name, goal) in titles.items():
-        chosen = headline(rows, cell, 0.0)
-        if not chosen:
-            continue
-        own, kappa = chosen[0]["network"], chosen[0]["kappa_mismatch"]
-        drops = {row["celsius"]: _drop(ideals, row) for row in chosen}
-        worst = max(drops, key=lambda celsius: drops[celsius][0])
-        others = _describe(ideals, [row for row in rows if row["cell"] == cell and row not in chosen])
-        against = ""
-        if own != "plain":
-            hot = next(row for row in chosen if row["celsius"] == worst)
-            against = (
-                f"Network trained with the converter: {_paired(ideals['plain'], hot)[0]:.2f} against the plain one on "
-                f"ideal hardware ({_accuracy(ideal)} %), {_paired(ideals[own], hot)[0]:.2f} against itself there "
-                f"({_accuracy(ideals[own])} %): the larger counts. "
-            )
-        by_temperature = ", ".join(f"{celsius:g} °C {value[0]:.2f}" for celsius, value in sorted(drops.items()))
-        claims.append(
-            Claim(
-                id=identity + suffix,
-                claim=f"Largest loss of accuracy of {name} against ideal hardware over 0 to 85 °C, {at_width}, points.",
-                value=round(drops[worst][0], 2),
-                goal=goal,
-                paper="1.86 points better than 2T-1FeFET's published accuracy" if cell == "r1-2bit" else "",
-                baseline=_accuracy(ideal),
-                ci95=(round(drops[worst][1], 2), round(drops[worst][2], 2)),
-                seeds=seeds,
-                note=f"Worst at {worst:g} °C; by temperature: {by_temperature}. κ mismatch {1e3 * kappa:g} mV/K, "
-                f"no static threshold error. {against}Others: {others or 'none'}. {setup} {RECONSTRUCTION}",
-            )
+    measured = {row.arm.cell for row in rows if row.arm.sigma_vt == 0}
+    claims += [_drop_claim(drop, ideals, rows, at_width, setup) for drop in DROPS if drop.cell in measured]
+    return [replace(claim, id=claim.id + suffix, seeds=seeds) for claim in claims]
+
+
+def _drop_claim(
+    drop: Drop, ideals: Mapping[str, IdealRow], rows: Sequence[ChipRow], at_width: str, setup: str
+) -> Claim:
+    chosen = headline(rows, drop.cell, 0.0)
+    own, kappa = chosen[0].arm.network, chosen[0].arm.kappa_mismatch
+    drops = {row.celsius: _drop(ideals, row) for row in chosen}
+    worst = max(drops, key=lambda celsius: drops[celsius][0])
+    others = _describe(ideals, [row for row in rows if row.arm.cell == drop.cell and row not in chosen])
+    against = ""
+    if own != "plain":
+        hot = next(row for row in chosen if row.celsius == worst)
+        against = (
+            f"Network trained with the converter: {_paired(ideals['plain'], hot)[0]:.2f} against the plain one on "
+            f"ideal hardware ({_accuracy(ideals['plain'])} %), {_paired(ideals[own], hot)[0]:.2f} against itself there "
+            f"({_accuracy(ideals[own])} %): the larger counts. "
         )
-    return claims
+    by_temperature = ", ".join(f"{celsius:g} °C {value[0]:.2f}" for celsius, value in sorted(drops.items()))
+    return Claim(
+        id=drop.id,
+        claim=f"Largest loss of accuracy of {drop.words} against ideal hardware over 0 to 85 °C, {at_width}, points.",
+        value=round(drops[worst][0], 2),
+        goal=drop.goal,
+        paper=drop.paper,
+        baseline=_accuracy(ideals["plain"]),
+        ci95=(round(drops[worst][1], 2), round(drops[worst][2], 2)),
+        note=f"Worst at {worst:g} °C; by temperature: {by_temperature}. κ mismatch {1e3 * kappa:g} mV/K, "
+        f"no static threshold error. {against}Others: {others or 'none'}. {setup} {RECONSTRUCTION}",
+    )
+
+
+def headline(rows: Sequence[ChipRow], cell: str, sigma_vt: float) -> list[ChipRow]:
+    """Rows of the chip that figures are about: mismatched where there is something to match, with the network made for
+    its converter."""
+    mine = [row for row in rows if row.arm.cell == cell and row.arm.sigma_vt == sigma_vt]
+    kappa = max((row.arm.kappa_mismatch for row in mine), default=0.0)
+    own = "converter" if any(row.arm.network == "converter" for row in mine) else "plain"
+    return [row for row in mine if row.arm.kappa_mismatch == kappa and row.arm.network == own]
 
 
 def _width_suffix(width: float) -> str:
@@ -175,29 +205,29 @@ def _width_suffix(width: float) -> str:
     return {1.0: "", 0.25: "_quarter"}.get(width, f"_width_{width:g}")
 
 
-def _accuracy(ideal: dict[str, Any]) -> float:
-    return round(100 * ideal["correct"] / ideal["images"], 2)
+def _accuracy(ideal: IdealRow) -> float:
+    return round(100 * ideal.correct / ideal.images, 2)
 
 
-def _drop(ideals: dict[str, dict[str, Any]], row: dict[str, Any]) -> tuple[float, float, float]:
+def _drop(ideals: Mapping[str, IdealRow], row: ChipRow) -> tuple[float, float, float]:
     """Points lost with their interval, against the reference that makes them most."""
-    return max(_paired(ideals[name], row) for name in {"plain", row["network"]})
+    return max(_paired(ideals[name], row) for name in {"plain", row.arm.network})
 
 
-def _paired(ideal: dict[str, Any], row: dict[str, Any]) -> tuple[float, float, float]:
+def _paired(ideal: IdealRow, row: ChipRow) -> tuple[float, float, float]:
     """Points lost against one reference on the same images, with the paired bootstrap interval."""
-    right = unpack(row["hits"], row["images"]).astype(float)
-    reference = unpack(ideal["hits"], ideal["images"])[: len(right)].astype(float)
+    right = unpack(row.hits, row.images).astype(float)
+    reference = unpack(ideal.hits, ideal.images)[: len(right)].astype(float)
     mean, low, high = paired_bootstrap(right.tolist(), reference.tolist(), resamples=2000)
     return 100 * mean, 100 * low, 100 * high
 
 
-def _describe(ideals: dict[str, dict[str, Any]], rows: Sequence[dict[str, Any]]) -> str:
+def _describe(ideals: Mapping[str, IdealRow], rows: Sequence[ChipRow]) -> str:
     """The worst temperature of each other chip."""
     chips: dict[tuple[str, float, float, int], list[tuple[float, float]]] = {}
     for row in rows:
-        key = row["network"], row["sigma_vt"], row["kappa_mismatch"], row["seed"]
-        chips.setdefault(key, []).append((_drop(ideals, row)[0], row["celsius"]))
+        key = row.arm.network, row.arm.sigma_vt, row.arm.kappa_mismatch, row.arm.seed
+        chips.setdefault(key, []).append((_drop(ideals, row)[0], row.celsius))
     return "; ".join(
         f"{network} network, σ {1e3 * sigma:g} mV, κ mismatch {1e3 * kappa:g} mV/K, chip {seed}: "
         f"{max(drops)[0]:.2f} at {max(drops)[1]:g} °C"

@@ -6,16 +6,57 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
+
 from turnsmith.cim import pictures
+from turnsmith.cim.cells import CELLS
 from turnsmith.cim.chip import ChipSettings, chip_cost
 from turnsmith.cim.networks import vgg8_shapes
+from turnsmith.cim.study import ChipRow, IdealRow
 from turnsmith.evaluate.claims import Claim
+from turnsmith.evaluate.stats import wilson
+from turnsmith.recipes.trecim.claims import headline
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "img{max-width:100%}table{border-collapse:collapse}td,th{padding:.3rem .7rem;border-bottom:1px solid #ddd;"
     "text-align:left;vertical-align:top}small{color:#555}"
 )
+
+
+def accuracy_curves(path: Path, ideal: IdealRow, rows: Sequence[ChipRow]) -> Path:
+    """Accuracy against temperature with binomial intervals; one panel for each static error."""
+    sigmas = sorted({row.arm.sigma_vt for row in rows})
+    figure, axes = plt.subplots(1, len(sigmas), figsize=(3.6 * len(sigmas) + 1, 3.6), sharey=True, squeeze=False)
+    for axis, sigma in zip(axes[0], sigmas, strict=True):
+        axis.axhline(100 * ideal.correct / ideal.images, color="#444", ls="--", lw=1, label="ideal")
+        for name, cell in CELLS.items():
+            mine = headline(rows, name, sigma)
+            if not mine:
+                continue
+            temps = sorted({row.celsius for row in mine})
+            sums = [
+                [sum(getattr(row, count) for row in mine if row.celsius == t) for count in ("correct", "images")]
+                for t in temps
+            ]
+            shares = np.array([correct / images for correct, images in sums])
+            bounds = np.array([wilson(correct, images) for correct, images in sums])
+            errors = np.abs(bounds.T - shares) * 100
+            axis.errorbar(
+                temps, 100 * shares, errors, color=pictures.COLOURS[name], marker="o", ms=4, capsize=3, label=cell.name
+            )
+        axis.set_title(f"static V_T error {1e3 * sigma:g} mV", fontsize=10)
+        axis.set_xlabel("°C")
+        axis.set_ylim(0, 100)
+        axis.grid(alpha=0.25)
+    axes[0][0].set_ylabel("test accuracy, %")
+    axes[0][-1].legend(fontsize=8, loc="lower left")
+    return pictures.save(figure, path)
+
+
+def _counts(rows: Sequence[ChipRow]) -> tuple[int, int]:
+    return sum(row.correct for row in rows), sum(row.images for row in rows)
 
 
 def draw_circuits_and_chips(folder: Path) -> dict[str, Path]:
@@ -41,8 +82,8 @@ def draw_circuits_and_chips(folder: Path) -> dict[str, Path]:
 def write_page(
     folder: Path,
     claims: Sequence[Claim],
-    ideal: dict[str, Any],
-    rows: Sequence[dict[str, Any]],
+    ideal: IdealRow,
+    rows: Sequence[ChipRow],
     log: Sequence[dict[str, Any]],
 ) -> Path:
     """Write `report.html` and the pictures beside it.
@@ -54,7 +95,7 @@ def write_page(
         log: one row an epoch.
     """
     drawn = {
-        "Accuracy against temperature": pictures.accuracy_curves(folder / "pictures" / "accuracy.png", ideal, rows),
+        "Accuracy against temperature": accuracy_curves(folder / "pictures" / "accuracy.png", ideal, rows),
         **draw_circuits_and_chips(folder / "pictures"),
     }
     lines = [f"<!doctype html><meta charset=utf-8><title>TReCiM: {html.escape(folder.name)}</title>"]

@@ -176,6 +176,22 @@ def winners(spawn: Spawn, names: Sequence[int]) -> list[tuple[int, list[str]]]:
     ]
 
 
+# -- showing
+
+
+def lines(words: Sequence[str]) -> str:
+    """Words as lines a person can read: one an operation, a move, a spawn, a join."""
+    text, head = "", ""
+    for at, word in enumerate(words):
+        starts = word in ("@", "enter", "exit", "spawn", "join", "won", "none") and words[max(0, at - 2)] != "goal"
+        operation = at + 1 < len(words) and is_number(word) and words[at + 1] in SIGNS
+        after = at > 0 and words[at - 1] in ("yes", "no", "end", "run", "exit")
+        new = at > 0 and (starts or after or (operation and head not in ("won", "join")))
+        head = word if new or not at else head
+        text += ("\n" if new else " " if at else "") + word
+    return text
+
+
 # -- reading
 
 

@@ -24,6 +24,29 @@ END_JOINED = "<End Sub Searches>"
 NO_SOLUTION = "No solution found."
 GOAL_REACHED = "equal: Goal Reached"
 
+WORDING = (
+    "Moving to Node #0",
+    "Current State: 1:[2, 3], Operations: ['1+2=3']",
+    "Exploring Operation: 1+2=3, Resulting Numbers: [3]",
+    "Generated Node #0,0: 1:[2] Operation: 1+2=3",
+    "1,2 unequal: No Solution",
+    "1,1 equal: Goal Reached",
+    NO_SOLUTION,
+    "Start Sub Search at level 1: Moving to Node #0",
+    "Exit Sub Search at level 1",
+    "No solution found in sub search",
+    CALLING,
+    "<Start Sub Search 0 at level 1> Moving to Node #0",
+    END_CALLING,
+    JOINED,
+    "<Goal Reached in Sub Search 0 at level 1 at Node #0>",
+    "<No Solution in Sub Search 0 at level 1 at Node #0>",
+    END_JOINED,
+    "Sub Call Budget: 1 Moving to",
+    "Token Budget: 1 Current State",
+)
+"""A line of every kind, from which a tokenizer has its words."""
+
 _NUMBERS = r"\[\d{1,18}(?:, \d{1,18})*\]"
 _GENERATED = re.compile(rf"Generated Node #(\d+(?:,\d+)*): (\d{{1,18}}):({_NUMBERS}) Operation: (\S+)", re.ASCII)
 _EXPLORING = re.compile(rf"Exploring Operation: (\S+), Resulting Numbers: ({_NUMBERS})", re.ASCII)
@@ -88,6 +111,16 @@ def _apply(numbers: tuple[int, ...], operation: Operation) -> tuple[int, ...]:
     left_over.remove(operation.left)
     left_over.remove(operation.right)
     return (*left_over, operation.result)
+
+
+def serial_prompt(problem: Problem, node: Node) -> str:
+    """All that a serial thread (SoS+) is given: its state."""
+    return state_line(problem, node).removesuffix("\n")
+
+
+def budget_prefix(kind: str, count: int) -> str:
+    """What conditions the first line on a budget: "calls" of children (APR's parents), or "tokens" (SoS+)."""
+    return f"Sub Call Budget: {count} " if kind == "calls" else f"Token Budget: {count} "
 
 
 def serial_text(search: Search) -> str:
