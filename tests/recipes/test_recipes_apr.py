@@ -322,7 +322,7 @@ def test_the_papers_path_runs_in_small_in_its_own_text(tmp_path, monkeypatch):
     tiny = dataclasses.replace(Stage().optim, batch_size=2)
     config = dataclasses.replace(
         Config.preset("paper"), name="p", device="cpu", arms=("apr", "sos"),
-        tier=dataclasses.replace(Tier(), parent_beam=2, child_beam=2, serial_beam=2),
+        tier=dataclasses.replace(TIER, largest_result=None, shuffle=True, parent_beam=2, child_beam=2, serial_beam=2),
         size=Size(width=16, layers=1, heads=2, mlp=32, context=512), supervised=Stage(updates=3, optim=tiny),
         rl=RL(steps=1, problems=1, group=2), serial_rl=RL(steps=1, problems=1, group=2, kl=0.01),
         window=192, windows=(192, 256), fans=(2,), test_problems=2, samples=2, pictures=1,
