@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, str] = {
     "eeg": "turnsmith.bench.eeg",
     "cim": "turnsmith.bench.cim",
     "engine": "turnsmith.bench.engine",
+    "kalie": "turnsmith.bench.kalie",
 }
 
 

@@ -84,6 +84,7 @@ class Vlm:
     Attributes:
         folder: of the model in the Hugging Face layout; "" leaves it out.
         rank: of the adapter.
+        size: side of its images, pixels.
         optim: of the fine-tuning; the defaults are the paper's.
         arms: which arms' data it learns from.
         device: "cpu", "cuda", …
@@ -91,6 +92,7 @@ class Vlm:
 
     folder: str = ""
     rank: int = 10
+    size: int = 490
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
             learning_rate=1e-5, batch_size=4, epochs=1000, max_updates=6000, warmup_updates=120, weight_decay=0.05

@@ -20,7 +20,9 @@ from turnsmith.robot.labelled import Labelled, LabelledFormat, render_labelled, 
 from turnsmith.robot.network import KeypointNet
 from turnsmith.robot.settings import NetSettings
 from turnsmith.robot.synthesis import Generator, synthesize
+from turnsmith.robot.vlm import VlmPredictor, load_vlm
 from turnsmith.runs.once import once
+from turnsmith.runs.run import Run
 from turnsmith.worlds.tabletop.tasks import TRAINING_SET, table_task
 
 TEST_SCENES = 500_000
@@ -137,6 +139,39 @@ def learn_all(
         waiting = [(arm, task, pool.submit(learn_in_process, config, made, arm, task)) for arm, task in jobs]
         for arm, task, done in waiting:
             on_done(arm, task, done.result())
+
+
+class AdapterFormat:
+    """The folder of a LoRA adapter (a `runs.once.Format`); what is read back is where it lies."""
+
+    def write(self, value: VlmPredictor, folder: Path) -> None:
+        """The adapter alone."""
+        value.model.save_pretrained(folder)
+
+    def read(self, folder: Path) -> Path:
+        """The folder."""
+        return folder
+
+
+def adapted_vlm(config: Config, run: Run, arm: str) -> VlmPredictor:
+    """The vision-language model with the adapter that was fine-tuned on an arm's data, once."""
+    from peft import PeftModel
+
+    vlm = config.vlm
+
+    def make() -> VlmPredictor:
+        predictor = load_vlm(Path(vlm.folder), vlm.device)
+        predictor.add_adapter(vlm.rank, config.seed)
+        made = run.folder / "made"
+        images = [one for task in config.tasks for one in training_images(config, made, arm, task, vlm.size)]
+        losses = predictor.train(images, vlm.optim)
+        run.log(phase="vlm", arm=arm, first_loss=losses[0], last_loss=losses[-1], updates=len(losses))
+        return predictor
+
+    place: Any = run.once(f"vlm/{arm}", {**inputs_of(config, arm), "vlm": asdict(vlm)}, make, AdapterFormat())
+    predictor = load_vlm(Path(vlm.folder), vlm.device)
+    predictor.model = PeftModel.from_pretrained(predictor.model, str(place)).eval()
+    return predictor
 
 
 def successes_as_labelled(pictures: Sequence[np.ndarray], points: Sequence[np.ndarray], task: str) -> list[Labelled]:

@@ -14,7 +14,7 @@ predictor or the executor.
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from turnsmith.recipes.kalie.config import ARMS, SCRIPTS, TASKS, Config
 from turnsmith.runs.config import changed, to_json
 from turnsmith.runs.progress import console, progress_bar
 from turnsmith.runs.run import Run
+
+if TYPE_CHECKING:
+    from turnsmith.worlds.tabletop.environment import TabletopEnvironment
 
 
 def main(config: Config) -> Path:
@@ -118,22 +121,15 @@ def _filmed(config: Config) -> set[str]:
     return {task.id for name in config.tasks for task in test_tasks(config, name, 1)[: max(0, config.films)]}
 
 
-async def _vision_language_model(config: Config, run: Run, environment: Any) -> None:
+async def _vision_language_model(config: Config, run: Run, environment: "TabletopEnvironment") -> None:
     """Fine-tune a vision-language model with LoRA on the data of each of its arms, and execute what it says."""
     from turnsmith.recipes.kalie.evaluation import play
-    from turnsmith.recipes.kalie.learning import training_images
+    from turnsmith.recipes.kalie.learning import adapted_vlm
     from turnsmith.robot.policy import AffordancePolicy
-    from turnsmith.robot.vlm import load_vlm
 
     for arm in config.vlm.arms:
-        predictor = load_vlm(Path(config.vlm.folder), config.vlm.device)
-        predictor.add_adapter(config.vlm.rank, config.seed)
-        images = [one for task in config.tasks for one in training_images(config, run.folder / "made", arm, task, 490)]
-        losses = predictor.train(images, config.vlm.optim)
-        run.log(phase="vlm", arm=arm, first_loss=losses[0], last_loss=losses[-1], updates=len(losses))
-        predictor.model.save_pretrained(run.folder / "vlm" / arm)
-        policy = AffordancePolicy(predictor, f"vlm-{arm}")
-        await play(config, run, environment, policy, f"vlm-{arm}", config.tasks, config.trials)
+        policy = AffordancePolicy(adapted_vlm(config, run, arm), f"vlm-{arm}")
+        await play(config, run, environment, policy, policy.version, config.tasks, config.trials)
 
 
 def rewards(run: Run) -> dict[str, dict[str, float]]:
