@@ -11,8 +11,6 @@ from turnsmith.worlds.tabletop.environment import TabletopEnvironment, look, mak
 from turnsmith.worlds.tabletop.points import to_thousandths
 from turnsmith.worlds.tabletop.tasks import TableTask
 
-pytest.importorskip("mujoco")
-
 
 class Scripted:
     """Says the same keypoints in every scene."""

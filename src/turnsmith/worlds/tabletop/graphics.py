@@ -23,10 +23,15 @@ def choose_backend() -> str:
     Must be called before MuJoCo is imported.
 
     Raises:
-        UserError: if no backend's library is there.
+        UserError: if no backend's library is there, or MuJoCo was imported before it could be chosen.
     """
     chosen = os.environ.get("MUJOCO_GL", "")
     if not chosen:
+        if "mujoco" in sys.modules:
+            raise UserError(
+                "mujoco was imported before its renderer was chosen. Import turnsmith.worlds.tabletop.rendering first, "
+                "or set MUJOCO_GL=osmesa (or egl)."
+            )
         there = available_backends()
         if not there:
             raise UserError(f"MuJoCo cannot render without a display here. Type: {MEND}")

@@ -198,7 +198,7 @@ def _xml(draft: Draft, look: _Look) -> str:
 <size memory="16M"/>
 <default><geom solref="0.005 1"/></default>
 <statistic extent="0.8" center="0 0 0"/>
-<visual><quality offsamples="0" shadowsize="2048"/>
+<visual><quality offsamples="0" shadowsize="1024"/>
 <headlight ambient="0.2 0.2 0.2" diffuse="0.1 0.1 0.1" specular="0 0 0"/>
 <map znear="0.05" zfar="5" shadowclip="1.2"/></visual>
 <asset><material name="steel" rgba="0.35 0.36 0.38 1"/>{"".join(look.materials)}</asset>
