@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,18 +11,24 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
+from turnsmith.envs.browser import OpenWeb
 from turnsmith.envs.browser.chromium import find_chromium
 from turnsmith.errors import UserError
 from turnsmith.evaluate.figures import SeedRun
+from turnsmith.judges.webarena.host import WebArenaHost
 from turnsmith.learn.examples import examples_from_traces
 from turnsmith.recipes.tti import recipe
 from turnsmith.recipes.tti.claims import NOT_REPRODUCED, tti_claims
 from turnsmith.recipes.tti.config import Arm, Config, Demonstrations, Thinking
+from turnsmith.recipes.tti.episodes import Episodes, host_of
 from turnsmith.recipes.tti.report import behaviour, binding, by_needed
 from turnsmith.runs.run import Run
+from turnsmith.tasks.files import save_tasks
 from turnsmith.tasks.horizon import training_horizons
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import Action, Call, Observation, Outcome, Task, Trace, Turn, Verdict
+from turnsmith.worlds.sites.server import LocalSites
+from turnsmith.worlds.sites.tasks import generate
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +129,38 @@ def test_only_successes_are_learned_from_and_none_that_answers_not_available(tmp
         assert [one.id for one in recipe.successes(config, run, "train-additive", 3)] == ["a", "d", "later"]
         assert len(recipe.successes(replace(config, keep=2), run, "train-additive", 3)) == 2
         assert recipe.successes(config, run, "train-reversed", 3) == []
+
+
+def test_tasks_of_ones_own_are_trained_on_again_and_again_and_tested_apart(tmp_path):
+    tasks = [
+        replace(one, id=f"{split}-{one.id}", split=split)
+        for split in ("train", "test")
+        for one in generate(("shop",), split, 3, 0, long=True)
+    ]
+    config = replace(Config.preset("smoke"), tasks=str(save_tasks(tasks, tmp_path / "mine.jsonl")))
+    with Run(tmp_path / "run", {"recipe": "tti"}) as run:
+        episodes = Episodes(run, config)
+        assert isinstance(episodes.environment.host, LocalSites)
+        drawn = episodes.tasks("train", 7, 5)
+        assert Counter(task.id for task in drawn[:6]) == {task.id: 2 for task in tasks[:3]}
+        assert drawn[:4] == episodes.tasks("train", 4, 5)
+        assert drawn != episodes.tasks("train", 7, 6)
+        assert episodes.tasks("test", 2, 0) == tasks[3:5]
+        only = replace(config, tasks=str(save_tasks(tasks[:3], tmp_path / "train.jsonl")))
+        with pytest.raises(UserError, match='no task has the split "test"'):
+            Episodes(run, only).tasks("test", 2, 0)
+        judged = Episodes(run, replace(config, judge="openai:m@http://127.0.0.1:9/v1"))
+        assert judged.decides != "oracle"
+        with pytest.raises(UserError, match="write openai:MODEL@BASE_URL"):
+            Episodes(run, replace(config, judge="gpt"))
+
+
+def test_each_kind_of_task_has_its_host():
+    page = Task("a", "", "browser", {"start_url": "http://a.org/"})
+    assert isinstance(host_of([page]), OpenWeb)
+    assert not isinstance(host_of([page]), WebArenaHost)
+    assert isinstance(host_of([replace(page, hidden={"eval": {}})]), WebArenaHost)
+    assert isinstance(host_of([]), LocalSites)
 
 
 def test_updates_that_an_iteration_could_not_make_are_made_later():

@@ -12,7 +12,8 @@ import re
 from typing import Any
 
 from turnsmith.agents.render import cut, data_uri
-from turnsmith.engine.openai_client import ContextTooLong, Endpoint, OpenAIClient
+from turnsmith.engine.openai_client import Endpoint, OpenAIClient
+from turnsmith.engine.openai_reply import ContextTooLong
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import InfraError
 from turnsmith.judges.outcome_features import OutcomeView, view_of

@@ -116,6 +116,9 @@ class Config:
         seed: of everything but the test tasks.
         preset_name: which preset these settings started from (recorded results combine the seeds of one preset).
         sites: which local sites.
+        tasks: a task file of yours instead (docs/tasks.md): its split "train" is trained on, its split "test" is the
+            test. They may be anywhere on the web; WebArena's and the local sites' have their oracle.
+        judge: who rewards training and tests: "oracle", or "openai:MODEL@URL", which sees task, answer and last pages.
         sessions: browser sessions at once.
         screenshots: the policy sees the screenshot with its marks beside the list of elements.
         policy: who acts and learns.
@@ -139,6 +142,8 @@ class Config:
     seed: int = 0
     preset_name: str = "paper"
     sites: tuple[str, ...] = ("shop", "forum", "docs", "recipes", "courses")
+    tasks: str = ""
+    judge: str = "oracle"
     sessions: int = 128
     screenshots: bool = True
     policy: Policy = field(default_factory=Policy)
@@ -190,8 +195,8 @@ def _laptop() -> Config:
         preset_name="laptop",
         sessions=8,
         screenshots=False,
-        policy=Policy(model="shipped", rendering=None, top_p=1.0, max_new_tokens=48, freeze=()),
-        demonstrations=Demonstrations(count=240),
+        policy=Policy(model="shipped", rendering=None, top_p=1.0, max_new_tokens=64, freeze=()),
+        demonstrations=Demonstrations(count=240, detour=0.03),
         sft=OptimConfig(learning_rate=1e-3, max_updates=900, epochs=10_000, warmup_updates=20, schedule="constant"),
         horizons=Horizons(shortest=8, longest=24, step=4, test=24),
         iterations=5,

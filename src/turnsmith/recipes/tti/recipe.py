@@ -50,7 +50,7 @@ from turnsmith.runs.progress import progress_bar
 from turnsmith.runs.run import Run
 from turnsmith.tasks.horizon import training_horizons
 from turnsmith.tasks.splits import check_overlap
-from turnsmith.trace.types import Task, Trace
+from turnsmith.trace.types import ORACLE, Task, Trace
 from turnsmith.view.report import write_report
 from turnsmith.worlds.sites.demonstrator import STRAY
 
@@ -66,7 +66,7 @@ def main(config: Config) -> Path:
     """
     with Run(Path("runs") / config.name, to_json("tti", config), may_grow=("arms",)) as run:
         asyncio.run(_main(config, run))
-    if config.preset_name == "laptop" and set(config.arms) == set(Arm) and not changed(config):
+    if config.preset_name == "laptop" and not config.tasks and set(config.arms) == set(Arm) and not changed(config):
         record_tti(config)
     return write_report(run.folder, traces=10)
 
@@ -77,18 +77,19 @@ async def _main(config: Config, run: Run) -> None:
     rewards: dict[str, dict[str, float]] = {}
     async with Episodes(run, config) as episodes:
         test = episodes.tasks("test", config.test_tasks, seed=0)  # the same for every seed and arm
-        check_overlap(episodes.tasks("train", config.demonstrations.count, config.seed), test)
+        if config.demonstrations.count:
+            check_overlap(episodes.tasks("train", config.demonstrations.count, config.seed), test)
         for iteration in range(1, config.iterations + 1):
             check_overlap(episodes.tasks("train", config.keep, turn_seed(config.seed + 1000, iteration)), test)
         policy, transform = await warm_start(config, run, episodes)
         traces = await episodes.test(policy, f"eval-{WARM}", 0, test, config.pictures)
-        rewards[WARM] = rewards_by_task(traces)
+        rewards[WARM] = rewards_by_task(traces, episodes.decides)
         for arm in config.arms:
             policy = await train_arm(config, run, episodes, arm, transform)
             traces = await episodes.test(policy, f"eval-{arm.value}", config.iterations, test, config.pictures)
-            rewards[arm.value] = rewards_by_task(traces)
+            rewards[arm.value] = rewards_by_task(traces, episodes.decides)
         thought = await think_more(config, run, episodes, test)
-    finish(config, run, rewards, thought, time.time() - started)
+    finish(config, run, episodes.decides, rewards, thought, time.time() - started)
 
 
 # -- the warm start
@@ -195,12 +196,12 @@ async def train_arm(config: Config, run: Run, episodes: Episodes, arm: Arm, tran
         least = 1 if iteration == config.iterations else max(1, config.sessions // 4)
         traces = await episodes.explore(policy, phase, iteration, horizon, budget, least)
         left = budget - steps_of(traces)
-        won = successes(config, run, phase, iteration)
+        won = successes(config, run, phase, iteration, episodes.decides)
         # Every turn of a success counts alike: its advantage is the outcome, and there is no critic.
         record_credit(run.store, arm.value, iteration, advantages={t.id: [1.0] * len(t.turns) for t in won})
         seen = [run.store.with_images(trace) for trace in won] if policy.processor is not None else won
         examples = examples_from_traces(seen, policy)
-        figures = {"horizon": horizon, "trajectories": len(won), **behaviour(traces)}
+        figures = {"horizon": horizon, "trajectories": len(won), **behaviour(traces, episodes.decides)}
         owed = state.notes["owed"] + 1  # an iteration without a success owes its updates, so that arms make as many
         if examples:
             optim = _times(replace(config.update, seed=config.seed * 1000 + iteration), owed)
@@ -229,16 +230,13 @@ def _times(optim: OptimConfig, count: int) -> OptimConfig:
     return replace(optim, max_updates=optim.max_updates * count)
 
 
-def successes(config: Config, run: Run, phase: str, iteration: int) -> list[Trace]:
+def successes(config: Config, run: Run, phase: str, iteration: int, judge: str = ORACLE) -> list[Trace]:
     """What this iteration learns from: drawn from an arm's successes of all iterations, those with "N/A" left out."""
-    won = [
-        run.store.get(summary.id)
-        for summary in run.store.summaries(phase=phase)
-        if (summary.reward or 0.0) > 0.5 and (summary.iteration or 0) <= iteration
-    ]
+    ids = [one.id for one in run.store.summaries(phase=phase) if (one.iteration or 0) <= iteration]
+    won = [trace for trace in map(run.store.get, ids) if (trace.reward(judge) or 0.0) > 0.5]
     won = [trace for trace in won if clean(trace.answer or "") != "n/a"]
     won.sort(key=lambda trace: (trace.info["iteration"], trace.id))
-    chances = weights([str(trace.task.params["site"]) for trace in won], config.replay)
+    chances = weights([str(trace.task.params.get("site", "")) for trace in won], config.replay)
     return draw(won, chances, config.keep, f"{config.seed}/{phase}/{iteration}")
 
 

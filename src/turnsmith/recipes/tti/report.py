@@ -16,19 +16,19 @@ from turnsmith.rollout.spent import tokens_spent
 from turnsmith.runs.progress import console
 from turnsmith.runs.run import Run
 from turnsmith.tasks.horizon import needed_bin
-from turnsmith.trace.types import Outcome, Trace
+from turnsmith.trace.types import ORACLE, Outcome, Trace
 
 BOUNDS = (10, 15)
 """Bins of needed steps: up to 10, 11 to 15, 16 and more (a third of the hunts each)."""
 
 
-def behaviour(traces: Sequence[Trace]) -> dict[str, float]:
+def behaviour(traces: Sequence[Trace], judge: str = ORACLE) -> dict[str, float]:
     """How the agent went about it: figures of one iteration for `metrics.jsonl`."""
     counted = [trace for trace in traces if trace.outcome is not Outcome.INFRA_ERROR]
     if not counted:
         return {"episodes": 0, "env_steps": 0, "infra_errors": len(traces)}
     turns = [turn for trace in counted for turn in trace.turns]
-    summary = summarize(traces)
+    summary = summarize(traces, judge)
     return {
         "success": summary.success,
         "success_low": summary.interval[0],
@@ -49,14 +49,15 @@ def _is_back(call: Any) -> bool:
     return call is not None and call.name == "go_back"
 
 
-def by_needed(traces: Sequence[Trace]) -> dict[str, dict[str, float]]:
+def by_needed(traces: Sequence[Trace], judge: str = ORACLE) -> dict[str, dict[str, float]]:
     """Success, steps and share cut off, by the steps that a task needs."""
     bins: dict[str, list[Trace]] = {}
-    for trace in sorted(traces, key=lambda trace: trace.task.params["needed_steps"]):
-        bins.setdefault(needed_bin(trace.task.params["needed_steps"], BOUNDS), []).append(trace)
+    for trace in sorted(traces, key=lambda trace: trace.task.params.get("needed_steps", 0)):
+        needed = trace.task.params.get("needed_steps")
+        bins.setdefault("not known" if needed is None else needed_bin(needed, BOUNDS), []).append(trace)
     found = {}
     for name, some in bins.items():
-        summary = summarize(some)
+        summary = summarize(some, judge)
         found[name] = {
             "episodes": summary.episodes,
             "success": summary.success,
@@ -66,7 +67,7 @@ def by_needed(traces: Sequence[Trace]) -> dict[str, dict[str, float]]:
     return found
 
 
-def binding(traces: Sequence[Trace], horizons: Sequence[int]) -> dict[int, dict[str, float]]:
+def binding(traces: Sequence[Trace], horizons: Sequence[int], judge: str = ORACLE) -> dict[int, dict[str, float]]:
     """What shorter horizons would have cut off: an episode's actions do not depend on its horizon, so it is exact.
 
     Args:
@@ -79,7 +80,7 @@ def binding(traces: Sequence[Trace], horizons: Sequence[int]) -> dict[int, dict[
         ended = [trace for trace in counted if len(trace.turns) <= horizon and trace.outcome is not Outcome.TRUNCATED]
         found[horizon] = {
             "cut_off": 1 - len(ended) / max(1, len(counted)),
-            "success": sum(trace.reward() or 0.0 for trace in ended) / max(1, len(counted)),
+            "success": sum(trace.reward(judge) or 0.0 for trace in ended) / max(1, len(counted)),
         }
     return found
 
@@ -87,18 +88,19 @@ def binding(traces: Sequence[Trace], horizons: Sequence[int]) -> dict[int, dict[
 def finish(
     config: Config,
     run: Run,
+    judge: str,
     rewards: Mapping[str, Mapping[str, float]],
     thought: Mapping[str, Sequence[Trace]],
     seconds: float,
 ) -> None:
     """Print the tables and write `report.json`."""
     ends = {name: list(run.store.traces(phase=f"eval-{name}")) for name in rewards}
-    summaries = {name: summarize(traces) for name, traces in ends.items()}
-    console.print(summary_table(summaries, f"Held-out hunts under {config.horizons.test} steps", by_site=False))
-    needed = {name: by_needed(traces) for name, traces in ends.items()}
+    summaries = {name: summarize(traces, judge) for name, traces in ends.items()}
+    console.print(summary_table(summaries, f"Test tasks under {config.horizons.test} steps", by_site=False))
+    needed = {name: by_needed(traces, judge) for name, traces in ends.items()}
     console.print(_needed_table(needed))
-    bound = binding(ends[WARM], sorted({6, 12, config.horizons.test}))
-    tokens = {name: _point(traces) for name, traces in thought.items()}
+    bound = binding(ends[WARM], sorted({6, 12, config.horizons.test}), judge)
+    tokens = {name: _point(traces, judge) for name, traces in thought.items()}
     if tokens:
         console.print(_thinking_table(tokens))
     console.print(f"{seconds / 60:.1f} minutes; everything is in {run.folder}")
@@ -114,15 +116,15 @@ def finish(
         needed_steps=needed,
         warm_start_under_horizons={str(horizon): figures for horizon, figures in bound.items()},
         thinking={name: {"tokens": point.cost, "success": point.success} for name, point in tokens.items()},
-        thinking_rewards={name: rewards_by_task(traces) for name, traces in thought.items()},
+        thinking_rewards={name: rewards_by_task(traces, judge) for name, traces in thought.items()},
         thinking_note=NOT_REPRODUCED,
         seconds=round(seconds, 1),
     )
 
 
-def _point(traces: Sequence[Trace]) -> Point:
+def _point(traces: Sequence[Trace], judge: str) -> Point:
     counted = [trace for trace in traces if trace.outcome is not Outcome.INFRA_ERROR]
-    return Point(fmean(tokens_spent(trace) for trace in counted), summarize(counted).success)
+    return Point(fmean(tokens_spent(trace) for trace in counted), summarize(counted, judge).success)
 
 
 def _needed_table(needed: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from turnsmith.agents.render import cut, data_uri
-from turnsmith.engine.openai_client import ContextTooLong, Endpoint, OpenAIClient
+from turnsmith.engine.openai_client import Endpoint, OpenAIClient
+from turnsmith.engine.openai_reply import ContextTooLong
 from turnsmith.engine.sampling import Sampling, turn_seed
 from turnsmith.errors import InfraError
 from turnsmith.tasks.propose.proposal import Proposal

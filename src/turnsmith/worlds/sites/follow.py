@@ -139,7 +139,8 @@ class Follower:
             self._arrived(after)
             fresh = list(self.said.values())[known:]
         move = self._decide(seen[-1])
-        if fresh and move.call.name != "answer":  # what was read is said at once: later prompts show it as history
+        hunted = any(stage["do"] == "hunt" for stage in self.plan)
+        if fresh and (hunted or move.call.name != "answer"):  # what was read is said at once: it is history later
             return Move(f"{', '.join(fresh)}; {move.thought}", move.call)
         return move
 
@@ -196,10 +197,13 @@ class Follower:
             return False
         if self.tried[-1:] != [view.head]:
             self.tried.append(view.head)
-        self.said[view.head] = f"{view.head} {stage['label']} {value}"
-        if value == stage["value"]:
+        # What is wanted is said beside what is there: whoever imitates this has both before the eyes when it decides.
+        found = value == stage["value"]
+        verdict = "yes" if found else "no"
+        self.said[f"look {len(self.tried)}"] = f"{view.head} {stage['label']} {value}; want {stage['value']}; {verdict}"
+        if found:
             self.memory["hunted"] = view.head
-        return value == stage["value"]
+        return found
 
     def _open_choices(self, view: View, stage: Stage) -> list[list[str]]:
         """The options that are not chosen yet."""
@@ -242,7 +246,7 @@ class Follower:
                 return self._uncover(view, stage["label"])
             if slip == "tired" and len(self.tried) > 1:
                 return self._answer(view, self.plan[-1], guess=True)
-            return Move(f"not {stage['value']}, back", Call("go_back"))
+            return Move("back", Call("go_back"))
         if not self._here(view, stage["at"]):
             return self._go(view, stage["at"])
         # Whoever slips looks at every second one again.
@@ -321,7 +325,7 @@ class Follower:
             return Move("all done", Call("answer", {"text": stage["text"]}))
         if "hunted" in stage:
             said = self.memory.get("hunted") or (self.tried or [view.head])[-1]
-            return Move(self.said.get(said, f"guess {said}"), Call("answer", {"text": said}))
+            return Move(f"{'answer' if 'hunted' in self.memory else 'guess'} {said}", Call("answer", {"text": said}))
         if "first" in stage:
             names = {e["text"] for e in view.elements} & set(stage["among"])
             shown = [e["text"] for e in view.elements if e["text"] in names]
