@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("resume", "go on with a run that was stopped"),
     "runs": ("runs", "list and remove runs"),
     "eval": ("eval", "evaluate a policy on tasks"),
+    "record": ("record", "browse a site and keep it as a demonstration: turnsmith record --site URL"),
     "traces": ("traces", "list, show, export and import traces"),
     "credit": ("credit", "which turns of a run or of your logs made the difference"),
     "view": ("view", "look at runs in the browser: turnsmith view [RUN…]"),

@@ -9,7 +9,8 @@ from pages_by_hand import click, look, walk
 
 from turnsmith.engine.openai_client import Endpoint
 from turnsmith.errors import UserError
-from turnsmith.judges.outcome import JudgeConfig, OutcomeJudge, OutcomeModel, fit_judge, threshold_for
+from turnsmith.judges.outcome import OutcomeJudge, OutcomeModel, fit_judge, threshold_for
+from turnsmith.judges.outcome_config import JudgeConfig
 from turnsmith.judges.outcome_endpoint import EndpointOutcomeJudge, parse_verdict
 from turnsmith.judges.outcome_features import features, view_of
 from turnsmith.trace.types import ORACLE, Action, Call, ImageRef, Outcome, Task, Trace, Turn, Verdict

@@ -89,6 +89,8 @@ class OpenAIClient:
         self._first_wait = first_wait
         self._reached = self._worked = False
         self._limit_name = "max_tokens"
+        self.tokens = 0
+        """Tokens of all prompts and responses so far, as the server counted them."""
         self._places = asyncio.Semaphore(endpoint.concurrency)
         self._http = httpx.AsyncClient(
             base_url=endpoint.base_url.rstrip("/") + "/",
@@ -128,6 +130,7 @@ class OpenAIClient:
             body["return_token_ids"] = True
         reply = await self._with_patience("POST", "chat/completions", body, completion)
         self._worked = True
+        self.tokens += reply.prompt_tokens + reply.new_tokens
         return reply
 
     async def _with_patience(self, method: str, path: str, body: Any, read: Callable[[Any], T]) -> T:

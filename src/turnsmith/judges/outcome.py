@@ -13,7 +13,7 @@ thought and no action (PAE, arXiv 2412.13194, section 4 of the evaluator: task, 
 import json
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,34 +23,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from turnsmith.errors import UserError
+from turnsmith.judges.outcome_config import JudgeConfig
 from turnsmith.judges.outcome_features import FEATURES, OutcomeView, features, view_of
+from turnsmith.learn.fit import fit
+from turnsmith.learn.optim import OptimConfig
 from turnsmith.trace.types import Outcome, Trace, Verdict
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgeConfig:
-    """How the judge is fitted.
-
-    Attributes:
-        width: hidden units of each member.
-        members: networks whose mean probability counts; each learns from a bootstrap of the episodes.
-        updates: full-batch steps of AdamW.
-        learning_rate, weight_decay: of AdamW.
-        precision: the threshold is the lowest at which held-out demonstrations reach this precision.
-        held_out: the share of the demonstrations that the threshold is chosen on.
-        made: negatives that are made of each demonstration.
-        seed: of split, bootstraps, made negatives and initial weights.
-    """
-
-    width: int = 32
-    members: int = 5
-    updates: int = 300
-    learning_rate: float = 1e-2
-    weight_decay: float = 1e-2
-    precision: float = 0.95
-    held_out: float = 0.25
-    made: int = 2
-    seed: int = 0
 
 
 class OutcomeModel(nn.Module):
@@ -193,15 +170,20 @@ def _train(
     ])  # fmt: skip
     weight_MB = counts_MG[:, owner_B].float()
     weight_MB = weight_MB / weight_MB.sum(dim=1, keepdim=True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     target_MB = labels_B.expand(config.members, -1)
-    for _ in range(config.updates):
-        optimizer.zero_grad()
-        losses_MB = nn.functional.binary_cross_entropy_with_logits(
-            model.logits(features_BF), target_MB, reduction="none"
-        )
-        (losses_MB * weight_MB).sum().backward()
-        optimizer.step()
+
+    def losses(_: int) -> Iterator[Tensor]:
+        each_MB = nn.functional.binary_cross_entropy_with_logits(model.logits(features_BF), target_MB, reduction="none")
+        yield (each_MB * weight_MB).sum()
+
+    optim = OptimConfig(
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        warmup_updates=0,
+        schedule="constant",
+        grad_clip=0.0,
+    )
+    fit(model, losses, optim, config.updates)
     model.eval()
 
 

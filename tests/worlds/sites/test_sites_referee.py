@@ -94,8 +94,10 @@ async def test_impossible_trivial_and_ambiguous_proposals_are_told_apart():
 
 async def test_an_impossible_task_has_a_goal_that_no_state_meets():
     task = drawn("docs", "page_fact", 1)[0]
-    tasks, counts = await with_truth([meaning(task, [{"go": "No Such", "path": "/nowhere"}], "state")])
-    assert counts == {"sound": 0, "trivial": 0, "ambiguous": 0, "impossible": 1}
+    untold = Task("q", "Do something.", "browser", task.params)
+    tasks = await with_truth([meaning(task, [{"go": "No Such", "path": "/nowhere"}], "state"), untold])
+    assert tasks[0].hidden["quality"] == "impossible"
+    assert tasks[1] == untold
     from turnsmith.worlds.sites.goals import judge
 
     state = SITES["docs"].arrive(SITES["docs"].world(task.params["world"]), {}).snapshot()

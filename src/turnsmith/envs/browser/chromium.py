@@ -78,8 +78,11 @@ class ChromiumInstall:
     kind: str
 
 
-def find_chromium() -> ChromiumInstall:
+def find_chromium(window: bool = False) -> ChromiumInstall:
     """The browser to drive: `TURNSMITH_CHROMIUM`, a headless shell on the path, a Chromium or Chrome, Playwright's own.
+
+    Args:
+        window: it has to be able to show one, which a headless shell is not.
 
     Raises:
         UserError: if there is none, or if `TURNSMITH_CHROMIUM` names no executable.
@@ -91,10 +94,12 @@ def find_chromium() -> ChromiumInstall:
             raise UserError(f"TURNSMITH_CHROMIUM={named}: there is no executable there. Mend or unset the variable.")
         return ChromiumInstall(Path(found), "environment")
     for kind, names in (("headless_shell", HEADLESS_SHELLS), ("system", BROWSERS)):
-        for name in names:
+        for name in () if window and kind == "headless_shell" else names:
             if (found := shutil.which(name)) is not None:
                 return ChromiumInstall(Path(found), kind)
     for path in _playwright_browsers():
+        if window and "headless" in path.name:
+            continue
         return ChromiumInstall(path, "playwright")
     raise UserError(f"no Chromium was found. {_TYPE_THIS}")
 

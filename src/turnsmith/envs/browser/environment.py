@@ -32,6 +32,7 @@ class BrowserEnvironment:
         search_url: str | None = None,
         limits: Limits | None = None,
         chromium: ChromiumInstall | None = None,
+        headless: bool = True,
     ) -> None:
         """
         Args:
@@ -42,6 +43,7 @@ class BrowserEnvironment:
             search_url: what the action Google or Bing opens; without it that action is a step error.
             limits: time limits.
             chromium: the browser; found by `find_chromium` by default.
+            headless: without a window.
         """
         if sessions < 1:
             raise ValueError(f"sessions must be at least 1, not {sessions}")
@@ -49,7 +51,7 @@ class BrowserEnvironment:
         self.host = host
         self.observation = observation or ObservationConfig()
         self.search_url = search_url
-        self.pool = BrowserPool(host.viewport or VIEWPORT, limits or Limits(), chromium)
+        self.pool = BrowserPool(host.viewport or VIEWPORT, limits or Limits(), chromium, headless)
         self._free = asyncio.Semaphore(sessions)
 
     @asynccontextmanager

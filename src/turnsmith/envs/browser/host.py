@@ -67,6 +67,15 @@ class Prepared(Protocol):
         ...
 
 
+@runtime_checkable
+class Noting(Protocol):
+    """A visit that has something to tell the agent besides what the page shows."""
+
+    def notes(self) -> list[str]:
+        """What happened since it was asked last; it stands in the next observation."""
+        ...
+
+
 class SiteHost(Protocol):
     """Serves the pages of many episodes.
 

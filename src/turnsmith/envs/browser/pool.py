@@ -23,7 +23,14 @@ SPARES = 6
 class BrowserPool:
     """Makes tabs in one shared browser."""
 
-    def __init__(self, viewport: tuple[int, int], limits: Limits, chromium: ChromiumInstall | None = None) -> None:
+    def __init__(
+        self,
+        viewport: tuple[int, int],
+        limits: Limits,
+        chromium: ChromiumInstall | None = None,
+        headless: bool = True,
+    ) -> None:
+        self.headless = headless
         self.viewport = viewport
         self.limits = limits
         self.chromium = chromium
@@ -43,7 +50,7 @@ class BrowserPool:
             InfraError: `browser_start`.
         """
         require("playwright", "browser")
-        self.chromium = self.chromium or find_chromium()
+        self.chromium = self.chromium or find_chromium(window=not self.headless)
         await self.browser()
 
     async def browser(self) -> "Browser":
@@ -66,7 +73,11 @@ class BrowserPool:
                 browser = await self._playwright.chromium.launch(
                     executable_path=str(self.chromium.path),
                     args=launch_arguments(),
+<<<<<<< HEAD
                     ignore_default_args=list(UNWANTED_DEFAULTS),
+=======
+                    headless=self.headless,
+>>>>>>> 4f1842f (PAE: an agent learns from tasks that it set itself; arms, judge and proposals measured, one's own site guarded, demonstrations recorded)
                     timeout=self.limits.launch * 1000,
                 )
             except Error as error:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from turnsmith.envs.base import Step
 from turnsmith.envs.browser.actions import Actor
 from turnsmith.envs.browser.faults import StepError
-from turnsmith.envs.browser.host import Prepared, SiteHost, Visit
+from turnsmith.envs.browser.host import Noting, Prepared, SiteHost, Visit
 from turnsmith.envs.browser.observe import ObservationConfig, observe
 from turnsmith.envs.browser.tab import Tab
 from turnsmith.envs.browser.tree import raw_page
@@ -31,6 +31,17 @@ class BrowserSession:
         self._actor: Actor | None = None
         self._answer: str | None = None
         self._broken: InfraError | None = None
+
+    @property
+    def tab(self) -> Tab:
+        """The page of the present episode.
+
+        Raises:
+            RuntimeError: before any episode.
+        """
+        if self._tab is None:
+            raise RuntimeError("the session has no episode: call reset first")
+        return self._tab
 
     async def reset(self, task: Task, seed: int) -> Observation:
         """Start an episode in a fresh context.
@@ -99,6 +110,8 @@ class BrowserSession:
         if done and action.call is not None:
             self._answer = str(action.call.arguments.get("text", ""))
         reward, over = await self._visit.after_step(tab.page)
+        if isinstance(self._visit, Noting):
+            tab.notes += self._visit.notes()
         observation = await self._look(error)
         info["blocked"] = len(tab.wall.blocked) - blocked
         return Step(observation, reward, done or over, info)

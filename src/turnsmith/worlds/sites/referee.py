@@ -76,20 +76,22 @@ async def truth(task: Task) -> Truth:
     return Truth(goal, "ambiguous" if several else "trivial" if steps <= 2 else "sound", steps)
 
 
-async def with_truth(tasks: Sequence[Task]) -> tuple[list[Task], dict[str, int]]:
-    """The tasks with `hidden["goal"]` and `params["needed_steps"]`, and how many there are of each quality.
+async def with_truth(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks with `hidden["goal"]`, `hidden["quality"]` and `params["needed_steps"]`.
 
-    An impossible task gets the goal of a state that cannot be, so that the oracle calls every attempt a failure.
+    An impossible task gets the goal of a state that cannot be, so that the oracle calls every attempt a failure. A task
+    without an intent stays as it is: nobody knows its truth.
     """
     found: list[Task] = []
-    counts: dict[str, int] = {"sound": 0, "trivial": 0, "ambiguous": 0, "impossible": 0}
     for task in tasks:
+        if not task.hidden.get("intent"):
+            found.append(task)
+            continue
         known = await truth(task)
-        counts[known.quality] += 1
         goal = known.goal or {"state": {"nothing": [f"can do this: {known.reason}"]}}
         hidden = {**task.hidden, "goal": goal, "quality": known.quality}
         found.append(replace(task, hidden=hidden, params={**task.params, "needed_steps": known.steps}))
-    return found, counts
+    return found
 
 
 class _Visitor:
