@@ -73,11 +73,8 @@ class BrowserPool:
                 browser = await self._playwright.chromium.launch(
                     executable_path=str(self.chromium.path),
                     args=launch_arguments(),
-<<<<<<< HEAD
                     ignore_default_args=list(UNWANTED_DEFAULTS),
-=======
                     headless=self.headless,
->>>>>>> 4f1842f (PAE: an agent learns from tasks that it set itself; arms, judge and proposals measured, one's own site guarded, demonstrations recorded)
                     timeout=self.limits.launch * 1000,
                 )
             except Error as error:
