@@ -201,11 +201,12 @@ def call_of(line: Line, seen: "Observation", place: str) -> "Call":
 
 async def _watch(session: "BrowserSession", options: Options) -> "Visit":
     """Record what a person does until they close the window, press Ctrl-C, or do nothing for long enough."""
+    from turnsmith.agents.grammar import render
     from turnsmith.envs.browser import ObservationConfig
     from turnsmith.envs.browser.recorder import Recorder
     from turnsmith.errors import InfraError
 
-    recorder = Recorder(session.tab, ObservationConfig(screenshot="marked"))
+    recorder = Recorder(session.tab, ObservationConfig(screenshot="marked"), render)
     print(f"recording {options.site}: browse as you like; close the window (or press Ctrl-C here) when you are done.")
     try:
         await session.tab.guard(recorder.start())

@@ -6,11 +6,10 @@ recorded trace reads like any other.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
-from turnsmith.agents.grammar import render
 from turnsmith.envs.browser.observe import ObservationConfig, observe
 from turnsmith.envs.browser.tab import Tab
 from turnsmith.trace.types import Action, Call, Observation, Turn
@@ -21,8 +20,15 @@ SCRIPT = files("turnsmith.envs.browser").joinpath("record.js").read_text(encodin
 class Recorder:
     """Turns of one tab, made of what happens in it. Use: `start`, then `next` until the person is done."""
 
-    def __init__(self, tab: Tab, seen: ObservationConfig) -> None:
+    def __init__(self, tab: Tab, seen: ObservationConfig, write: Callable[[Call], str]) -> None:
+        """
+        Args:
+            tab: where the person browses.
+            seen: what an observation holds.
+            write: a call in the words of an action grammar.
+        """
         self.tab = tab
+        self.write = write
         self.seen = seen
         self.turns: list[Turn] = []
         self.observation = Observation()
@@ -61,7 +67,7 @@ class Recorder:
     def add(self, call: Call, name: str) -> Turn:
         """A turn of what was seen last and this call."""
         thought = {"click": f"open {name}", "type": f"{call.arguments.get('text', '')} into {name}"}
-        text = f"Thought: {thought.get(call.name, call.name.replace('_', ' ')).strip()}\n{render(call)}"
+        text = f"Thought: {thought.get(call.name, call.name.replace('_', ' ')).strip()}\n{self.write(call)}"
         turn = Turn(self.observation, Action(text, call))
         self.turns.append(turn)
         return turn
