@@ -53,7 +53,7 @@ def test_gradients_of_filtered_cloning_and_of_reinforce_with_rewards_0_and_1_are
     with_rewards = gradient(model, reinforce(model, pairs))
     cloned = gradient(model, reinforce(model, [(example, 1.0) for example in won]))
     share = len(won) / len(pairs)  # REINFORCE divides by all episodes, cloning by the successes
-    assert torch.allclose(with_rewards, share * cloned, rtol=1e-6, atol=1e-9)
+    assert (with_rewards - share * cloned).norm() < 1e-5 * with_rewards.norm()  # in single precision
     assert with_rewards.norm() > 1e-3
 
 

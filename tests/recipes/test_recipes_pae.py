@@ -114,7 +114,8 @@ def test_only_short_successes_stay_where_the_authors_filter_is_on_and_all_withou
 
     def won(task: str, turns: int) -> Summary:
         end = Outcome.SUCCESS
-        return Summary(1, f"{task}{turns}", task, "", "browser", "shop", "train", "train", 1, end, "", 0, 0.0, turns, 1.0)
+        name = f"{task}{turns}"
+        return Summary(1, name, task, "", "browser", "shop", "train", "train", 1, end, "", 0, 0.0, turns, 1.0)
 
     every = [won("a", 2), won("a", 5), won("a", 9), won("b", 7)]
     assert not_longer(every, 1.0) == every

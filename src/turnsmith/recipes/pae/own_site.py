@@ -85,6 +85,7 @@ def main(config: Config) -> Path:
 
 async def _main(config: Config, run: Run) -> None:
     run.report(status="running", recipe="pae", config=run.config)
+    judge = None if config.own.dry_run else given_judge(config)  # what is missing is said before anything is spent
     state, words = await _login(config)
     host = GuardedWeb(allow_writes=config.own.allow_writes, reset=config.own.reset, state=state)
     seen = ObservationConfig(screenshot="marked" if config.web.screenshots else None)
@@ -92,10 +93,9 @@ async def _main(config: Config, run: Run) -> None:
     async with Redacted(BrowserEnvironment(host, config.web.sessions, seen), words) as pages:
         tasks = await _proposed(config, run, pages, cost)
         _show_tasks(tasks, run)
-        if config.own.dry_run:
+        if judge is None:
             run.report(status="done", summary=[], cost=cost.told())
             return
-        judge = given_judge(config)
         policy = _policy(config)
         cost.clients = {
             name: client
@@ -136,7 +136,7 @@ class Cost:
 
     def __str__(self) -> str:
         tokens = sum(value for name, value in self.told().items() if name != "pages")
-        return f"{self.pages} pages, {tokens:,} tokens".replace(",", " ")
+        return f"{self.pages} pages, {tokens} tokens"
 
 
 async def _login(config: Config) -> tuple[Mapping[str, Any] | None, list[str]]:
