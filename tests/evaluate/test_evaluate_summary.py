@@ -33,3 +33,12 @@ def test_an_empty_set_has_no_certainty():
 def test_rewards_pair_by_task_and_average_repetitions():
     again = [trace(9, Outcome.FAILURE, 0.0, 1, task="t0")]
     assert rewards_by_task(EPISODES + again) == {"t0": 0.5, "t1": 0.0, "t2": 0.0, "t4": 1.0}
+
+
+def test_what_nobody_has_judged_is_in_no_rate_until_somebody_has():
+    unjudged = [trace(5, Outcome.UNJUDGED, None, 9), trace(6, Outcome.UNJUDGED, 1.0, 3)]  # the second was judged later
+    summary = summarize([*EPISODES, *unjudged])
+    assert (summary.episodes, summary.successes, summary.unjudged, summary.infra_errors) == (5, 3, 1, 1)
+    assert rewards_by_task(unjudged) == {"t6": 1.0}
+    nothing = summarize(unjudged[:1])
+    assert (nothing.episodes, nothing.unjudged) == (0, 1)

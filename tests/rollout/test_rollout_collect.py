@@ -201,3 +201,20 @@ def test_turn_seeds_are_stable_and_distinct():
     seeds = {turn_seed(episode, turn) for episode in range(50) for turn in range(50)}
     assert len(seeds) == 2500
     assert turn_seed(7, 3) == 6579903082405569959
+
+
+async def test_an_episode_that_nobody_judges_is_neither_a_success_nor_a_failure():
+    class Silent(CorridorSession):
+        async def grade(self):
+            return None
+
+    class Unknown(Corridor):
+        @asynccontextmanager
+        async def session(self):
+            yield Silent(self)
+
+    episodes = evaluation_episodes([corridor_task(1)], seed=0)
+    (alone,) = await collect(Unknown(), Walker(), episodes, LIMITS)
+    assert (alone.outcome, alone.verdicts, alone.reward()) == (Outcome.UNJUDGED, (), None)
+    (judged,) = await collect(Unknown(), Walker(), episodes, LIMITS, judge=ExactAnswer())
+    assert (judged.outcome, judged.reward("exact_answer")) == (Outcome.SUCCESS, 1.0)

@@ -184,7 +184,7 @@ def test_a_plain_row_of_another_maker():
     assert trace.turns[0].action.call == Call("find", {})
     assert (trace.reward(), trace.outcome, trace.info["row"]) == (0.75, Outcome.SUCCESS, {"model": "m-1"})
     unrewarded = row_to_trace({"messages": [user("hi")], "reward": None}, "x")
-    assert (unrewarded.reward(), unrewarded.outcome) == (None, Outcome.FAILURE)
+    assert (unrewarded.reward(), unrewarded.outcome) == (None, Outcome.UNJUDGED)
     named = row_to_trace({"messages": [user("go"), assistant("ok")], "task": "Do it.", "turn_rewards": [2]}, "x")
     assert (named.task.instruction, named.turns[0].observation.text, named.turns[0].reward) == ("Do it.", "go", 2)
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from turnsmith.trace.store import Store
 from turnsmith.trace.types import ORACLE, Action, Credit, Label, Observation, Outcome, Task, Trace, Turn, Verdict
 from turnsmith.view.queries import Database
 from turnsmith.view.rows import Rows
+from turnsmith.view.run import success_rate
 
 
 def trace(
@@ -123,3 +125,12 @@ def test_infra_errors_have_no_reward_whatever_was_judged(store):
     (row,) = Rows(Database(store.path)).all()
     assert row.reward is None
     assert row.value_error is None
+
+
+def test_what_nobody_has_judged_is_in_no_rate(store):
+    rows = [trace(0), trace(1, oracle=0.0), replace(trace(2, oracle=None), outcome=Outcome.UNJUDGED)]
+    store.append_many(rows)
+    found = [success_rate(Rows(Database(store.path)).all())]
+    store.add_verdicts("t2", [Verdict(ORACLE, 1.0)])
+    found.append(success_rate(Rows(Database(store.path)).all()))
+    assert [(one["n"], one["value"]) for one in found if one] == [(2, 0.5), (3, pytest.approx(2 / 3))]

@@ -5,7 +5,7 @@
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
-export type Outcome = "success" | "failure" | "truncated" | "infra_error";
+export type Outcome = "success" | "failure" | "truncated" | "unjudged" | "infra_error";
 
 /** A figure with its 95 % interval, in the unit given. */
 export interface Figure {

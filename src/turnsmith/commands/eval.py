@@ -119,15 +119,18 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
                 on_trace=on_trace,
             )
     summary = summarize(traces)
-    if not summary.episodes:
+    if not summary.episodes and not summary.unjudged:
         kinds = ", ".join(sorted({str(trace.info.get("infra_error", "")) for trace in traces}))
         raise UserError(
             f"there is no result: all {len(traces)} episodes were lost to machinery ({kinds}). "
             f"Look at them: turnsmith traces ls {run.folder}"
         )
     console.print(summary_table({spec: summary}, "Success by the oracle"))
+    if summary.unjudged:
+        console.print(
+            f"{summary.unjudged} episodes are not judged: their tasks have no oracle, so they are in no rate. "
+            f"See them: turnsmith view {run.folder}"
+        )
     low, high = summary.interval
-    run.report(
-        status="done",
-        summary=[{"name": spec, "value": summary.success, "low": low, "high": high, "unit": "success"}],
-    )
+    row = {"name": spec, "value": summary.success, "low": low, "high": high, "unit": "success"}
+    run.report(status="done", summary=[row] if summary.episodes else [])

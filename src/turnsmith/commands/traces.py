@@ -15,11 +15,11 @@ from turnsmith.trace.store import SCHEMA_VERSION, Store, Summary
 from turnsmith.trace.types import ORACLE, Outcome
 
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-OutcomeName = Literal["success", "failure", "truncated", "infra_error"]
+OutcomeName = Literal["success", "failure", "truncated", "unjudged", "infra_error"]
 
 _WIDEST_TASK = 100
 _PIPE_WIDTH = 1000
-_COLORS = {"success": "green", "failure": "red", "truncated": "yellow", "infra_error": "magenta"}
+_COLORS = {"success": "green", "failure": "red", "truncated": "yellow", "unjudged": "cyan", "infra_error": "magenta"}
 
 
 def main(argv: list[str]) -> int:

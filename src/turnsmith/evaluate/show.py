@@ -46,9 +46,10 @@ _HEADINGS = ("success", "95 %", "episodes", "steps", "cut off", "infra")
 
 
 def _cells(summary: Summary, lost: bool) -> tuple[str, ...]:
+    known = summary.episodes > 0
     cells = (
-        percent(summary.success),
-        interval(summary.interval),
+        percent(summary.success) if known else "–",
+        interval(summary.interval) if known else "–",
         str(summary.episodes),
         f"{summary.mean_steps:.1f}",
         percent(summary.truncated_rate),

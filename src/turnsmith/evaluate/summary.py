@@ -1,7 +1,7 @@
 """What a set of episodes amounts to: success with its interval, per site, steps, time-outs and infra errors."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from turnsmith.evaluate.stats import wilson
 from turnsmith.trace.types import ORACLE, Outcome, Trace
@@ -9,16 +9,17 @@ from turnsmith.trace.types import ORACLE, Outcome, Trace
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts over episodes. Infra errors are in none of the rates.
+    """Counts over episodes. Infra errors, and episodes that nobody has judged, are in none of the rates.
 
     Attributes:
-        episodes: episodes that count (without infra errors).
+        episodes: episodes that count.
         successes: those with reward > 0.5 by the judge that was asked.
         truncated: those that ran out of steps or tokens.
         infra_errors: episodes lost to machinery.
         steps: total steps of the episodes that count.
         success_steps: total steps of the successful ones.
         by_site: the same for each site.
+        unjudged: episodes that ended without a verdict of anybody.
     """
 
     episodes: int = 0
@@ -28,6 +29,7 @@ class Summary:
     steps: int = 0
     success_steps: int = 0
     by_site: dict[str, "Summary"] = field(default_factory=dict)
+    unjudged: int = 0
 
     @property
     def success(self) -> float:
@@ -56,36 +58,37 @@ class Summary:
 
 
 def summarize(traces: Iterable[Trace], judge: str = ORACLE) -> Summary:
-    """Summarise episodes by one judge's verdicts; an episode without a verdict of that judge counts as reward 0."""
+    """Summarise episodes by one judge's verdicts; one without a verdict of that judge counts as reward 0."""
     rows: list[tuple[str, Outcome, float | None, int]] = [
         (str(trace.task.params.get("site", "")), trace.outcome, trace.reward(judge), len(trace.turns))
         for trace in traces
     ]
     sites = sorted({site for site, *_ in rows if site})
     by_site = {site: _count([row for row in rows if row[0] == site]) for site in sites}
-    total = _count(rows)
-    return Summary(
-        total.episodes, total.successes, total.truncated, total.infra_errors, total.steps, total.success_steps, by_site
-    )
+    return replace(_count(rows), by_site=by_site)
 
 
 def _count(rows: list[tuple[str, Outcome, float | None, int]]) -> Summary:
-    counted = [row for row in rows if row[1] is not Outcome.INFRA_ERROR]
+    ended = [row for row in rows if row[1] is not Outcome.INFRA_ERROR]
+    counted = [row for row in ended if row[1] is not Outcome.UNJUDGED or row[2] is not None]
     won = [row for row in counted if (row[2] or 0.0) > 0.5]
     return Summary(
         episodes=len(counted),
         successes=len(won),
         truncated=sum(row[1] is Outcome.TRUNCATED for row in counted),
-        infra_errors=len(rows) - len(counted),
+        infra_errors=len(rows) - len(ended),
+        unjudged=len(ended) - len(counted),
         steps=sum(row[3] for row in counted),
         success_steps=sum(row[3] for row in won),
     )
 
 
 def rewards_by_task(traces: Iterable[Trace], judge: str = ORACLE) -> dict[str, float]:
-    """Mean reward of each task (infra errors left out), for pairing two runs task by task."""
+    """Mean reward of each task, for pairing two runs task by task; what is in no rate is left out."""
     sums: dict[str, list[float]] = {}
     for trace in traces:
-        if trace.outcome is not Outcome.INFRA_ERROR:
-            sums.setdefault(trace.task.id, []).append(trace.reward(judge) or 0.0)
+        reward = trace.reward(judge)
+        if trace.outcome is Outcome.INFRA_ERROR or (trace.outcome is Outcome.UNJUDGED and reward is None):
+            continue
+        sums.setdefault(trace.task.id, []).append(reward or 0.0)
     return {task: sum(values) / len(values) for task, values in sums.items()}

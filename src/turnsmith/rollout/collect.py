@@ -210,8 +210,9 @@ class _Player:
             asked = self.judged == "step" and going.verdicts
             decisive = replace(going.verdicts[-1], turn=None) if asked else await self.judge.judge(trace)
             trace = replace(trace, verdicts=(*trace.verdicts, decisive))
-        won = decisive is not None and decisive.reward > 0.5
-        return replace(trace, outcome=Outcome.SUCCESS if won else Outcome.FAILURE)
+        if decisive is None:
+            return replace(trace, outcome=Outcome.UNJUDGED)
+        return replace(trace, outcome=Outcome.SUCCESS if decisive.reward > 0.5 else Outcome.FAILURE)
 
     def _cut_off(self, going: "_Going", truth: Verdict | None) -> Trace:
         """Running out of time is never a success, whatever state the episode was cut off in."""

@@ -60,16 +60,16 @@ def episode_bar(what: str, total: int, judge: str = "oracle") -> Iterator[Callab
 
     An infra error advances nothing: its episode is played again or given up, and the note counts it as lost.
     """
-    counts = {"done": 0, "won": 0, "lost": 0}
+    counts = {"judged": 0, "won": 0, "lost": 0}
     with progress_bar(what, total) as advance:
 
         def on_trace(trace: Trace) -> None:
             if trace.outcome is Outcome.INFRA_ERROR:
                 counts["lost"] += 1
-            else:
-                counts["done"] += 1
+            elif trace.outcome is not Outcome.UNJUDGED:
+                counts["judged"] += 1
                 counts["won"] += (trace.reward(judge) or 0.0) > 0.5
-            rate = f"{100 * counts['won'] / counts['done']:.0f} % success" if counts["done"] else ""
+            rate = f"{100 * counts['won'] / counts['judged']:.0f} % success" if counts["judged"] else ""
             lost = f", {counts['lost']} lost" if counts["lost"] else ""
             advance(int(trace.outcome is not Outcome.INFRA_ERROR), note=rate + lost)
 

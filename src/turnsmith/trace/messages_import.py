@@ -393,7 +393,9 @@ def _with_turn_rewards(turns: Sequence[Turn], row: Mapping[str, Any]) -> tuple[T
 def _outcome(row: Mapping[str, Any], reward: float | None) -> Outcome:
     given = row.get("outcome")
     if given is None:
-        return Outcome.SUCCESS if reward is not None and reward > 0.5 else Outcome.FAILURE
+        if reward is None:
+            return Outcome.UNJUDGED
+        return Outcome.SUCCESS if reward > 0.5 else Outcome.FAILURE
     if given not in list(Outcome):
         raise ValueError(f'"outcome" is {given!r}, not one of {", ".join(Outcome)}')
     return Outcome(given)

@@ -19,7 +19,7 @@ from typing import Any
 
 
 class Outcome(StrEnum):
-    """Why an episode ended. Only the first three carry a reward."""
+    """Why an episode ended, and what came of it. Only the first three carry a reward."""
 
     SUCCESS = "success"
     """The agent ended the episode and the reward that the run trains on says it succeeded."""
@@ -27,6 +27,8 @@ class Outcome(StrEnum):
     """The agent ended the episode (or the environment did) and did not succeed."""
     TRUNCATED = "truncated"
     """The horizon or a token budget ran out before the agent was done."""
+    UNJUDGED = "unjudged"
+    """The episode ended, and nobody has said what it was worth: no oracle, no judge. It is in no rate until one has."""
     INFRA_ERROR = "infra_error"
     """The browser, a worker or an endpoint failed: kept out of every loss and metric, and counted."""
 

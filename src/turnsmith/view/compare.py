@@ -81,7 +81,7 @@ def _pair(first: Run, second: Run) -> tuple[dict[str, Any] | None, str]:
 def _by_task(run: Run) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in final_evaluation(run.rows.all()):
-        if row.outcome != "infra_error":
+        if row.counts:
             found.setdefault(row.task_id, []).append(row)
     return found
 

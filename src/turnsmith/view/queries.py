@@ -63,6 +63,11 @@ class Row:
         return None if self.outcome == "infra_error" else self.verdicts.get(ORACLE)
 
     @property
+    def counts(self) -> bool:
+        """Whether it is in rates: nothing was lost, and somebody has said what it was worth."""
+        return self.outcome != "infra_error" and (self.outcome != "unjudged" or self.reward is not None)
+
+    @property
     def solved(self) -> bool:
         """Whether the episode succeeded: by the oracle where it judged, else by the recorded outcome."""
         return self.outcome == "success" if self.reward is None else self.reward > 0.5

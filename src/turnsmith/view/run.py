@@ -162,8 +162,8 @@ def final_evaluation(rows: list[Row]) -> list[Row]:
 
 
 def success_rate(rows: list[Row]) -> dict[str, Any] | None:
-    """Success with its Wilson interval as `{"value", "low", "high", "n"}`; infra errors are left out; None if empty."""
-    counted = [row.solved for row in rows if row.outcome != "infra_error"]
+    """Success with its Wilson interval as `{"value", "low", "high", "n"}` over what counts; None if nothing does."""
+    counted = [row.solved for row in rows if row.counts]
     return rate(sum(counted), len(counted))
 
 

@@ -52,7 +52,7 @@ def list_tasks(run: Run, query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _task(task_id: str, rows: list[Row], proposed: Mapping[str, Any] | None) -> dict[str, Any]:
-    counted = [row for row in rows if row.outcome != "infra_error"]
+    counted = [row for row in rows if row.counts]
     history: dict[int, list[int]] = {}
     for row in counted:
         if row.iteration is not None:

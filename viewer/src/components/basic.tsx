@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import type { Json, Outcome, Rate } from "../types";
 import { percent, words } from "../format";
 
-const SIGNS: { [outcome: string]: string } = { success: "✓", failure: "✕", truncated: "◔", infra_error: "!" };
+const SIGNS: { [outcome: string]: string } = { success: "✓", failure: "✕", truncated: "◔", unjudged: "–", infra_error: "!" };
 
 /** The outcome as a sign and a word, never as a colour alone. */
 export function OutcomeBadge({ outcome }: { outcome: Outcome }) {

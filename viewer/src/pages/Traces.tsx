@@ -35,7 +35,7 @@ export function TracesPage({ run, query }: LivePageProps) {
       <h1>Traces</h1>
       <FilterBar label="Filter traces">
         <TextFilter name="task" label="task" query={query} />
-        <Choice name="outcome" label="outcome" query={query} choices={["success", "failure", "truncated", "infra_error"].map((one) => [one, words(one).toLowerCase()])} />
+        <Choice name="outcome" label="outcome" query={query} choices={["success", "failure", "truncated", "unjudged", "infra_error"].map((one) => [one, words(one).toLowerCase()])} />
         <Choice name="site" label="site" query={query} choices={facet("site")} />
         <Choice name="phase" label="phase" query={query} choices={facet("phase")} />
         <Choice name="iteration" label="iteration" query={query} choices={facet("iteration")} />

@@ -138,12 +138,12 @@ class WebEpisodes:
             pictures: so many episodes, the first, are recorded with screenshots, whatever the policy sees.
         """
         episodes = evaluation_episodes(tasks, seed, iteration, phase)
-        what = f"{phase} after {iteration} iterations"
+        what = f"{phase} after iteration {iteration}"
         if self.config.screenshots or not pictures:
             return await self._play(what, policy, episodes, horizon)
         self.environment.observation = replace(self._seen, screenshot="marked")
         try:
-            await self._play(f"{what}, pictures", policy, episodes[:pictures], horizon)
+            await self._play(f"{phase} with pictures", policy, episodes[:pictures], horizon)
         finally:
             self.environment.observation = self._seen
         return await self._play(what, policy, episodes, horizon)  # reads the first ones back
