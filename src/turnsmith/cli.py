@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "view": ("view", "look at runs in the browser: turnsmith view [RUN…]"),
     "results": ("results", "the table of recorded claims"),
     "bench": ("bench", "measure speed: turnsmith bench NAME"),
+    "tasks": ("tasks", "verified tasks for your own tools: turnsmith tasks challenge"),
     "parse": ("parse", "parse model responses with an action grammar"),
     "verify": ("verify", "grade recorded answers with an environment's own checker"),
     "eeg": ("eeg", "gaze and cues from EEG recordings"),

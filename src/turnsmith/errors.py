@@ -37,6 +37,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "browser": ("playwright", "miniwob"),
     "device": ("adbutils",),
     "hf": ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers"),
+    "mcp": ("mcp",),
     "robot": ("mujoco", "scipy", "h5py"),
     "diffusion": ("diffusers",),
     "eeg": ("mne", "h5py", "scipy", "matplotlib"),

@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, str] = {
     "cim": "turnsmith.bench.cim",
     "engine": "turnsmith.bench.engine",
     "kalie": "turnsmith.bench.kalie",
+    "sandbox": "turnsmith.bench.sandbox",
 }
 
 

@@ -101,13 +101,14 @@ class RuleUser:
             return Utterance("Yes, please.", ("yes",))
         wishes = self.brief.wishes
         current = wishes[self._at] if 0 <= self._at < len(wishes) else None
-        for topic, pattern in _ASKS:
-            if pattern.search(message):
-                if topic == "identity":
-                    return self.brief.identity
-                if current is not None and topic in current.details:
-                    return current.details[topic]
-                return Utterance("I said all there is to say about that.", ("said",))
+        asked = [topic for topic, pattern in _ASKS if pattern.search(message)]
+        for topic in asked:
+            if topic == "identity":
+                return self.brief.identity
+            if current is not None and topic in current.details:
+                return current.details[topic]
+        if asked:
+            return Utterance("I said all there is to say about that.", ("said",))
         self._at += 1
         if self._at >= len(wishes):
             return Utterance(f"Nothing else, thank you. {STOP}", ("bye",))
