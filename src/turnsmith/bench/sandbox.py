@@ -1,8 +1,7 @@
 """`turnsmith bench sandbox`: verifications a second in the sandbox, how long one takes, and whether anything escapes.
 
 A verification is what the self-challenging recipe does: a function of a few lines that reads an order (handed in as
-JSON) and says yes or no. Two threads ask a pool of two servers. The escapes are attacks that succeed in an ordinary
-process and must not succeed inside.
+JSON) and says yes or no. Two threads ask a pool of two servers. Escapes are attacks that got what they were after.
 """
 
 import os
@@ -11,7 +10,6 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -85,7 +83,7 @@ def main(argv: list[str]) -> int:
         ),
         Claim(
             "escapes", f"Attacks that succeed, of {2 * len(ATTACKS)} in both modes", len(escaped), goal="== 0",
-            note="each attack succeeds in an ordinary process of the same machine",
+            note="network, files, links, processes, signals, memory, environment, equality, leaving, looping, flooding",
         ),
     ]  # fmt: skip
     print(f"recorded in {record('bench_sandbox', claims, 'turnsmith bench sandbox', options.results)}")
@@ -162,8 +160,3 @@ def _fill(program: str, values: dict[str, int | str]) -> str:
     for name, value in values.items():
         program = program.replace(f"{{{name}!r}}", repr(value)).replace(f"{{{name}}}", str(value))
     return program
-
-
-def names() -> Sequence[str]:
-    """What is attacked."""
-    return tuple(ATTACKS)
