@@ -16,7 +16,7 @@ from turnsmith.commands.run import recipe_names
 from turnsmith.errors import EXTRAS
 
 CHECKOUT = Path(__file__).parents[1]
-LIGHT = sorted({*recipe_names()} - {"apr", "digiq", "digirl", "eeg_mae"})
+LIGHT = sorted({*recipe_names()} - {"digiq", "digirl"})
 """Recipes whose settings load no torch."""
 ASKED, DONE = ({"role": "user", "content": "Open the door."}, {"role": "assistant", "content": "It is open."})
 
