@@ -11,11 +11,13 @@ layer_class_to_replicate, protocol_version, disable_nagle_algorithm, do_GET, log
 handle_starttag, handle_data, handle_endtag, text_factory, force_exit, should_exit
 __wrapped__, __qualname__, __getattr__
 
+render_mode, action_space, observation_space, action_mapping, caption_justify
+
 # Contracts: a policy scores as well as it acts, an environment is told how its block ended.
 log_prob, exc
 
 # Under TYPE_CHECKING, in annotations that are strings.
-Page, CDPSession, BrowserContext, Dialog, Download, AdbDevice
+Page, CDPSession, BrowserContext, Dialog, Download, AdbDevice, WebSocketRoute
 
 # Fields that are written out whole (`dataclasses.asdict`), read by page templates, or counted for tests.
 prompt_tokens, new_tokens, prefilled, reused, row_steps, critical, launches, restarts, indexes, utterance, search_first
@@ -35,3 +37,9 @@ with_truth, ModelFormat, TENSORS, Toolboxes, openai, synthetic_world, authors_li
 # The papers' own forms beside ours, and what EEG and chip offer beside their recipes.
 VerbatimThreads, serial_text, read_prompt, braindecode_model, rows_of_step, bars, from_epochs, eye_potentials
 largest_sum, with_bits, program_levels, slot_subarrays
+
+# The robot's files as their authors write them, for users' own data, and what its tests measure or compare with.
+write_json_data, read_json_data, write_hdf5, read_hdf5, write_lerobot, split_by_parent, unreadable, GymEnvironment
+
+# Not used by anything yet: to be used, or to go.
+CONTROLNETS, OPENING, UNSEEN_SETS, camera_of

@@ -42,6 +42,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "diffusion": ("diffusers",),
     "eeg": ("mne", "h5py", "scipy", "matplotlib"),
     "cim": ("scipy", "matplotlib", "torch"),
+    "gym": ("gymnasium",),
     "dev": ("pytest", "hypothesis"),
 }
 """The extras of pyproject.toml, and what each brings (of two that bring the same, messages name the first)."""

@@ -30,9 +30,6 @@ print(*(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)
 
 
 NOT_YET = {"digiq", "digirl"}
-    "digiq",
-    "digirl",
-}
 """Recipes whose settings still lie in files that load torch."""
 
 
