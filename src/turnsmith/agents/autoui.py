@@ -11,6 +11,7 @@ Notable: sampling has a random stream for each row, as in `engine.local`, and lo
 """
 
 import asyncio
+import io
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
+from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
@@ -112,10 +115,6 @@ class Blip2Vectors:
 
     def __call__(self, images: Sequence[ImageRef]) -> Tensor:
         """(N, hidden width) in float32."""
-        import io
-
-        from PIL import Image
-
         pictures = []
         for image in images:
             if image.data is None:
@@ -241,7 +240,6 @@ def load_autoui(folder: str | Path, vectors: ImageVectors, **options: Any) -> Au
         UserError: if the folder is missing something.
     """
     import transformers
-    from safetensors import safe_open
 
     folder = Path(folder)
     try:

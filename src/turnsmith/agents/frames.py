@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from turnsmith.trace.types import ImageRef
@@ -20,8 +21,6 @@ SIZE = (190, 90)
 
 def frame_of(data: bytes, size: tuple[int, int] = SIZE) -> Tensor:
     """An encoded picture as a uint8 tensor (3, height, width), shrunk by averaging."""
-    from PIL import Image
-
     height, width = size
     with Image.open(io.BytesIO(data)) as picture:
         picture.draft("RGB", (2 * width, 2 * height))  # JPEG decodes at a fraction of its size for less

@@ -13,6 +13,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jinja2 import TemplateError
+from PIL import Image
+
 from turnsmith.agents import grammar, render
 from turnsmith.agents.base import Context
 from turnsmith.agents.parsing import parse
@@ -194,8 +197,6 @@ def apply_template(templated: Any, messages: Sequence[render.Message], pictures:
 
     Templates that know no system role get the system message at the head of the first user message.
     """
-    from jinja2 import TemplateError
-
     rows = [_template_row(message, pictures) for message in messages]
     try:
         return templated.apply_chat_template(rows, tokenize=False, add_generation_prompt=cue)
@@ -216,8 +217,6 @@ def _template_row(message: render.Message, pictures: bool) -> dict[str, Any]:
 
 
 def _open(image: ImageRef) -> Any:
-    from PIL import Image
-
     if image.data is None:
         raise ValueError(f"image {image.digest[:12]} has no bytes here; fetch it with Store.image")
     return Image.open(io.BytesIO(image.data)).convert("RGB")

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from turnsmith.agents.hf_policy import apply_template
 from turnsmith.errors import UserError, require
 from turnsmith.trace.types import Call, ImageRef
 
@@ -45,8 +47,6 @@ def question(call: Call) -> str:
 
 def picture(image: ImageRef, call: Call) -> Any:
     """The screenshot as a PIL image, with a cursor whose tip is where the gesture begins, at a quarter of its size."""
-    from PIL import Image, ImageDraw
-
     if image.data is None:
         raise ValueError(f"image {image.digest[:12]} has no bytes here; fetch it with Store.image")
     shown = Image.open(io.BytesIO(image.data)).convert("RGB")
@@ -123,8 +123,6 @@ class LlavaReader:
 
     def inputs(self, images: Sequence[ImageRef], calls: Sequence[Call]) -> dict[str, Tensor]:
         """The model's inputs for these pairs of screen and action."""
-        from turnsmith.agents.hf_policy import apply_template
-
         token = getattr(self.processor, "image_token", "<image>")
         texts = []
         for call in calls:

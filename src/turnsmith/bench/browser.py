@@ -19,10 +19,13 @@ import psutil
 import tyro
 
 from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig
-from turnsmith.errors import InfraError, require
+from turnsmith.errors import InfraError
 from turnsmith.evaluate.claims import Claim, record
 from turnsmith.options import parse_options
 from turnsmith.trace.types import Action, Call, Observation, Task
+from turnsmith.worlds.sites import SITES
+from turnsmith.worlds.sites.server import LocalSites
+from turnsmith.worlds.sites.tasks import generate
 
 LOGICAL = (1, 4, 8, 16, 64)
 EPISODE = 10
@@ -74,7 +77,6 @@ class Measured:
 
 def main(argv: list[str]) -> int:
     """Measure, print, and record the claims."""
-    require("playwright", "browser")
     options = parse_options(Options, argv, prog="turnsmith bench browser", description=__doc__)
     load = os.getloadavg()[0]
     tasks = local_tasks(options.seed)
@@ -87,9 +89,6 @@ def main(argv: list[str]) -> int:
 
 def local_tasks(seed: int, count: int = 150) -> list[Task]:
     """Training tasks of all local sites, in a seeded order."""
-    from turnsmith.worlds.sites import SITES
-    from turnsmith.worlds.sites.tasks import generate
-
     tasks = generate(list(SITES), "train", count, seed)
     random.Random(seed).shuffle(tasks)
     return tasks
@@ -114,8 +113,6 @@ def random_action(observation: Observation, source: random.Random) -> Action:
 
 async def measure(tasks: Sequence[Task], logical: int, options: Options) -> Measured:
     """Play with so many logical sessions."""
-    from turnsmith.worlds.sites.server import LocalSites
-
     budget = options.steps if logical == 8 else max(options.steps // 10, EPISODE * logical)
     measured = Measured(logical)
     shot = ObservationConfig(screenshot="marked" if options.screenshot == "marked" else "plain")

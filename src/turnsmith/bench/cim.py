@@ -19,9 +19,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import torch
 import tyro
+from torch import Tensor
 
-from turnsmith.errors import UserError, require
+from turnsmith.cim.adc import FlashADC
+from turnsmith.cim.array import Hardware, plane_weights
+from turnsmith.cim.cells import TwoFeFETOneT
+from turnsmith.cim.conversion import ArrayLayer, array_layers, convert, set_temperature
+from turnsmith.cim.networks import vgg8
+from turnsmith.cim.quantization import quantize
+from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import Claim, record
 from turnsmith.options import parse_options
 
@@ -60,8 +68,6 @@ class Options:
 def main(argv: list[str]) -> int:
     """Measure, print and record."""
     options = parse_options(Options, argv, prog="turnsmith bench cim", description=__doc__)
-    require("torch", "cim")
-    import torch
 
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("no CUDA device is there. Add --device cpu.")
@@ -86,15 +92,6 @@ def _command(options: Options) -> str:
 
 
 def _throughput(options: Options) -> Claim:
-    import torch
-
-    from turnsmith.cim.adc import FlashADC
-    from turnsmith.cim.array import Hardware
-    from turnsmith.cim.cells import TwoFeFETOneT
-    from turnsmith.cim.conversion import convert, set_temperature
-    from turnsmith.cim.networks import vgg8
-    from turnsmith.cim.quantization import quantize
-
     hardware = Hardware(cell=TwoFeFETOneT(bits=2, sigma_vt=0.01), adc=FlashADC(codes=_TOP + 1))
     network = convert(quantize(vgg8(options.width)).to(options.device), hardware)
     images = torch.rand(options.images, 3, 32, 32, device=options.device) * 2 - 1
@@ -158,16 +155,6 @@ def _peer(options: Options) -> Claim:
 
 def _layers(options: Options) -> "list[tuple[str, ArrayLayer, Tensor]]":
     """Array layers of VGG-8 with the integer inputs that one random image gives them."""
-    import torch
-    from torch import Tensor
-
-    from turnsmith.cim.adc import FlashADC
-    from turnsmith.cim.array import Hardware
-    from turnsmith.cim.cells import TwoFeFETOneT
-    from turnsmith.cim.conversion import ArrayLayer, array_layers, convert, set_temperature
-    from turnsmith.cim.networks import vgg8
-    from turnsmith.cim.quantization import quantize
-
     hardware = Hardware(cell=TwoFeFETOneT(bits=2), adc=FlashADC(codes=_TOP + 1))
     network = convert(quantize(vgg8(options.width)), hardware)
     set_temperature(network, 27.0)
@@ -188,7 +175,6 @@ def _layers(options: Options) -> "list[tuple[str, ArrayLayer, Tensor]]":
 
 def _aihwkit(layer: "ArrayLayer", x_int: "Tensor", kind: str) -> "Callable[[], Tensor]":
     """The same layer on aihwkit: a function that gives its integer sums, weights written beforehand."""
-    import torch
     from aihwkit.nn import AnalogLinearMapped  # type: ignore[import-not-found]
     from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig  # type: ignore[import-not-found]
     from aihwkit.simulator.parameters import (  # type: ignore[import-not-found]
@@ -197,8 +183,6 @@ def _aihwkit(layer: "ArrayLayer", x_int: "Tensor", kind: str) -> "Callable[[], T
         MappingParameter,
         NoiseManagementType,
     )
-
-    from turnsmith.cim.array import plane_weights
 
     levels = layer.cells.levels.float()
     groups, rows, outputs, slices = levels.shape

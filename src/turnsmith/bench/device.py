@@ -18,11 +18,16 @@ from typing import Annotated
 
 import tyro
 
+from turnsmith.agents.frames import frame_of
 from turnsmith.bench.browser import browser_memory, centiles, cpu_seconds
 from turnsmith.envs.device import DeviceEnvironment
-from turnsmith.errors import InfraError, require
+from turnsmith.errors import InfraError
 from turnsmith.evaluate.claims import Claim, record
+from turnsmith.rollout.collect import Episode, Limits, collect
 from turnsmith.trace.types import Action, Task
+from turnsmith.worlds.phone import ROUGH, ChromiumPhone, LocalPhones
+from turnsmith.worlds.phone.demonstrator import Demonstrator
+from turnsmith.worlds.phone.tasks import generate
 
 PHONES = (1, 2, 4, 8)
 
@@ -82,8 +87,6 @@ class Measured:
 
 def main(argv: list[str]) -> int:
     """Measure, print, and record the claims."""
-    require("playwright", "browser")
-    require("torch", "hf")
     options = tyro.cli(Options, args=argv, prog="turnsmith bench device", description=__doc__)
     recorded = asyncio.run(record_episodes(options))
     measured = [asyncio.run(measure(recorded, phones, options)) for phones in PHONES]
@@ -96,10 +99,6 @@ def main(argv: list[str]) -> int:
 async def record_episodes(options: Options) -> list[Recorded]:
     """Let the demonstrator that knows everything play; what it did, on phones in rough weather."""
     from turnsmith.judges.base import Oracle
-    from turnsmith.rollout.collect import Episode, Limits, collect
-    from turnsmith.worlds.phone import ROUGH, ChromiumPhone, LocalPhones
-    from turnsmith.worlds.phone.demonstrator import Demonstrator
-    from turnsmith.worlds.phone.tasks import generate
 
     half = options.episodes // 2
     tasks = [
@@ -131,9 +130,6 @@ async def record_episodes(options: Options) -> list[Recorded]:
 
 async def measure(recorded: Sequence[Recorded], phones: int, options: Options) -> Measured:
     """Play the recorded episodes again and again with so many phones."""
-    from turnsmith.agents.frames import frame_of
-    from turnsmith.worlds.phone import ROUGH, LocalPhones
-
     measured = Measured(phones)
     numbers = itertools.count()
     environment = DeviceEnvironment(LocalPhones(ROUGH), phones)

@@ -9,8 +9,14 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
-from turnsmith.errors import UserError, require
+from turnsmith.eeg.batches import Source, fit_scaler
+from turnsmith.eeg.fit import fit_windows, pretraining_loss
+from turnsmith.eeg.mae import FixedMae
+from turnsmith.eeg.settings import small_fit
+from turnsmith.eeg.vit import EEGViT
+from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import Claim, record
 
 # name -> sizes of EEGViT and of the decoder, and the batch.
@@ -35,8 +41,6 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if options.steps < 3:
         raise UserError("--steps must be at least 3.")
-    require("torch", "hf")
-    import torch
 
     torch.set_num_threads(options.threads)
     ratios, dropped, kept = masking_speedup(options.size, options.steps, options.device)
@@ -73,11 +77,6 @@ def main(argv: list[str]) -> int:
 
 def masking_speedup(size: str, steps: int, device: str) -> tuple[list[float], list[float], list[float]]:
     """Ratio of each pair of steps, and seconds of the steps with and without dropping."""
-    import torch
-
-    from turnsmith.eeg.mae import FixedMae
-    from turnsmith.eeg.vit import EEGViT
-
     arguments, (width, depth, heads), batch = SIZES[size]
     eeg = torch.randn(batch, 129, 500, device=device)
 
@@ -106,14 +105,6 @@ def masking_speedup(size: str, steps: int, device: str) -> tuple[list[float], li
 
 def busy_share(size: str, steps: int, threads: int, device: str) -> float:
     """Processor seconds over wall-clock seconds and threads while pretraining from an array of windows."""
-    import torch
-
-    from turnsmith.eeg.batches import Source, fit_scaler
-    from turnsmith.eeg.fit import fit_windows, pretraining_loss
-    from turnsmith.eeg.mae import FixedMae
-    from turnsmith.eeg.settings import small_fit
-    from turnsmith.eeg.vit import EEGViT
-
     arguments, (width, depth, heads), batch = SIZES[size]
     rows = np.arange(8 * batch)
     eeg = np.random.default_rng(0).normal(0, 10, (len(rows), 500, 129)).astype(np.float32)

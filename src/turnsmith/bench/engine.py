@@ -22,16 +22,27 @@ ways are greedy, and the tokens of every thread must be the same.
 """
 
 import argparse
+import concurrent.futures
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from turnsmith.errors import UserError, require
+from turnsmith.engine.forward import left_pad
+from turnsmith.engine.threads import Engine
+from turnsmith.engine.tree import Limits, NoThreads, Request
+from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import Claim, record
+from turnsmith.worlds.countdown import compact
+from turnsmith.worlds.countdown.problem import generate
+from turnsmith.worlds.countdown.search import solve_parallel
+from turnsmith.worlds.countdown.vocabulary import Vocabulary
 
 ROWS = 64
 SERVED = "bench"
@@ -63,8 +74,6 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if options.rounds < 3 or options.work < ROWS:
         raise UserError(f"--rounds must be at least 3 and --work at least {ROWS}.")
-    require("torch", "hf")
-    import torch
 
     torch.set_num_threads(options.threads)
     model = make_model(options.width, options.layers, options.device)
@@ -180,9 +189,6 @@ def _new(work: Sequence[Work]) -> int:
 
 def make_model(width: int, layers: int, device: str) -> Any:
     """A Llama with random weights; the default sizes have about a million."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     config = LlamaConfig(
         vocab_size=160,
         hidden_size=width,
@@ -204,11 +210,6 @@ def make_model(width: int, layers: int, device: str) -> Any:
 
 def countdown_work(count: int, seed: int) -> list[Work]:
     """Threads of symbolic APR searches in the compact grammar: eight parents, then their children, and so on."""
-    from turnsmith.worlds.countdown import compact
-    from turnsmith.worlds.countdown.problem import generate
-    from turnsmith.worlds.countdown.search import solve_parallel
-    from turnsmith.worlds.countdown.vocabulary import Vocabulary
-
     rng, vocabulary = random.Random(seed), Vocabulary(digits=True, nodes=64)
     work: list[Work] = []
     while len(work) < count:
@@ -225,8 +226,6 @@ def countdown_work(count: int, seed: int) -> list[Work]:
 
 def clock(run: Any, model: Any, work: Sequence[Work]) -> tuple[float, list[list[int]]]:
     """Seconds of one way, and what each thread wrote."""
-    import torch
-
     began = time.perf_counter()
     tokens = run(model, work)
     if model.device.type == "cuda":
@@ -236,9 +235,6 @@ def clock(run: Any, model: Any, work: Sequence[Work]) -> tuple[float, list[list[
 
 def run_engine(model: Any, work: Sequence[Work]) -> list[list[int]]:
     """This engine."""
-    from turnsmith.engine.threads import Engine
-    from turnsmith.engine.tree import Limits, NoThreads, Request
-
     engine = Engine(model, NoThreads(()), Limits(window=2048), temperature=0, rows=ROWS)
     trees = engine.run([Request(one.prompt, 0, window=len(one.prompt) + one.new) for one in work])
     return [tree.root.calls[0].token_ids for tree in trees]
@@ -246,8 +242,6 @@ def run_engine(model: Any, work: Sequence[Work]) -> list[list[int]]:
 
 def run_padded(model: Any, work: Sequence[Work]) -> list[list[int]]:
     """`generate` on batches of 64, padded on the left; a batch goes on until its longest thread is done."""
-    from turnsmith.engine.forward import left_pad
-
     found = []
     for start in range(0, len(work), ROWS):
         part = work[start : start + ROWS]
@@ -261,8 +255,6 @@ def run_padded(model: Any, work: Sequence[Work]) -> list[list[int]]:
 
 def run_single(model: Any, work: Sequence[Work]) -> list[list[int]]:
     """`generate`, one thread after the other."""
-    import torch
-
     found = []
     for one in work:
         ids = torch.tensor([one.prompt], device=model.device)
@@ -278,9 +270,6 @@ def run_server(base_url: str, work: Sequence[Work]) -> list[list[int]]:
     Raises:
         UserError: if it does not answer as such a server does.
     """
-    import concurrent.futures
-
-    import httpx
 
     def ask(client: httpx.Client, one: Work) -> None:
         body = {
@@ -306,8 +295,6 @@ def run_server(base_url: str, work: Sequence[Work]) -> list[list[int]]:
 
 def machine_limits(device: str) -> tuple[float, float]:
     """Bytes a second that are read, and floating-point operations a second of a matrix product, both now."""
-    import torch
-
     # Two arrays of 256 MB in turn, larger than any cache; many repeats, so that one of them had the machine to itself.
     memory = torch.ones(2, 64 * 2**20, device=device)
     square = torch.randn(1024, 1024, device=device)

@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
 from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import Claim, record
@@ -166,17 +170,10 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _progress(items, total: int, name: str):
-    from rich.console import Console
-    from rich.progress import track
-
     return track(items, name, total, console=Console(stderr=True), transient=True)
 
 
 def _print(figures: Figures, options: Options) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
     trace_megabytes = TURNS * SCREENSHOT_BYTES / 1e6
     plain_traces = options.traces // _BATCH * _BATCH
     table = Table(title=f"{options.traces:,} traces of {TURNS} turns, {trace_megabytes:g} MB each", box=SIMPLE_HEAD)

@@ -18,7 +18,9 @@ from typing import Annotated, Any
 
 import psutil
 import tyro
+from playwright.sync_api import sync_playwright
 
+from turnsmith.envs.browser.chromium import find_chromium
 from turnsmith.evaluate.claims import Claim, record
 from turnsmith.options import parse_options
 from turnsmith.trace.store import Store
@@ -70,9 +72,6 @@ class Options:
 
 def main(argv: list[str]) -> int:
     """Measure, print, and record the claims."""
-    from turnsmith.errors import require
-
-    require("playwright", "browser")
     options = parse_options(Options, argv, prog="turnsmith bench view", description=__doc__)
     with tempfile.TemporaryDirectory(prefix="turnsmith-bench-view-") as scratch:
         run = options.run or _make_run(Path(scratch) / "big", options)
@@ -107,10 +106,6 @@ def _viewer(run: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def _measure(link: str, name: str, server: psutil.Process, options: Options) -> dict[str, Any]:
-    from playwright.sync_api import sync_playwright
-
-    from turnsmith.envs.browser.chromium import find_chromium
-
     arguments = ["--disable-gpu"] + (["--no-sandbox"] if os.geteuid() == 0 else [])
     figures: dict[str, Any] = {"load": round(os.getloadavg()[0], 1)}
     with sync_playwright() as playwright:

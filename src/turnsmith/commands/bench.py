@@ -2,7 +2,7 @@
 
 import importlib
 
-from turnsmith.errors import UserError
+from turnsmith.errors import UserError, require_extras
 
 # name -> module with `main(argv) -> int`
 BENCHMARKS: dict[str, str] = {
@@ -17,6 +17,16 @@ BENCHMARKS: dict[str, str] = {
     "sandbox": "turnsmith.bench.sandbox",
 }
 
+NEEDS: dict[str, tuple[str, ...]] = {
+    "browser": ("browser",),
+    "device": ("device", "hf"),
+    "view": ("browser",),
+    "eeg": ("eeg",),
+    "cim": ("cim",),
+    "engine": ("hf",),
+}
+"""The extras without which a benchmark cannot even be imported."""
+
 
 def main(argv: list[str]) -> int:
     """Run the named benchmark with the remaining arguments."""
@@ -25,4 +35,5 @@ def main(argv: list[str]) -> int:
         return 0
     if argv[0] not in BENCHMARKS:
         raise UserError(f"unknown benchmark {argv[0]!r}. Benchmarks: {', '.join(BENCHMARKS)}.")
+    require_extras(*NEEDS.get(argv[0], ()))
     return importlib.import_module(BENCHMARKS[argv[0]]).main(argv[1:])

@@ -6,7 +6,7 @@ to stop.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from turnsmith.agents.base import Context
@@ -85,8 +85,6 @@ def context_at(trace: Trace, index: int) -> Context:
 
 def visible(trace: Trace) -> Any:
     """The trace's task without its hidden fields."""
-    from dataclasses import replace
-
     return replace(trace.task, hidden={})
 
 

@@ -8,8 +8,11 @@ import base64
 import hashlib
 import io
 import os
+from html import escape
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from turnsmith.errors import UserError
 from turnsmith.view.folder import is_run
@@ -109,8 +112,6 @@ def _images(run: Run, pages: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 def _smaller(image: tuple[str, bytes], total: int) -> tuple[str, bytes]:
     """Compress again, harder the more there is; an image that is not readable stays as it is."""
-    from PIL import Image
-
     quality = 60 if total < 3 * _IMAGE_BUDGET else 40
     try:
         with Image.open(io.BytesIO(image[1])) as picture:
@@ -140,6 +141,4 @@ def _hash(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    from html import escape
-
     return escape(text)

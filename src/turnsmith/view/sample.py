@@ -10,6 +10,9 @@ import math
 import random
 from pathlib import Path
 
+from PIL import Image, ImageDraw, ImageFont
+
+from turnsmith.evaluate.stats import wilson
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import (
     ORACLE,
@@ -172,8 +175,6 @@ def _turn(rng: random.Random, index: int, count: int, page: tuple, thing: str, c
 
 def _page(rng: random.Random) -> tuple[ImageRef, dict]:
     """A drawn shop page: its screenshot and the `info` of its observation."""
-    from PIL import Image, ImageDraw, ImageFont
-
     width = VIEWPORT[0]
     picture = Image.new("RGB", VIEWPORT, (250, 250, 248))
     draw = ImageDraw.Draw(picture)
@@ -229,8 +230,6 @@ def _page(rng: random.Random) -> tuple[ImageRef, dict]:
 
 
 def _write_text_files(folder: Path, wins: dict[int, list[bool]], rng: random.Random) -> None:
-    from turnsmith.evaluate.stats import wilson
-
     lines, loss = [], 1.4
     for iteration, results in wins.items():
         low, high = wilson(sum(results), len(results))

@@ -8,6 +8,8 @@ import base64
 import io
 import warnings
 
+from PIL import Image
+
 WIDTH = 256
 """Pixels: twice what the strip shows, for sharp screens."""
 _MOST_PIXELS = 40_000_000
@@ -17,8 +19,6 @@ IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 
 def thumbnail(media_type: str, data: bytes, width: int = WIDTH) -> tuple[str, bytes]:
     """A copy of at most `width` pixels as (media type, bytes); the image itself where it is small, huge or damaged."""
-    from PIL import Image
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
