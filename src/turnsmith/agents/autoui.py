@@ -30,6 +30,7 @@ from turnsmith.agents.base import Context
 from turnsmith.agents.screen_policy import prompt_text
 from turnsmith.engine.draw import draw
 from turnsmith.engine.forward import left_pad
+from turnsmith.engine.models import LanguageModel, Processor, Tokenizer
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import ParseError, UserError
 from turnsmith.trace.types import Action, ImageRef, StopReason
@@ -109,7 +110,7 @@ class Blip2Vectors:
         processor: its image processor; one of the `…Pil` kind needs no torchvision.
     """
 
-    def __init__(self, model: Any, processor: Any) -> None:
+    def __init__(self, model: LanguageModel, processor: Processor) -> None:
         self.model = getattr(model, "vision_model", model).eval().requires_grad_(False)
         self.processor = processor
 
@@ -131,7 +132,7 @@ class AutoUIPolicy:
     def __init__(
         self,
         model: AutoUIModel,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         vectors: ImageVectors,
         *,
         sampling: Sampling | None = None,

@@ -21,6 +21,7 @@ from turnsmith.agents.base import Context
 from turnsmith.agents.parsing import parse
 from turnsmith.engine.forward import Prompt
 from turnsmith.engine.local import end_tokens, sample
+from turnsmith.engine.models import LanguageModel, Processor, Tokenizer
 from turnsmith.engine.sampling import Sample, Sampling
 from turnsmith.engine.score import score
 from turnsmith.trace.types import Action, ImageRef, StopReason
@@ -39,13 +40,13 @@ class HFPolicy:
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
         *,
         rendering: render.Rendering = "compact",
         dialect: grammar.Dialect = "webvoyager",
         sampling: Sampling | None = None,
-        processor: Any = None,
+        processor: Processor | None = None,
         version: str = "step-0",
         batch_tokens: int = 16384,
     ) -> None:
@@ -151,7 +152,9 @@ class HFPolicy:
         if self.processor is not None:
             return self._encode_with_pictures(messages)
         text = self._chat_text(messages)
-        return tuple(self.tokenizer(text, add_special_tokens=not self.tokenizer.chat_template).input_ids), {}
+        return tuple(
+            self.tokenizer(text, add_special_tokens=not getattr(self.tokenizer, "chat_template", None)).input_ids
+        ), {}
 
     def encode_response(self, text: str) -> tuple[int, ...]:
         """Token ids of a response as this model would have written it, with the token that ends its turn."""
@@ -160,6 +163,7 @@ class HFPolicy:
         return (*ids, self._turn_end)
 
     def _encode_with_pictures(self, messages: Sequence[render.Message]) -> tuple[tuple[int, ...], Mapping[str, Any]]:
+        assert self.processor is not None
         pictures = [_open(image) for image in render.image_parts(messages)]
         text = self._chat_text(messages)
         inputs = self.processor(text=[text], images=[pictures] if pictures else None, return_tensors="pt")
@@ -176,7 +180,7 @@ class HFPolicy:
 
     def _find_turn_end(self) -> int:
         """The token that the chat template writes after a response; the tokenizer's end-of-sequence without one."""
-        eos = self.tokenizer.eos_token_id
+        eos = getattr(self.tokenizer, "eos_token_id", None)
         ends = end_tokens(self.model, self.tokenizer)
         templated = self.processor or self.tokenizer
         if self.rendering == "compact" or not getattr(templated, "chat_template", None):

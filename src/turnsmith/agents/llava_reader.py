@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from turnsmith.agents.hf_policy import apply_template
+from turnsmith.engine.models import LanguageModel, Processor
 from turnsmith.errors import UserError, require
 from turnsmith.trace.types import Call, ImageRef
 
@@ -72,7 +73,7 @@ class LlavaReader:
         UserError: if "Yes" and "No" are one to the tokenizer.
     """
 
-    def __init__(self, model: Any, processor: Any, layer: int = -1) -> None:
+    def __init__(self, model: LanguageModel, processor: Processor, layer: int = -1) -> None:
         self.model, self.processor, self.layer = model.eval(), processor, layer
         tokenizer = processor.tokenizer
         both = [tokenizer(word, add_special_tokens=False).input_ids for word in ("Yes", "No")]
@@ -139,7 +140,7 @@ class LlavaReader:
         self, images: Sequence[ImageRef], calls: Sequence[Call], adapted: bool = True
     ) -> tuple[Tensor, Tensor]:
         """Features (N, width) and P(yes against no) (N,), float32, without gradients; as it was, unless `adapted`."""
-        with torch.inference_mode(), nullcontext() if adapted else self.model.disable_adapter():
+        with torch.inference_mode(), nullcontext() if adapted else self.model.disable_adapter():  # type: ignore[operator]
             output = self.model(**self.inputs(images, calls), output_hidden_states=True, use_cache=False)
             feature = output.hidden_states[self.layer][:, -1].float().clone()
             both = output.logits[:, -1].float()[:, [self.yes, self.no]]

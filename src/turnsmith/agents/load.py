@@ -184,7 +184,7 @@ def new_small_policy(
     dialect: grammar.Dialect = "webvoyager",
     sampling: Sampling | None = None,
     seed: int = 0,
-    **model: Any,
+    **model: int,
 ) -> "HFPolicy":
     """A small copy model from scratch with a tokenizer trained on these texts: an `HFPolicy` with compact prompts.
 

@@ -25,6 +25,7 @@ from turnsmith.agents.screen_llama import CELL, ScreenLlamaForCausalLM, new_scre
 from turnsmith.agents.tokenizer import train_tokenizer
 from turnsmith.engine.forward import Prompt
 from turnsmith.engine.local import sample
+from turnsmith.engine.models import Tokenizer
 from turnsmith.engine.sampling import Sampling
 from turnsmith.engine.score import score
 from turnsmith.errors import ParseError, UserError
@@ -135,7 +136,7 @@ class ScreenPolicy:
     def __init__(
         self,
         model: ScreenLlamaForCausalLM,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         *,
         sampling: Sampling | None = None,
         frames: Frames | None = None,
@@ -239,7 +240,7 @@ def new_screen_policy(
     sampling: Sampling | None = None,
     frames: Frames | None = None,
     seed: int = 0,
-    **model: Any,
+    **model: int,
 ) -> ScreenPolicy:
     """A policy from scratch.
 

@@ -35,6 +35,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from turnsmith.engine.forward import left_pad
+from turnsmith.engine.models import LanguageModel
 from turnsmith.engine.threads import Engine
 from turnsmith.engine.tree import Limits, NoThreads, Request
 from turnsmith.errors import UserError
@@ -187,7 +188,7 @@ def _new(work: Sequence[Work]) -> int:
     return sum(one.new for one in work)
 
 
-def make_model(width: int, layers: int, device: str) -> Any:
+def make_model(width: int, layers: int, device: str) -> LlamaForCausalLM:
     """A Llama with random weights; the default sizes have about a million."""
     config = LlamaConfig(
         vocab_size=160,
@@ -202,10 +203,10 @@ def make_model(width: int, layers: int, device: str) -> Any:
         pad_token_id=0,
     )
     torch.manual_seed(0)
-    model: Any = LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
     for parameter in model.parameters():  # far from uniform, so that greedy tokens have no ties
         parameter.data.add_(0.02 * torch.randn_like(parameter))
-    return model.eval().to(device)
+    return model.eval().to(torch.device(device))  # type: ignore[arg-type]
 
 
 def countdown_work(count: int, seed: int) -> list[Work]:
@@ -224,7 +225,7 @@ def countdown_work(count: int, seed: int) -> list[Work]:
     return work[:count]
 
 
-def clock(run: Any, model: Any, work: Sequence[Work]) -> tuple[float, list[list[int]]]:
+def clock(run: Any, model: LanguageModel, work: Sequence[Work]) -> tuple[float, list[list[int]]]:
     """Seconds of one way, and what each thread wrote."""
     began = time.perf_counter()
     tokens = run(model, work)
@@ -233,33 +234,33 @@ def clock(run: Any, model: Any, work: Sequence[Work]) -> tuple[float, list[list[
     return time.perf_counter() - began, tokens
 
 
-def run_engine(model: Any, work: Sequence[Work]) -> list[list[int]]:
+def run_engine(model: LanguageModel, work: Sequence[Work]) -> list[list[int]]:
     """This engine."""
     engine = Engine(model, NoThreads(()), Limits(window=2048), temperature=0, rows=ROWS)
     trees = engine.run([Request(one.prompt, 0, window=len(one.prompt) + one.new) for one in work])
     return [tree.root.calls[0].token_ids for tree in trees]
 
 
-def run_padded(model: Any, work: Sequence[Work]) -> list[list[int]]:
+def run_padded(model: LlamaForCausalLM, work: Sequence[Work]) -> list[list[int]]:
     """`generate` on batches of 64, padded on the left; a batch goes on until its longest thread is done."""
     found = []
     for start in range(0, len(work), ROWS):
         part = work[start : start + ROWS]
         ids, mask = (tensor.to(model.device) for tensor in left_pad([one.prompt for one in part]))
         new = max(one.new for one in part)
-        output = model.generate(ids, attention_mask=mask, max_new_tokens=new, do_sample=False, pad_token_id=0)
+        output = model.generate(ids, attention_mask=mask, max_new_tokens=new, do_sample=False, pad_token_id=0)  # type: ignore
         rows = output[:, ids.shape[1] :].tolist()
         found += [row[: one.new] for row, one in zip(rows, part, strict=True)]
     return found
 
 
-def run_single(model: Any, work: Sequence[Work]) -> list[list[int]]:
+def run_single(model: LlamaForCausalLM, work: Sequence[Work]) -> list[list[int]]:
     """`generate`, one thread after the other."""
     found = []
     for one in work:
         ids = torch.tensor([one.prompt], device=model.device)
         mask = torch.ones_like(ids)
-        output = model.generate(ids, attention_mask=mask, max_new_tokens=one.new, do_sample=False, pad_token_id=0)
+        output = model.generate(ids, attention_mask=mask, max_new_tokens=one.new, do_sample=False, pad_token_id=0)  # type: ignore
         found.append(output[0, ids.shape[1] :].tolist())
     return found
 
@@ -314,7 +315,7 @@ def machine_limits(device: str) -> tuple[float, float]:
     return memory.numel() * 4 / read, 2 * 1024**3 / multiply
 
 
-def floor_seconds(model: Any, work: Sequence[Work], bandwidth: float, rate: float) -> float:
+def floor_seconds(model: LanguageModel, work: Sequence[Work], bandwidth: float, rate: float) -> float:
     """The least time that these threads take: see the head of this file."""
     config = model.config
     size = next(model.parameters()).element_size()

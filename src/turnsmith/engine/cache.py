@@ -7,6 +7,8 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from turnsmith.engine.models import LanguageModel
+
 ROOM = 64
 """Tokens of spare room that a layer allocates beyond what it must hold."""
 
@@ -52,7 +54,7 @@ def _with_room(room: Tensor | None, held: Tensor | None, new: Tensor, length: in
     return grown
 
 
-def new_cache(model: Any) -> DynamicCache:
+def new_cache(model: LanguageModel) -> DynamicCache:
     """An empty cache for this model; its full-attention layers grow in place, others (sliding windows) are stock."""
     cache = DynamicCache(config=model.config)
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]

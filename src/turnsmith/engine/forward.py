@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from turnsmith.engine.models import LanguageModel, base_of
+
 # What processors give per token of the prompt rather than per image; 0 means text in all of them.
 _PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
 
@@ -129,12 +131,12 @@ def _parameters(forward: Any) -> frozenset[str]:
     return frozenset(inspect.signature(forward).parameters)
 
 
-def forward_options(model: Any, mask_BT: Tensor, keep: int, width: int | None = None) -> dict[str, Any]:
+def forward_options(model: LanguageModel, mask_BT: Tensor, keep: int, width: int | None = None) -> dict[str, Any]:
     """Keyword arguments of `model(...)`: positions of the last `width` columns, logits of the last `keep`.
 
     Models with several position axes (Qwen-VL) count for themselves and are given none.
     """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = base_of(model)
     known = _parameters(type(base).forward)
     options: dict[str, Any] = {"attention_mask": mask_BT}
     rope = getattr(base.config.get_text_config(), "rope_parameters", None) or {}
@@ -145,7 +147,7 @@ def forward_options(model: Any, mask_BT: Tensor, keep: int, width: int | None = 
     return options
 
 
-def response_logits(model: Any, batch: Batch) -> Tensor:
+def response_logits(model: LanguageModel, batch: Batch) -> Tensor:
     """Logits of each response token before it was seen, (B, K, V) float32, with gradients where the model has them."""
     keep = batch.targets_BK.shape[1]
     options = forward_options(model, batch.mask_BT, keep)
@@ -153,7 +155,7 @@ def response_logits(model: Any, batch: Batch) -> Tensor:
     return logits[:, -keep:].float()
 
 
-def response_logprobs(model: Any, batch: Batch) -> Tensor:
+def response_logprobs(model: LanguageModel, batch: Batch) -> Tensor:
     """Natural log-probability of each response token, (B, K) float32; 0 where there is none."""
     logprobs_BKV = response_logits(model, batch).log_softmax(dim=-1)
     chosen_BK = logprobs_BKV.gather(2, batch.targets_BK[..., None])[..., 0]

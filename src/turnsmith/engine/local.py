@@ -15,7 +15,6 @@ Notable:
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ import torch
 from turnsmith.engine.cache import new_cache, select_rows
 from turnsmith.engine.draw import draw
 from turnsmith.engine.forward import Prompt, forward_options, group_by_length, join_vision, left_pad
+from turnsmith.engine.models import LanguageModel, Tokenizer
 from turnsmith.engine.rows import serves
 from turnsmith.engine.sampling import Sample, Sampling
 from turnsmith.engine.threads import Engine
@@ -31,7 +31,7 @@ from turnsmith.errors import UserError
 from turnsmith.trace.types import StopReason
 
 
-def end_tokens(model: Any, tokenizer: Any = None) -> tuple[int, ...]:
+def end_tokens(model: LanguageModel, tokenizer: Tokenizer | None = None) -> tuple[int, ...]:
     """The ids that end a response: those of the generation config, else of the model's config, and the tokenizer's."""
     found: list[int] = []
     for source in (getattr(model, "generation_config", None), model.config.get_text_config(), tokenizer):
@@ -42,7 +42,7 @@ def end_tokens(model: Any, tokenizer: Any = None) -> tuple[int, ...]:
 
 
 def sample(
-    model: Any,
+    model: LanguageModel,
     prompts: Sequence[Prompt],
     seeds: Sequence[int],
     sampling: Sampling,
@@ -92,7 +92,7 @@ def sample(
 
 
 def _sample_threads(
-    model: Any,
+    model: LanguageModel,
     prompts: Sequence[Prompt],
     seeds: Sequence[int],
     sampling: Sampling,
@@ -132,7 +132,7 @@ def _sample_of(tree: Tree, ends: frozenset[int]) -> Sample:
 
 
 def _sample_batch(
-    model: Any,
+    model: LanguageModel,
     prompts: list[Prompt],
     seeds: list[int],
     sampling: Sampling,

@@ -25,15 +25,16 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from turnsmith.engine.cache import GrowingLayer, new_cache
 from turnsmith.engine.forward import forward_options, left_pad
+from turnsmith.engine.models import LanguageModel, base_of
 from turnsmith.errors import UserError
 
 _SPARE = 96
 """Columns beyond the longest row that the room has at least: one copy of the room every so many tokens."""
 
 
-def serves(model: Any) -> bool:
+def serves(model: LanguageModel) -> bool:
     """Whether rows of this model can come and go: attention in every layer, and positions that are given to it."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = base_of(model)
     rope = getattr(base.config.get_text_config(), "rope_parameters", None) or {}
     layers = new_cache(model).layers
     known = all(type(layer) in (GrowingLayer, DynamicSlidingWindowLayer) for layer in layers)
@@ -128,7 +129,7 @@ class Rows:
         lengths: tokens that each row has in the cache, in the order of the rows.
     """
 
-    def __init__(self, model: Any, most: int) -> None:
+    def __init__(self, model: LanguageModel, most: int) -> None:
         """An empty batch of at most so many rows.
 
         Raises:

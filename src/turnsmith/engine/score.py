@@ -1,15 +1,15 @@
 """Log-probabilities of given tokens after given prompts: what a policy would have said of what was said."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from turnsmith.engine.forward import Prompt, collate, group_by_length, response_logprobs
+from turnsmith.engine.models import LanguageModel
 
 
 def score(
-    model: Any, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], batch_tokens: int = 16384
+    model: LanguageModel, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], batch_tokens: int = 16384
 ) -> list[list[float]]:
     """Natural log-probability of every response token at temperature 1, batched by length.
 

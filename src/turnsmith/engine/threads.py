@@ -31,6 +31,7 @@ from typing import Any
 import torch
 
 from turnsmith.engine.draw import Uniforms, draw
+from turnsmith.engine.models import LanguageModel
 from turnsmith.engine.rows import Kept, Rows
 from turnsmith.engine.tree import (
     SIBLING,
@@ -58,7 +59,7 @@ class Engine:
 
     def __init__(
         self,
-        model: Any,
+        model: LanguageModel,
         protocol: ThreadProtocol,
         limits: Limits,
         temperature: float = 1.0,

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from turnsmith.engine.models import LanguageModel, Tokenizer
 from turnsmith.errors import UserError
 from turnsmith.runs.once import remove_folder, whole_folder
 
@@ -29,8 +30,8 @@ _STEP = re.compile(r"step-(\d+)")
 def save(
     folder: str | Path,
     step: int,
-    model: Any,
-    tokenizer: Any = None,
+    model: LanguageModel,
+    tokenizer: Tokenizer | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     state: Mapping[str, Any] | None = None,
     keep: int | None = None,
@@ -61,8 +62,8 @@ def save(
 
 def write(
     folder: Path,
-    model: Any,
-    tokenizer: Any = None,
+    model: LanguageModel,
+    tokenizer: Tokenizer | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     state: Mapping[str, Any] | None = None,
     step: int = 0,
@@ -93,7 +94,9 @@ class TrainingState:
         notes: JSON of the caller, saved and put back with the rest.
     """
 
-    def __init__(self, model: Any, tokenizer: Any = None, optimizer: torch.optim.Optimizer | None = None) -> None:
+    def __init__(
+        self, model: LanguageModel, tokenizer: Tokenizer | None = None, optimizer: torch.optim.Optimizer | None = None
+    ) -> None:
         self.model, self.tokenizer, self.optimizer = model, tokenizer, optimizer
         self.notes: dict[str, Any] = {}
 
@@ -115,7 +118,7 @@ class ModelFormat:
         tokenizer: saved beside the weights; None leaves it out.
     """
 
-    def __init__(self, model: Any, tokenizer: Any = None) -> None:
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer | None = None) -> None:
         self.model, self.tokenizer = model, tokenizer
 
     def write(self, value: Any, folder: Path) -> None:
@@ -158,7 +161,9 @@ def latest(folder: str | Path) -> Path | None:
     return Path(folder) / f"step-{found[-1]}" if found else None
 
 
-def load(checkpoint: str | Path, model: Any, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
+def load(
+    checkpoint: str | Path, model: LanguageModel, optimizer: torch.optim.Optimizer | None = None
+) -> dict[str, Any]:
     """Put a checkpoint's weights into `model`, its moments into `optimizer`, and its random state into effect.
 
     Args:
@@ -190,7 +195,7 @@ def load(checkpoint: str | Path, model: Any, optimizer: torch.optim.Optimizer | 
     return trainer["state"]
 
 
-def load_weights(folder: str | Path, model: Any) -> None:
+def load_weights(folder: str | Path, model: LanguageModel) -> None:
     """Put the weights of a model folder (`save_pretrained`'s) into a model of the same architecture.
 
     Raises:

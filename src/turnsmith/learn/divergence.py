@@ -1,12 +1,12 @@
 """How far a policy has moved from another, token by token."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from turnsmith.engine.forward import Prompt, collate, group_by_length, response_logits
+from turnsmith.engine.models import LanguageModel
 
 
 def token_kl(logp_BKV: Tensor, logq_BKV: Tensor, real_BK: Tensor) -> Tensor:
@@ -21,7 +21,11 @@ def token_kl(logp_BKV: Tensor, logq_BKV: Tensor, real_BK: Tensor) -> Tensor:
 
 
 def mean_token_kl(
-    model: Any, other: Any, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], batch_tokens: int = 4096
+    model: LanguageModel,
+    other: LanguageModel,
+    prompts: Sequence[Prompt],
+    responses: Sequence[Sequence[int]],
+    batch_tokens: int = 4096,
 ) -> float:
     """KL(model ‖ other) a token, averaged over all tokens of the responses, which `model` should have sampled.
 

@@ -11,11 +11,11 @@ does.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
 
 from turnsmith.engine.forward import Prompt, collate, response_logprobs
+from turnsmith.engine.models import LanguageModel
 from turnsmith.errors import UserError
 from turnsmith.learn.batching import all_updates, passes
 from turnsmith.learn.examples import Example
@@ -24,7 +24,7 @@ from turnsmith.learn.losses import sample_mean_nll
 
 
 def train(
-    model: Any,
+    model: LanguageModel,
     examples: Sequence[Example],
     config: OptimConfig,
     optimizer: torch.optim.Optimizer | None = None,
@@ -70,7 +70,7 @@ def train(
         model.eval()
 
 
-def update_losses(model: Any, examples: Sequence[Example], pass_tokens: int) -> Iterator[torch.Tensor]:
+def update_losses(model: LanguageModel, examples: Sequence[Example], pass_tokens: int) -> Iterator[torch.Tensor]:
     """The losses of one update of these examples for `learn.fit`: a scalar a forward pass; their sum is the mean."""
     for part in passes(range(len(examples)), [example.length for example in examples], pass_tokens):
         yield _share(model, [examples[i] for i in part], len(examples))
@@ -81,7 +81,7 @@ def _seed(*parts: int) -> int:
     return int.from_bytes(digest[:8], "little")
 
 
-def _losses(model: Any, examples: list[Example]) -> torch.Tensor:
+def _losses(model: LanguageModel, examples: list[Example]) -> torch.Tensor:
     """Mean token loss of each example, (B,), unweighted."""
     prompts = [Prompt(example.prompt_ids, example.vision) for example in examples]
     batch = collate(prompts, [example.token_ids for example in examples], model.device)
@@ -91,14 +91,14 @@ def _losses(model: Any, examples: list[Example]) -> torch.Tensor:
     return sample_mean_nll(response_logprobs(model, batch), counted_BK)
 
 
-def _share(model: Any, examples: list[Example], count: int) -> torch.Tensor:
+def _share(model: LanguageModel, examples: list[Example], count: int) -> torch.Tensor:
     """These examples' share of the loss of an update of `count` examples, a scalar."""
     losses_B = _losses(model, examples)
     weight_B = losses_B.new_tensor([example.weight for example in examples])
     return (losses_B * weight_B).sum() / count
 
 
-def evaluate_loss(model: Any, examples: Sequence[Example], pass_tokens: int = 8192) -> float:
+def evaluate_loss(model: LanguageModel, examples: Sequence[Example], pass_tokens: int = 8192) -> float:
     """Mean loss over examples without learning from them, weights ignored."""
     lengths = [example.length for example in examples]
     with torch.inference_mode():

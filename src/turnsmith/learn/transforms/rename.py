@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from turnsmith.agents.tokenizer import word_part
+from turnsmith.engine.models import LanguageModel, Tokenizer
 from turnsmith.learn.examples import Example
 from turnsmith.trace.types import Trace
 
@@ -43,7 +44,7 @@ def entity_words(traces: Iterable[Trace]) -> set[str]:
 
 
 def kept_words(
-    examples: Sequence[Example], tokenizer: Any, names: Collection[str], common: float = 0.0015
+    examples: Sequence[Example], tokenizer: Tokenizer, names: Collection[str], common: float = 0.0015
 ) -> list[str]:
     """The words that are no names: in many examples, or said in a response without standing in its prompt.
 
@@ -68,13 +69,13 @@ def kept_words(
     return sorted(text for text in texts if text.isalpha() and text not in names)
 
 
-def longest_name(examples: Iterable[Example], tokenizer: Any, kept: Collection[str]) -> int:
+def longest_name(examples: Iterable[Example], tokenizer: Tokenizer, kept: Collection[str]) -> int:
     """How many pieces the longest name has that these prompts say; 2 where they say none."""
     finder = Renamer(tokenizer, kept)
     return max((len(word) for example in examples for word in finder.names(example.prompt_ids)), default=2)
 
 
-def keep_words(model: Any, words: Sequence[str], longest: int | None = None) -> None:
+def keep_words(model: LanguageModel, words: Sequence[str], longest: int | None = None) -> None:
     """Note the words that are no names in the model's configuration, which is saved with each of its checkpoints.
 
     Args:
@@ -97,7 +98,9 @@ def renamer_of(policy: Any) -> "Renamer | None":
 class Renamer:
     """Exchanges names; give it to `learn.sft.train` as `transform`."""
 
-    def __init__(self, tokenizer: Any, kept: Collection[str], share: float = 1.0, longest: int | None = None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, kept: Collection[str], share: float = 1.0, longest: int | None = None
+    ) -> None:
         """Sort the tokenizer's pieces.
 
         Args:
