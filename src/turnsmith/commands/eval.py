@@ -1,7 +1,7 @@
 """`turnsmith eval POLICY [options]`: play tasks with a policy and say how well it does.
 
-POLICY is a model folder, a checkpoint of a run, or `openai:MODEL@BASE_URL`. Tasks are those of the local sites, or your
-own: `--tasks FILE` with one JSON object a line (id, instruction, start_url).
+POLICY is a model folder, a checkpoint of a run, `shipped` (the small one in the package), or `openai:MODEL@BASE_URL`.
+Tasks are those of the local sites, or your own: `--tasks FILE`, one JSON object a line (id, instruction, start_url).
 """
 
 import asyncio
@@ -83,6 +83,7 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
     from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig, OpenWeb
     from turnsmith.evaluate.show import summary_table
     from turnsmith.evaluate.summary import summarize
+    from turnsmith.recipes.shared.web import SHIPPED_FOLDER
     from turnsmith.rollout.collect import Limits, evaluation_episodes
     from turnsmith.rollout.stored import collect_into
     from turnsmith.runs.progress import console, episode_bar
@@ -100,7 +101,7 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
     if not tasks:
         raise UserError(f"{options.tasks}: there are no tasks in this file.")
     sampling = Sampling(temperature=options.temperature, max_new_tokens=options.max_new_tokens)
-    policy = load_policy(spec, rendering=options.rendering, sampling=sampling)
+    policy = load_policy(SHIPPED_FOLDER if spec == "shipped" else spec, rendering=options.rendering, sampling=sampling)
     observation = ObservationConfig(
         elements=options.observation in ("elements", "both"),
         tree="viewport" if options.observation in ("tree", "both") else False,
