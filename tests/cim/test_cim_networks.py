@@ -9,13 +9,21 @@ from torch import nn
 from turnsmith.cim.adc import FlashADC
 from turnsmith.cim.array import Hardware
 from turnsmith.cim.cells import CELLS
+from turnsmith.cim.chip import chip_cost
 from turnsmith.cim.cifar import augmented, load_cifar10, synthetic
 from turnsmith.cim.conversion import convert, set_temperature
 from turnsmith.cim.deploy import Deployable, deploy, same_argmax, within
 from turnsmith.cim.int8 import load_int8, save_int8
 from turnsmith.cim.network_cost import report
-from turnsmith.cim.networks import fold_batch_norm, vgg8
-from turnsmith.cim.quantization import IntegerNetwork, clip_weights, fake_quantize, quant_layers, quantize
+from turnsmith.cim.networks import LayerShape, fold_batch_norm, vgg8
+from turnsmith.cim.quantization import (
+    IntegerNetwork,
+    clip_weights,
+    digital_layers,
+    fake_quantize,
+    quant_layers,
+    quantize,
+)
 from turnsmith.cim.settings import qat_optim
 from turnsmith.cim.study import Arm, Reading, ideal_hits, pack, run_arm
 from turnsmith.cim.training import _native_bfloat16, train
@@ -247,3 +255,85 @@ def test_the_workflow_of_the_documentation_is_importable_from_the_package():
     rows = cim.sweep(network, [(x, labels)], temps=[27])
     assert rows[0].images == 8
     assert cim.report(network, x).microjoules > 0
+
+
+class Repeated(nn.Module):
+    """One linear layer, used so many times, or under so many names."""
+
+    def __init__(self, times: int, names: int = 1) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layer = nn.Linear(128, 128)
+        self.layers = nn.ModuleList([layer] * names)
+        self.times = times
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(self.times):
+            for layer in self.layers:
+                x = torch.relu(layer(x))
+        return x
+
+
+IDEAL = Hardware(cell=None, adc=None, rows=128)
+
+
+def test_every_use_of_a_layer_is_on_the_chip_and_in_the_cost():
+    x = torch.rand(8, 128)
+    costs = [report(convert(quantize(Repeated(times).eval(), sample=x), IDEAL), x).as_dict() for times in (1, 4)]
+    for count in ("true", "neurosim"):
+        assert costs[1]["operations"][count] == 4 * costs[0]["operations"][count]
+    assert costs[1]["energy_uj"]["dynamic"] == pytest.approx(4 * costs[0]["energy_uj"]["dynamic"], rel=0.3)
+    shared = quantize(Repeated(1, names=4).eval(), sample=x)
+    assert digital_layers(shared) == {}
+    network = convert(shared, IDEAL)
+    assert torch.equal(network(x), IntegerNetwork(shared)(x))
+    assert report(network, x).as_dict()["operations"] == costs[1]["operations"]
+
+
+def test_parts_of_modules_that_use_their_weights_without_calling_them_stay_digital():
+    torch.manual_seed(0)
+    encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    x = torch.randn(4, 6, 16)
+    with pytest.raises(UserError, match="no Conv2d or Linear layer that an array can run"):
+        quantize(encoder, sample=x)
+    model = nn.Sequential(encoder, nn.Linear(16, 3)).eval()
+    made = deploy(Deployable("t", model, x, same_argmax, lambda _: {}, calibration=x), IDEAL, [27.0])
+    assert made.on_chip == ("1",)
+    assert {"0.linear1", "0.linear2", "0.self_attn.out_proj"} <= set(made.digital)
+
+
+def test_a_subclass_that_computes_in_its_own_way_stays_digital():
+    class Doubled(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(input)
+
+    q = quantize(nn.Sequential(Doubled(4, 4), nn.Linear(4, 2)), sample=torch.rand(2, 4))
+    assert list(quant_layers(q)) == ["1"]
+    assert digital_layers(q) == {"0": "Doubled computes in its own way"}
+
+
+@pytest.mark.parametrize("rows", [8, 128])
+def test_what_is_no_number_stays_none_on_the_chip(rows):
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.Flatten(), nn.Linear(48, 4)).eval()
+    q = quantize(layers, sample=torch.rand(2, 2, 4, 4))
+    chip = convert(q, Hardware(cell=None, adc=None, rows=rows))
+    x = torch.rand(2, 2, 4, 4)
+    x[1, 0, 0, 0] = torch.nan
+    assert torch.equal(chip(x)[0], IntegerNetwork(q)(x)[0])
+    assert chip(x)[1].isnan().all()
+    first, integer = chip[0](x), quant_layers(q)["0"].exact(x)  # type: ignore[index]
+    assert torch.equal(first.isnan(), integer.isnan())
+    assert torch.equal(first.nan_to_num(), integer.nan_to_num())
+
+
+def test_equal_work_costs_the_same_whatever_the_order_of_its_strides():
+    x = torch.rand(2, 8, 16, 16)
+    made = {}
+    for stride in ((1, 2), (2, 1)):
+        conv = nn.Conv2d(8, 16, 3, stride=stride, padding=1)
+        made[stride] = report(convert(quantize(nn.Sequential(conv).eval(), sample=x), IDEAL), x).as_dict()
+    assert made[1, 2]["operations"] == made[2, 1]["operations"]
+    assert made[1, 2]["tops_per_w"] == pytest.approx(made[2, 1]["tops_per_w"], rel=0.02)
+    small = chip_cost([LayerShape(8, 8, 64, 3, 64), LayerShape(2, 2, 64, 3, 64)]).as_dict()["operations"]
+    assert small["true"] == 2 * (36 + 4) * 9 * 64 * 64

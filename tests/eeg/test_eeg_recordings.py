@@ -11,7 +11,16 @@ from turnsmith.cli import main
 from turnsmith.data import data_file
 from turnsmith.eeg import cue, proxy
 from turnsmith.eeg.edf import write_edf
-from turnsmith.eeg.recordings import Signal, from_epochs, from_raw, read_recording, standard_name, windows
+from turnsmith.eeg.recordings import (
+    Signal,
+    check_units,
+    filtered,
+    from_epochs,
+    from_raw,
+    read_recording,
+    standard_name,
+    windows,
+)
 from turnsmith.errors import UserError
 
 RUNS = data_file("eeg/eegmmidb_s001")
@@ -178,3 +187,101 @@ def test_a_folder_without_usable_runs_says_what_is_missing(tmp_path, capsys):
     write_edf(tmp_path / "S001R04.edf", _signal())
     assert main(["eeg", "cue", str(tmp_path)]) == 2
     assert "no annotations T1 and T2" in capsys.readouterr().err
+
+
+def edf_plus_d(path, starts):
+    """Rewrite a plain EDF file of one-second records as EDF+D whose records begin at these times."""
+    whole = path.read_bytes()
+    count, records = int(whole[252:256]), int(whole[236:244])
+    rate, body, size = int(whole[256 + 216 * count :][:8]), whole[256 * (count + 1) :], 32
+    widths = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
+    added = ("EDF Annotations", "", "", "-1", "1", "-32767", "32767", "", str(size // 2), "")
+    fields, at = b"", 256
+    for width, new in zip(widths, added, strict=True):
+        fields += whole[at : at + width * count] + new.ljust(width).encode()
+        at += width * count
+    head = bytearray(whole[:256])
+    head[184:192] = str(256 * (count + 2)).ljust(8).encode()
+    head[192:236] = b"EDF+D".ljust(44)
+    head[252:256] = str(count + 1).ljust(4).encode()
+    record = 2 * rate * count
+    blocks = [
+        body[record * i : record * (i + 1)] + f"+{starts[i]:g}\x14\x14\x00".encode("latin-1").ljust(size, b"\0")
+        for i in range(records)
+    ]
+    path.write_bytes(bytes(head) + fields + b"".join(blocks))
+    return path
+
+
+def test_a_discontinuous_recording_is_refused_and_one_that_only_says_so_is_read(tmp_path):
+    signal = _signal(seconds=6)
+    whole = edf_plus_d(write_edf(tmp_path / "whole.edf", signal), range(6))
+    assert read_recording(whole).values.shape == signal.values.shape
+    torn = edf_plus_d(write_edf(tmp_path / "torn.edf", signal), [0, 1, 2, 5, 6, 7])
+    with pytest.raises(UserError, match=r"1 gap\(s\), the first of 2 s before record 4"):
+        read_recording(torn)
+
+
+def test_bdf_that_is_called_edf_and_edf_that_is_called_bdf_are_refused(tmp_path):
+    path = write_edf(tmp_path / "a.edf", _signal())
+    whole = path.read_bytes()
+    (tmp_path / "a.bdf").write_bytes(whole)
+    with pytest.raises(UserError, match=r"EDF \(16 bits a sample\).*Rename it to .edf"):
+        read_recording(tmp_path / "a.bdf")
+    path.write_bytes(b"\xffBIOSEMI" + whole[8:])
+    with pytest.raises(UserError, match=r"BDF \(24 bits a sample\).*Rename it to .bdf"):
+        read_recording(path)
+
+
+def test_a_wrong_record_count_is_no_reason_to_change_the_bytes(tmp_path):
+    path = write_edf(tmp_path / "a.edf", _signal())
+    whole = path.read_bytes()
+    path.write_bytes(whole[:236] + b"2       " + whole[244:])
+    with pytest.raises(UserError, match="says 2 records, and it holds 3 whole ones") as refused:
+        read_recording(path)
+    assert "CR LF" not in str(refused.value)
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e6])
+def test_channels_in_other_units_are_named(tmp_path, factor):
+    signal = _signal(("Fp1", "Fp2", "Cz", "Oz"))
+    for strange in (["Oz"], ["Cz", "Oz"]):
+        scale = np.array([factor if name in strange else 1.0 for name in signal.channels])
+        mixed = Signal(signal.values * scale, signal.rate, signal.channels)
+        with pytest.raises(UserError, match=f"amplitudes of {', '.join(strange)} are not an EEG's") as refused:
+            read_recording(write_edf(tmp_path / "a.edf", mixed))
+        assert "--scale" not in str(refused.value)
+
+
+def test_samples_that_are_no_numbers_are_refused_by_channel():
+    signal = _signal()
+    signal.values[7, 1] = np.nan
+    with pytest.raises(UserError, match="samples of Cz are no numbers"):
+        check_units(signal, "it")
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_marks_of_a_cropped_recording_stay_at_their_samples(dated):
+    raw = mne.io.RawArray(np.zeros((2, 5000)), mne.create_info(["Cz", "Oz"], 100.0, "eeg"), verbose="error")
+    if dated:
+        raw.set_meas_date(0)
+    raw.set_annotations(mne.Annotations([20.0], [1.0], ["T1"]))
+    assert from_raw(raw.crop(12.0)).marks == ((8.0, "T1"),)
+
+
+def test_channels_that_are_marked_as_bad_are_interpolated_or_refused():
+    names = ["Fp1", "Fp2", "Cz", "Oz", "C3", "C4", "F3", "F4"]
+    values = np.random.default_rng(0).normal(0, 1e-5, (8, 500))
+    values[2] += 5e-3
+    raw = mne.io.RawArray(values, mne.create_info(names, 100.0, "eeg"), verbose="error")
+    raw.info["bads"] = ["Cz"]
+    with pytest.raises(UserError, match="Cz are marked as bad"):
+        from_raw(raw)
+    raw.set_montage("colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005")
+    assert np.abs(from_raw(raw).values[:, 2]).max() < 100
+    assert raw.info["bads"] == ["Cz"]
+
+
+def test_a_recording_shorter_than_its_filter_is_refused():
+    with pytest.raises(UserError, match=r"3\.00 s long; a filter from 0\.5 Hz needs 6\.61 s"):
+        filtered(_signal(), 0.5, 40.0)

@@ -48,7 +48,7 @@ class CopyLlamaConfig(LlamaConfig):
         smear: how many preceding tokens are mixed into each token's embedding.
         pointer_dropout: share of the rows that learn without pointers while the model trains. Pointers learn to repeat
             at once, and then the trunk never does; but repeating is how it learns to say what it has read, which it
-            needs where an answer has to be computed instead (recipes/apr/NOTES.md has what that is worth for arithmetic).
+            needs where an answer has to be computed instead (recipes/apr/NOTES.md says what that is worth).
     """
 
     model_type = "copy_llama"

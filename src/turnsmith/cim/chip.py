@@ -72,11 +72,13 @@ class LayerTraffic:
         positions: output positions that are computed.
         activity: share of input bits that are 1.
         level_shares: how often each stored level occurs.
+        uses: how often the layer is used: calls of a convolution, rows of a linear layer (NeuroSim counts one).
     """
 
     positions: int
     activity: float = 0.18
     level_shares: tuple[float, ...] = ()
+    uses: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +201,14 @@ class ChipCost:
 
 
 def unpadded_positions(shape: LayerShape) -> int:
-    """(H − k + 1)(W − k + 1): the positions that the reference runs simulate."""
-    return (shape.height - shape.kernel + 1) * (shape.width - shape.kernel + 1) // shape.stride**2
+    """The positions that need no padding, which the reference runs simulate: (H − k + 1)(W − k + 1) at stride 1.
+
+    A map smaller than the kernel has none: then every position counts, since all that is computed is padded.
+    """
+    sides = [(side - shape.kernel) // shape.stride + 1 for side in (shape.height, shape.width)]
+    if min(sides) < 1:
+        sides = [-(-side // shape.stride) for side in (shape.height, shape.width)]
+    return sides[0] * sides[1]
 
 
 def chip_cost(
@@ -337,7 +345,7 @@ def _layer_cost(
         adc * 1e12, accumulation * 1e12, other * 1e12, buffer * 1e12, bus * 1e12,
         timing["adc"] * 1e9, timing["accumulation"] * 1e9, other_time * 1e9,
         timing["buffer"] * 1e9, timing["bus"] * 1e9, leakage * 1e6, leakage * period * 1e12,
-        seen.positions * shape.rows * shape.outputs, shape.macs,
+        seen.positions * shape.rows * shape.outputs, shape.macs * seen.uses,
     )  # fmt: skip
 
 

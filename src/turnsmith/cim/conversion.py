@@ -26,7 +26,7 @@ from turnsmith.cim.array import (
     slice_levels,
     table_sums,
 )
-from turnsmith.cim.quantization import QuantLayer, quant_layers
+from turnsmith.cim.quantization import QuantLayer, quant_layers, replace_everywhere
 from turnsmith.errors import UserError
 from turnsmith.evaluate.stats import wilson
 
@@ -73,13 +73,20 @@ class ArrayLayer(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's output from array reads, float32."""
-        x_int = self.quant.input_int(x).to(torch.int32)
+        """The layer's output from array reads, float32; what depends on an input that is no number is none either."""
+        unknown = x.isnan()
+        any_unknown = bool(unknown.any())
+        x_int = self.quant.input_int(x.masked_fill(unknown, 0.0) if any_unknown else x).to(torch.int32)
         sums = self.integer_sums(x_int)
         if self.quant.kernel is None:
-            return self.quant.output(sums.view(*x.shape[:-1], -1))
-        height, width = self.output_size(x)
-        return self.quant.output(sums.view(x.shape[0], height, width, -1).permute(0, 3, 1, 2))
+            y = self.quant.output(sums.view(*x.shape[:-1], -1))
+        else:
+            height, width = self.output_size(x)
+            y = self.quant.output(sums.view(x.shape[0], height, width, -1).permute(0, 3, 1, 2))
+        if any_unknown:
+            reached = self.quant.exact(torch.where(unknown, torch.nan, torch.zeros_like(x))).isnan()
+            y = y.masked_fill(reached, torch.nan)
+        return y
 
     def integer_sums(self, x_int: Tensor) -> Tensor:
         """Σ x_int w_int of every output position as the array reads it.
@@ -229,8 +236,7 @@ def convert(quantized: nn.Module, hardware: Hardware, seed: int = 0, exact: Coll
         if name in exact:
             layer.forward = layer.exact  # type: ignore[method-assign]
             continue
-        parent, _, last = name.rpartition(".")
-        setattr(network.get_submodule(parent), last, ArrayLayer(layer, hardware, seed * 10_007 + index))
+        replace_everywhere(network, layer, ArrayLayer(layer, hardware, seed * 10_007 + index))
     return network
 
 

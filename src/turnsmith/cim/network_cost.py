@@ -1,6 +1,7 @@
 """What a converted network costs on its chip, from the bits that a sample really puts on its word lines."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from turnsmith.cim.chip import POST_LAYOUT, ChipCost, ChipSettings, LayerTraffic
 from turnsmith.cim.conversion import ArrayLayer, array_layers
 from turnsmith.cim.networks import LayerShape
 from turnsmith.cim.quantization import digital_layers
+from turnsmith.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +51,18 @@ def report(network: nn.Module, sample: Tensor) -> NetworkReport:
         sample: inputs of the network, batch first.
 
     Returns:
-        Area, energy split, latency and TOPS/W (both operation counts), per layer and in all.
+        Area, energy split, latency and TOPS/W (both operation counts), per layer and in all; every use counts.
+
+    Raises:
+        UserError: if no layer on an array was called.
     """
     layers = array_layers(network)
-    seen: dict[str, tuple[LayerShape, LayerTraffic]] = {}
+    seen: dict[str, list[tuple[LayerShape, LayerTraffic]]] = {}
 
-    def watch(name: str) -> Any:
+    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
             assert isinstance(module, ArrayLayer)
-            seen[name] = layer_traffic(module, args[0], len(sample))
+            seen.setdefault(name, []).append(layer_traffic(module, args[0], len(sample)))
 
         return hook
 
@@ -69,9 +74,20 @@ def report(network: nn.Module, sample: Tensor) -> NetworkReport:
         for hook in hooks:
             hook.remove()
     hardware = next(iter(layers.values())).hardware
-    shapes, traffic = zip(*seen.values(), strict=True)
+    if not seen:
+        raise UserError("no layer on an array was called: the network's output does not depend on the chip.")
+    shapes, traffic = zip(*(_all_uses(uses) for uses in seen.values()), strict=True)
     cost = chip_cost(shapes, chip_settings(hardware), traffic)
     return NetworkReport(tuple(seen), cost, digital_layers(network))
+
+
+def _all_uses(uses: Sequence[tuple[LayerShape, LayerTraffic]]) -> tuple[LayerShape, LayerTraffic]:
+    """A layer that was called several times: the array of its largest call, and the work of all."""
+    shape = max((shape for shape, _ in uses), key=lambda shape: shape.macs)
+    traffic = [traffic for _, traffic in uses]
+    positions = sum(each.positions for each in traffic)
+    activity = sum(each.activity * each.positions for each in traffic) / max(1, positions)
+    return shape, LayerTraffic(positions, activity, traffic[0].level_shares, sum(each.uses for each in traffic))
 
 
 def chip_settings(hardware: Hardware) -> ChipSettings:
@@ -107,4 +123,5 @@ def layer_traffic(layer: ArrayLayer, x: Tensor, decisions: int) -> tuple[LayerSh
             shape = LayerShape(x.shape[2], x.shape[3], layer.channels, side, outputs, stride=quant.stride[0])
         else:  # no square: as one matrix
             shape = LayerShape(height, width, layer.channels * quant.kernel[0] * quant.kernel[1], 1, outputs)
-    return shape, LayerTraffic(positions, activity, tuple((counts / counts.sum()).tolist()))
+    uses = positions if quant.kernel is None else 1
+    return shape, LayerTraffic(positions, activity, tuple((counts / counts.sum()).tolist()), uses)

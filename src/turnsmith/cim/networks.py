@@ -40,8 +40,8 @@ class LayerShape:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image, zero padding counted as NeuroSim counts it: height · width positions."""
-        return self.height * self.width // self.stride**2 * self.rows * self.outputs
+        """Multiply-accumulates for one image as NeuroSim counts them: height · width positions, whatever the stride."""
+        return self.height * self.width * self.rows * self.outputs
 
 
 def vgg8_shapes(width: float = 1.0) -> list[LayerShape]:

@@ -125,6 +125,9 @@ class IntegerNetwork(nn.Module):
 
 def unsupported(module: nn.Module) -> str | None:
     """Why an array cannot run a layer with weights; None if it can or if it has no weights."""
+    kind = type(module)
+    if isinstance(module, (nn.Conv2d, nn.Linear)) and kind.forward not in (nn.Conv2d.forward, nn.Linear.forward):
+        return f"{kind.__name__} computes in its own way"
     if isinstance(module, nn.Conv2d):
         if module.groups != 1:
             return "grouped convolution"
@@ -154,10 +157,11 @@ def quantize(
     Raises:
         UserError: if the model has no layer that an array can run.
     """
+    fused = _fused(model)
     chosen = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, (nn.Conv2d, nn.Linear)) and unsupported(module) is None
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and unsupported(module) is None and module not in fused
     }
     if not chosen:
         raise UserError(f"{type(model).__name__} has no Conv2d or Linear layer that an array can run.")
@@ -178,7 +182,8 @@ def quantize(
             x_scale = 1.0 / (a_top + 1)
         else:
             w_scale, x_scale = largest / w_top, max(ranges[name], 1e-12) / a_top
-        _replace(quantized, name, QuantLayer(module, w_bits, a_bits, w_scale, x_scale))
+        layer = quantized.get_submodule(name)
+        replace_everywhere(quantized, layer, QuantLayer(module, w_bits, a_bits, w_scale, x_scale))
     return quantized
 
 
@@ -205,14 +210,20 @@ def keep_above(quantized: nn.Module, lowest: int, exact: Iterable[str] = ()) -> 
 
 def digital_layers(model: nn.Module) -> dict[str, str]:
     """Layers with weights that stay off the arrays: name to reason."""
-    found = {}
+    reasons = {}
     for name, module in model.named_modules():
         reason = unsupported(module)
         if reason is None and isinstance(module, (nn.Conv2d, nn.Linear)):
             reason = "its weights are used without calling it"
         if reason is not None:
-            found[name] = reason
-    return found
+            reasons[name] = reason
+    return reasons
+
+
+def _fused(model: nn.Module) -> set[nn.Module]:
+    """Layers within modules of torch that, where they can, use the weights of their parts without calling them."""
+    whole = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
+    return {part for module in model.modules() if isinstance(module, whole) for part in module.modules()}
 
 
 def _input_ranges(
@@ -241,6 +252,9 @@ def _input_ranges(
     return ranges
 
 
-def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(model.get_submodule(parent), last, new)
+def replace_everywhere(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put a layer in the place of another under every name that it has: one that is shared stays shared."""
+    names = [name for name, module in model.named_modules(remove_duplicate=False) if module is old]
+    for name in names:
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, new)

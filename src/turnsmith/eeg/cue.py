@@ -131,6 +131,8 @@ def trials_of(signals: Sequence[tuple[str, Signal]], settings: CueSettings) -> T
         UserError: if channels differ between runs or there are no such annotations.
     """
     features, labels, runs = [], [], []
+    if len({text for _, signal in signals for _, text in signal.marks} & set(MARKS)) < 2:
+        raise UserError("the runs have no annotations T1 and T2. Cue decoding needs both; see docs/eeg.md.")
     for run, signal in signals:
         if signal.channels != signals[0][1].channels:
             raise UserError(f"{signal.name}: its channels differ from those of {signals[0][1].name}.")
@@ -141,7 +143,7 @@ def trials_of(signals: Sequence[tuple[str, Signal]], settings: CueSettings) -> T
         runs += [run] * len(labelled)
     every = np.concatenate(labels) if labels else np.zeros(0)
     if len(set(every.tolist())) < 2:
-        raise UserError("the runs have no annotations T1 and T2. Cue decoding needs both; see docs/eeg.md.")
+        raise UserError("no trials of both T1 and T2 lie whole in the runs. Cue decoding needs both; see docs/eeg.md.")
     return Trials(np.concatenate(features), every, np.array(runs))
 
 

@@ -1,8 +1,7 @@
 """Real recordings through MNE: EDF, EEGLAB .set and whatever else MNE reads, checked, in microvolts.
 
-Notable: EDF files that went through a line-ending conversion, or were cut short, still open in most readers and give
-garbage; the size that the header implies is checked first. Amplitudes that no scalp gives are refused with the factor
-that would mend them.
+Notable: EDF files are checked before they are read (`edf_check`). Amplitudes that no scalp gives are refused with the
+factor that would mend them, or with the channels that are unlike the others.
 """
 
 import re
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from turnsmith.eeg.edf_check import check_edf
 from turnsmith.errors import UserError, require
 
 # PhysioNet's EEGMMIDB: in which runs targets appeared left and right, and in which at the top and bottom.
@@ -57,7 +57,7 @@ def read_recording(path: str | Path, judge_units: bool = True) -> Signal:
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such recording.")
-    if path.suffix.lower() == ".edf":
+    if path.suffix.lower() in (".edf", ".bdf"):
         check_edf(path)
     try:
         raw = mne.io.read_raw(path, preload=True, verbose="error")
@@ -70,10 +70,24 @@ def read_recording(path: str | Path, judge_units: bool = True) -> Signal:
 
 
 def from_raw(raw: Any, name: str = "") -> Signal:
-    """A `mne.io.Raw` as a `Signal`: its EEG channels (and EOG, where there is one), in microvolts."""
+    """A `mne.io.Raw` as a `Signal`: its EEG channels (and EOG, where there is one), in microvolts.
+
+    Channels that it calls bad are interpolated where their places are known.
+
+    Raises:
+        UserError: if bad channels have no places to be interpolated from.
+    """
     picked = raw.copy().pick(["eeg", "eog"])
-    onset = float(raw.first_time) if raw.annotations.orig_time is not None else 0.0
-    marks = tuple((float(mark["onset"]) - onset, str(mark["description"])) for mark in raw.annotations)
+    if picked.info["bads"]:
+        try:
+            picked.interpolate_bads(reset_bads=True, verbose="error")
+        except (RuntimeError, ValueError) as error:
+            raise UserError(
+                f"{name or 'the recording'}: channels {_named(picked.info['bads'])} are marked as bad, and cannot be "
+                f"interpolated ({str(error).splitlines()[0]}). Set a montage, or drop these channels."
+            ) from error
+    # MNE counts onsets from the first sample that was ever recorded, whether a cropped recording has a date or not.
+    marks = tuple((float(mark["onset"]) - float(raw.first_time), str(mark["description"])) for mark in raw.annotations)
     channels = tuple(standard_name(channel) for channel in picked.ch_names)
     return Signal(picked.get_data().T * 1e6, float(raw.info["sfreq"]), channels, marks, name)
 
@@ -108,56 +122,60 @@ def standard_name(channel: str) -> str:
     return ("Fp" if region == "FP" else region) + match[3].lower()
 
 
-def check_edf(path: Path) -> None:
-    """Refuse an EDF file whose size is not what its header implies.
-
-    Raises:
-        UserError: with the likely cause and the fix.
-    """
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        head = file.read(256)
-        try:
-            header_bytes, records, signals = int(head[184:192]), int(head[236:244]), int(head[252:256])
-            file.seek(256 + 216 * signals)
-            samples = sum(int(file.read(8)) for _ in range(signals))
-        except ValueError as error:
-            raise UserError(f"{path}: has no EDF header ({error}). Is it an EDF file?") from error
-    # BDF files that are named .edf have three bytes a sample.
-    expected = header_bytes + records * samples * (3 if head[:1] == b"\xff" else 2)
-    if records < 0 or size == expected:
-        return
-    if size > expected:
-        raise UserError(
-            f"{path}: is {size - expected} bytes longer than its header says; line endings were probably converted "
-            "(LF to CRLF). Fetch it again as binary, or replace each CR LF by LF."
-        )
-    raise UserError(f"{path}: is {expected - size} bytes shorter than its header says; it was cut off. Fetch it again.")
-
-
 def check_units(signal: Signal, where: str) -> None:
-    """Refuse amplitudes that no scalp gives.
+    """Refuse amplitudes that no scalp gives: of all channels, or of some that would spoil a common reference.
 
     Raises:
-        UserError: naming the factor that would make them plausible.
+        UserError: naming the factor that would make them plausible, or the channels.
     """
-    spread = float(np.median(signal.values[:: max(1, len(signal.values) // 20000)].std(0)))
+    finite = np.isfinite(signal.values).all(0)
+    broken = [name for name, sound in zip(signal.channels, finite, strict=True) if not sound]
+    if broken:
+        raise UserError(f"{where}: samples of {_named(broken)} are no numbers. Drop these channels or samples.")
+    spreads = signal.values[:: max(1, len(signal.values) // 20000)].std(0)
     low, high = PLAUSIBLE_UV
-    if low <= spread <= high or spread == 0:
+    moving = spreads[spreads > 0]
+    if not len(moving):
         return
-    factor = next((f for f in (1e6, 1e3, 1e-3, 1e-6) if low <= spread * f <= high), None)
-    hint = f" --scale {factor:g} would make them {spread * factor:.3g} uV." if factor else ""
+    spread = float(np.median(moving))
+    strange = [name for name, own in zip(signal.channels, spreads, strict=True) if own > high]
+    quiet = [name for name, own in zip(signal.channels, spreads, strict=True) if 0 < own < low]
+    factor = next((f for f in (1e6, 1e3, 1e-3, 1e-6) if (low <= moving * f).all() and (moving * f <= high).all()), None)
+    if factor is not None and not (low <= spread <= high):
+        raise UserError(
+            f"{where}: amplitudes of {spread:.3g} uV are not an EEG's ({low:g} to {high:g} uV): wrong units? "
+            f"--scale {factor:g} would make them {spread * factor:.3g} uV."
+        )
+    if low <= spread <= high and not strange:
+        return
+    others = strange if low <= spread else quiet
     raise UserError(
-        f"{where}: amplitudes of {spread:.3g} uV are not an EEG's ({low:g} to {high:g} uV): wrong units?{hint}"
+        f"{where}: amplitudes of {_named(others)} are not an EEG's ({low:g} to {high:g} uV), those of other channels "
+        "are. Are their units others (mV, V, none), or had they no contact? Mend their units or drop them: they would "
+        "spoil the common reference."
     )
 
 
+def _named(channels: Sequence[str]) -> str:
+    return ", ".join(channels[:6]) + (f" and {len(channels) - 6} more" if len(channels) > 6 else "")
+
+
 def filtered(signal: Signal, low_hz: float, high_hz: float) -> Signal:
-    """Zero-phase band-pass (MNE's FIR design); `high_hz` at or above half the sampling rate filters nothing there."""
+    """Zero-phase band-pass (MNE's FIR design); `high_hz` at or above half the sampling rate filters nothing there.
+
+    Raises:
+        UserError: if the recording is shorter than the filter.
+    """
     import mne
 
     top = high_hz if high_hz < signal.rate / 2 else None
     low = low_hz if low_hz > 0 else None
+    taps = len(mne.filter.create_filter(None, signal.rate, low, top, verbose="error"))
+    if len(signal.values) < taps:
+        raise UserError(
+            f"{signal.name or 'the recording'}: is {len(signal.values) / signal.rate:.2f} s long; a filter from "
+            f"{low_hz:g} Hz needs {taps / signal.rate:.2f} s. Use a longer recording."
+        )
     values = mne.filter.filter_data(signal.values.T.copy(), signal.rate, low, top, verbose="error").T
     return Signal(values, signal.rate, signal.channels, signal.marks, signal.name)
 
