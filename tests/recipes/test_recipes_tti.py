@@ -164,7 +164,7 @@ def test_each_kind_of_task_has_its_host():
 
 
 def test_updates_that_an_iteration_could_not_make_are_made_later():
-    assert recipe._times(Config.preset("laptop").update, 3).max_updates == 270
+    assert recipe._times(Config.preset("laptop").update, 3).max_updates == 240
     assert recipe._times(Config().update, 2).epochs == 2
 
 

@@ -78,6 +78,18 @@ def test_pae_rows_keep_their_evaluator_hidden(tmp_path):
     assert task.hidden == {"eval": {"eval_types": []}}
 
 
+def test_pae_rows_of_webarena_get_their_addresses(tmp_path, monkeypatch):
+    row = {"web_name": "shopping", "id": "s--1", "ques": "Go.", "web": "__SHOPPING__"}
+    row["eval"] = {"eval_types": ["url_match"], "reference_url": "__SHOPPING__/cart"}
+    monkeypatch.setenv("SHOPPING", "http://localhost:7770/")
+    (task,) = load_tasks(written(tmp_path, row))
+    assert task.params["start_url"] == "http://localhost:7770"
+    assert task.hidden["eval"]["reference_url"] == "http://localhost:7770/cart"
+    monkeypatch.delenv("SHOPPING")
+    with pytest.raises(UserError, match="line 1: __SHOPPING__ has no address"):
+        load_tasks(written(tmp_path, row))
+
+
 WEBARENA = {
     "sites": ["shopping"],
     "task_id": 7,

@@ -83,8 +83,9 @@ async def _grade(
     from turnsmith.engine.openai_client import endpoint_of
     from turnsmith.judges.webarena import verify
     from turnsmith.judges.webarena.fuzzy import EndpointFuzzy
+    from turnsmith.tasks.files import environment_urls
 
-    urls = verify.addresses()
+    urls = environment_urls()
     fuzzy = EndpointFuzzy(endpoint_of(judge, "judge")) if judge else None
     try:
         for number, row in rows:

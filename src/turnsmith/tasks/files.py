@@ -104,13 +104,17 @@ def load_webarena(path: str | Path, urls: Mapping[str, str] | None = None) -> li
     path = Path(path)
     rows = list(enumerate(_json(path, list), start=1))
     where = {number: f"{path}, task {number}" for number, _ in rows}
-    if urls is None:
-        urls = {name.lower(): url for name, url in os.environ.items() if name in PLACEHOLDERS}
+    urls = environment_urls() if urls is None else urls
 
     def make(row: Mapping[str, Any], place: str) -> Task:
         return _webarena_task(_with_urls(row, urls, place), place, urls)
 
     return _unique(((number, row) for number, row in rows), where, make)
+
+
+def environment_urls() -> dict[str, str]:
+    """The addresses of WebArena's sites by lower-case name, from the environment variables that WebArena uses."""
+    return {name.lower(): url for name, url in os.environ.items() if name in PLACEHOLDERS and url}
 
 
 def _with_urls(row: Any, urls: Mapping[str, str], place: str) -> dict[str, Any]:
@@ -155,6 +159,8 @@ def _webarena_task(row: Mapping[str, Any], place: str, urls: Mapping[str, str]) 
 
 
 def _webvoyager_task(row: Mapping[str, Any], place: str) -> Task:
+    if "eval" in row:  # PAE's form of WebArena's tasks, whose addresses are placeholders
+        row = _with_urls(row, environment_urls(), place)
     for key in ("id", "ques", "web"):
         if not row.get(key):
             raise UserError(f'{place}: "{key}" is missing. WebVoyager\'s tasks have web_name, id, ques and web.')

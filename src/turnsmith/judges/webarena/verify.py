@@ -1,7 +1,6 @@
 """Grading recorded answers of WebArena tasks offline: what `turnsmith verify webarena FILE --tasks TASKS.json` runs."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from turnsmith.errors import UserError
 from turnsmith.judges.webarena.fuzzy import FuzzyJudge
 from turnsmith.judges.webarena.score import Ending, Score, score
-from turnsmith.tasks.webarena import PLACEHOLDERS, NoAddress, fill_addresses, read_evaluation, used
+from turnsmith.tasks.webarena import NoAddress, fill_addresses, read_evaluation, used
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +45,6 @@ def read_questions(path: str | Path) -> dict[int, Question]:
             raise UserError(f"{path}, task {number} (task_id {task}): {error}.") from error
         questions[task] = Question(row["intent"], row["eval"])
     return questions
-
-
-def addresses() -> dict[str, str]:
-    """The sites' addresses from the environment, by lower-case name."""
-    return {name.lower(): os.environ[name] for name in PLACEHOLDERS if os.environ.get(name)}
 
 
 async def verify_row(

@@ -200,12 +200,12 @@ def _laptop() -> Config:
         sft=OptimConfig(learning_rate=1e-3, max_updates=900, epochs=10_000, warmup_updates=20, schedule="constant"),
         horizons=Horizons(shortest=8, longest=24, step=4, test=24),
         iterations=5,
-        steps=720,
-        update=OptimConfig(learning_rate=3e-4, max_updates=90, epochs=10_000, warmup_updates=5, schedule="constant"),
+        steps=640,
+        update=OptimConfig(learning_rate=3e-4, max_updates=80, epochs=10_000, warmup_updates=5, schedule="constant"),
         rename=True,
-        test_tasks=96,
+        test_tasks=90,
         pictures=6,
-        thinking=Thinking(tasks=32, answers=(2, 3), forced=(1, 2), samples=(2, 3)),
+        thinking=Thinking(tasks=24, answers=(2,), forced=(1,), samples=(3,)),
     )
 
 
