@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint setup sites clean
 
 setup: .venv/.ready
 
@@ -14,10 +14,16 @@ setup: .venv/.ready
 	$(BIN)/turnsmith doctor --install
 	touch $@
 
+# Two web applications that this project did not write, for the tests of training on one's own site; those are skipped without.
+sites: .venv-sites/.ready
+
+.venv-sites/.ready:
+	-$(PYTHON) -m venv .venv-sites && .venv-sites/bin/pip install -q --disable-pip-version-check datasette wagtail && touch $@
+
 demo: setup
 	$(BIN)/turnsmith demo
 
-test: setup lint
+test: setup sites lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup
@@ -28,4 +34,4 @@ lint: setup
 	$(BIN)/pyright
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-sites build dist

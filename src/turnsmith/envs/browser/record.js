@@ -2,15 +2,15 @@
 // what stands in fields that ask not to be kept are never told.
 "use strict";
 (() => {
-  if (window.__turnsmith_recording__ || window.top !== window) return;
-  window.__turnsmith_recording__ = true;
+  if (globalThis.__turnsmith_recording__ || window.top !== window) return;
+  globalThis.__turnsmith_recording__ = true;
   const typed = new WeakMap();
   const before = new WeakMap();
 
   function marked(target) {
     let best = null;
     for (let mark = 0; ; mark++) {
-      const element = window.__turnsmith__ && window.__turnsmith__.element(mark);
+      const element = globalThis.__turnsmith__ && globalThis.__turnsmith__.element(mark);
       if (!element) break;
       if (element === target || element.contains(target)) {
         if (!best || best.element.contains(element)) best = { mark, element };
@@ -33,7 +33,7 @@
   }
 
   function tell(event) {
-    if (window.__turnsmith_record__) window.__turnsmith_record__(event);
+    if (globalThis.__turnsmith_record__) globalThis.__turnsmith_record__(JSON.stringify(event));
   }
 
   function flush(element) {

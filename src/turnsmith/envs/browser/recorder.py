@@ -1,19 +1,22 @@
 """Recording what a person does in a page: clicks, typed texts, going back, as actions on the marks of what was seen.
 
-`record.js`, put into every document, tells of trusted events only: the element that was clicked by its mark of the last
+`record.js`, in every document's world of ours (`scripts.py`), tells of trusted events only: the element that was clicked by its mark of the last
 observation, a field's text when it is left or Enter is pressed. One observation is made before each action, so a
 recorded trace reads like any other.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
 from turnsmith.envs.browser.observe import ObservationConfig, observe
+from turnsmith.envs.browser.scripts import WORLD
 from turnsmith.envs.browser.tab import Tab
 from turnsmith.trace.types import Action, Call, Observation, Turn
 
+_BINDING = "__turnsmith_record__"
 SCRIPT = files("turnsmith.envs.browser").joinpath("record.js").read_text(encoding="utf-8")
 
 
@@ -36,13 +39,16 @@ class Recorder:
 
     async def start(self) -> None:
         """Listen, and look at the page for the first time."""
-        await self.tab.context.expose_binding("__turnsmith_record__", self._on_event)
-        await self.tab.context.add_init_script(SCRIPT)
-        await self.tab.page.evaluate(SCRIPT)
+        cdp = self.tab.cdp
+        cdp.on("Runtime.bindingCalled", self._on_event)
+        await cdp.send("Runtime.addBinding", {"name": _BINDING, "executionContextName": WORLD})
+        await cdp.send("Page.addScriptToEvaluateOnNewDocument", {"source": SCRIPT, "worldName": WORLD})
+        await self.tab.ask(SCRIPT)
         await self.look()
 
-    async def _on_event(self, source: object, event: dict[str, Any]) -> None:
-        await self._events.put(event)
+    def _on_event(self, event: dict[str, Any]) -> None:
+        if event["name"] == _BINDING:
+            self._events.put_nowait(json.loads(event["payload"]))
 
     async def look(self) -> Observation:
         """Wait until the page is quiet and see what it shows; marks are those of now."""
