@@ -171,9 +171,11 @@ class Config:
             "smoke": cls(
                 name="pae-smoke",
                 preset_name="smoke",
-                web=WebConfig(sites=("shop",), horizon=8, sessions=2, screenshots=False),
+                web=WebConfig(sites=("shop",), horizon=7, sessions=2, screenshots=False),
                 unseen=("recipes",),
-                policy=replace(SHIPPED, model="scratch", scratch=SmallModel(vocab_size=1300, width=32)),
+                policy=replace(
+                    SHIPPED, model="scratch", scratch=SmallModel(vocab_size=1300, width=32), max_new_tokens=16
+                ),
                 judge="local",
                 proposer="local",
                 demonstrations=Demonstrations(count=14, noise=0.4, wander=0.0),
@@ -185,8 +187,8 @@ class Config:
                 rollouts=4,
                 update=replace(SMALL_OPTIM, learning_rate=1e-3, max_updates=2),
                 rename=True,
-                test_tasks=3,
-                unseen_tasks=3,
+                test_tasks=2,
+                unseen_tasks=2,
                 pictures=1,
             ),
             "laptop": cls(
