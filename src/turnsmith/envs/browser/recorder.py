@@ -1,7 +1,7 @@
 """Recording what a person does in a page: clicks, typed texts, going back, as actions on the marks of what was seen.
 
-`record.js`, in every document's world of ours (`scripts.py`), tells of trusted events only: the element that was clicked
-by its mark of the last observation, a field's text when it is left or Enter is pressed. One observation is made before
+`record.js`, in every document's world of ours (`scripts.py`), tells of trusted events only: the element that was
+clicked by its mark of the last observation, a field's text when it is left or Enter is pressed. One observation is made before
 each action, so a recorded trace reads like any other.
 """
 
