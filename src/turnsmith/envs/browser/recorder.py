@@ -1,8 +1,8 @@
 """Recording what a person does in a page: clicks, typed texts, going back, as actions on the marks of what was seen.
 
 `record.js`, in every document's world of ours (`scripts.py`), tells of trusted events only: the element that was
-clicked by its mark of the last observation, a field's text when it is left or Enter is pressed. One observation is made before
-each action, so a recorded trace reads like any other.
+clicked by its mark of the last observation, a field's text when it is left or Enter is pressed. One observation is
+made before each action, so a recorded trace reads like any other.
 """
 
 import asyncio
