@@ -1,15 +1,8 @@
-"""The table top needs MuJoCo and a library to render with; where either is missing these tests are skipped."""
+"""The table top needs MuJoCo and a library to render with; where either is missing only its geometry is tested."""
 
-import importlib.util
+from importlib.util import find_spec
 
-import pytest
+from turnsmith.worlds.tabletop.graphics import available_backends
 
-from turnsmith.worlds.tabletop.graphics import MEND, available_backends
-
-
-def pytest_collection_modifyitems(items):
-    why = "mujoco is not installed" if importlib.util.find_spec("mujoco") is None else ""
-    why = why or ("" if available_backends() else f"nothing to render with: {MEND}")
-    for item in items:
-        if why and "tabletop" in str(item.path):
-            item.add_marker(pytest.mark.skip(reason=why))
+if find_spec("mujoco") is None or not available_backends():  # `turnsmith doctor` says what to install
+    collect_ignore = ["test_tabletop_scenes.py", "test_tabletop_environment.py"]

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 
 from turnsmith.errors import UserError
+from turnsmith.worlds.tabletop import grasp as grasping
+from turnsmith.worlds.tabletop import scenes, trial
 from turnsmith.worlds.tabletop.camera import Camera
 from turnsmith.worlds.tabletop.points import Key
 from turnsmith.worlds.tabletop.tasks import HARD_SET, TableTask
-
-scenes = pytest.importorskip("turnsmith.worlds.tabletop.scenes")
-trial = pytest.importorskip("turnsmith.worlds.tabletop.trial")
-grasping = pytest.importorskip("turnsmith.worlds.tabletop.grasp")
 
 
 @pytest.mark.parametrize("task", list(TableTask))
