@@ -42,7 +42,7 @@ async def test_an_episode_is_one_look_one_action_and_the_oracles_word(tmp_path):
     assert won.turns[0].observation.images[0].data == seen.jpeg
     assert max(won.turns[0].info["pixel_errors"]) < 0.5
     assert lost.outcome is Outcome.FAILURE
-    assert lost.turns[0].info["failure"] == "motion"
+    assert lost.turns[0].info["failure"] == "effect"
     assert "gap" in lost.verdicts[0].reason
 
 

@@ -59,7 +59,7 @@ def test_keypoints_in_the_wrong_place_fail_and_the_failure_has_a_name():
     seen = trial.observe(scene)
     result = trial.execute(scene, seen.depth_HW, np.full((5, 2), 40.0))
     assert not result.success
-    assert result.failure == "grasp"
+    assert result.failure == "grip"
 
 
 def test_a_film_has_state_action_and_phase_of_every_frame():
@@ -91,8 +91,8 @@ def test_the_grasp_closes_across_a_handle_at_any_angle():
 def test_fingers_do_not_come_down_on_a_neighbour():
     camera = Camera(224)
     depth = np.full((224, 224), 1.1)
-    depth[100:124, 60:110] -= 0.025  # a bar from left to right
-    depth[60:97, 80:140] -= 0.030  # a block just above its right end
+    depth[106:118, 60:110] -= 0.025  # a bar from left to right
+    depth[60:104, 80:140] -= 0.030  # a block just above its right end
     grasp = grasping.plan_grasp(grasping.HeightMap(camera, depth), np.array([100.0, 112.0]), radius=30.0)
     assert grasp.found
     pixel = camera.project(grasp.at_3[None])[0]

@@ -30,6 +30,8 @@ CLEARANCE = 0.07
 """Least height of a carried function point above the target when it is "above", metres."""
 LIFTED = 0.004
 """A tool that works "same" as it lay is carried so far above where it lay."""
+_EMPTY = 0.003
+"""Fingers that are closer than this hold nothing, metres."""
 _EVERY = 5
 """Physics steps between set-points."""
 _DT = 0.002 * _EVERY
@@ -60,8 +62,9 @@ class Result:
     Attributes:
         success: the scene's condition, after the last phase.
         phase: the last phase that was begun.
-        failure: "" after a success; else the phase in which it went wrong, as far as can be told: "grasp" (nothing
-            between the fingers), a phase with a fault, or "motion" (all phases done, the condition not met).
+        failure: "" after a success; else the phase in which it went wrong, as far as can be told: "grip" (nothing
+            between the fingers), the phase in which what was held was lost ("lift", "target", …), "unstable" (the
+            simulation broke down), or "effect" (all went as meant, the condition is not met).
         grasp: where it grasped; None for a push.
         steps: physics steps.
     """
@@ -93,7 +96,7 @@ class Executor:
         self.motion: Motion = SPECS[scene.task].motion
         self.pose = Pose(np.array(scene.data.ctrl[:3]), float(scene.data.ctrl[3]), float(scene.data.ctrl[4]))
         self.fingers = float(scene.data.ctrl[5])
-        self.phase, self.steps, self._ticks = "start", 0, 0
+        self.phase, self.lost, self.steps, self._ticks = "start", "", 0, 0
 
     def run(self, points_52: np.ndarray) -> Result:
         """Execute the keypoints (pixels of the camera's image) and say what came of it."""
@@ -101,32 +104,33 @@ class Executor:
         try:
             if self.motion.grips:
                 grasp = plan_grasp(self.heights, points_52[Key.GRASP])
-                held = self._take(grasp)
+                self._take(grasp)
             else:
-                held = self._shut(points_52)
+                self._grip("grip", 0.0, 0.2)  # a push is done with the fingers shut
             self._work(points_52, grasp)
             self._release()
         except Unstable:
             return Result(False, self.phase, "unstable", grasp, self.steps)
         success = self.scene.succeeded()
-        failure = "" if success else ("motion" if held else "grasp")
+        failure = "" if success else (self.lost or "effect")
         return Result(success, self.phase, failure, grasp, self.steps)
 
-    def _take(self, grasp: Grasp) -> bool:
-        """Reach, grip, lift. Returns whether something is between the fingers."""
+    def _take(self, grasp: Grasp) -> None:
+        """Reach, grip, lift."""
         above = Pose(np.array([*grasp.at_3[:2], SAFE_Z]), grasp.yaw)
         self._go("reach_pre_grasp", above, 0.5)
         self._go("reach_grasp", Pose(grasp.at_3, grasp.yaw), 0.2)
         self._grip("grip", 0.0, 0.35)
-        held = min(float(self.scene.data.joint(finger).qpos[0]) for finger in ("left", "right")) > 0.0015
+        self._check_hold("grip")
         if self.motion.lift:
             self._go("lift", Pose(np.array([*grasp.at_3[:2], SAFE_Z]), grasp.yaw), min(0.25, self.motion.speed))
-        return held
+            self._check_hold("lift")
 
-    def _shut(self, points_52: np.ndarray) -> bool:
-        """A push: the gripper is shut and waits above the pre-contact point."""
-        self._grip("grip", 0.0, 0.2)
-        return True
+    def _check_hold(self, phase: str) -> None:
+        """Note the first phase after which nothing is between the fingers."""
+        apart = sum(float(self.scene.data.joint(finger).qpos[0]) for finger in ("left", "right"))
+        if self.motion.grips and not self.lost and apart < _EMPTY:
+            self.lost = phase
 
     def _work(self, points_52: np.ndarray, grasp: Grasp | None) -> None:
         """Visit the waypoints."""
@@ -153,6 +157,7 @@ class Executor:
         names = {Key.PRE: "pre_contact", Key.TARGET: "target", Key.POST: "post_contact"}
         for key, pose in poses:
             self._go(names[key], pose, motion.speed)
+            self._check_hold(names[key])
         if motion.tilt:
             self._pour(poses[-1][0], way, yaw, arm_3, motion, grasp)
 

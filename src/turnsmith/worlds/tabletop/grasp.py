@@ -5,8 +5,9 @@ surface falls away on both sides; the grasp is midway between the two contacts. 
 lies within the friction cone of the closing direction (KALIE's sampler: friction 1, width at most 7 cm).
 
 Notable: closing fingers turn a handle until it lies in them, so an error of yaw becomes an error of the tool's heading.
-Candidates are therefore preferred across the principal axis of the raised region around them; and a candidate whose
-fingers would come down on something is out (a stick beside its laptop). Only depth is read: no parts, no poses.
+Candidates are therefore preferred across the middle line of what is narrow around them (or the principal axis of what
+is raised, where there is no such line); and a candidate whose fingers would come down on something is out (a stick
+beside its laptop). Only depth is read: no parts, no poses.
 """
 
 from dataclasses import dataclass
@@ -111,7 +112,9 @@ def _best(
     good &= floor < depth
     if not good.any():
         return None
-    axis = _principal_axis(heights, wanted_3)
+    axis = _medial_axis(middle, width, places_P2, tops_P, wanted_3)
+    if axis is None:
+        axis = _principal_axis(heights, wanted_3)
     aligned = np.abs(closing_A2 @ axis)  # 0: closes across the axis
     cost = away / 0.02 + 2.5 * aligned[None] ** 2 + width / 0.06
     cost = np.where(good, cost, np.inf)
@@ -134,6 +137,27 @@ def _finger_floor(
                 under = middle_PA2 + reach[..., None] * closing_A2 + along * forward_A2
                 highest = np.maximum(highest, heights.at(under, float(np.median(tops_P)) / 2))
     return highest
+
+
+def _medial_axis(
+    middle_PA2: np.ndarray, width_PA: np.ndarray, places_P2: np.ndarray, tops_P: np.ndarray, wanted_3: np.ndarray
+) -> np.ndarray | None:
+    """Direction (2,) of the line along the middle of what is narrow here; None where there is too little of it.
+
+    The middles of the narrowest chords of a bar lie on its centre line, whatever wide thing it is plugged into.
+    """
+    narrowest, turn = width_PA.min(axis=1), width_PA.argmin(axis=1)
+    apart = np.linalg.norm(places_P2 - wanted_3[:2], axis=1)
+    nearest = np.argsort(apart)[:5]
+    like = narrowest <= 1.4 * float(np.median(narrowest[nearest])) + 0.004
+    level = np.abs(tops_P - float(np.median(tops_P[nearest]))) < 0.008
+    chosen = np.flatnonzero(like & level & (apart <= _AXIS_RADIUS) & (narrowest <= MAX_WIDTH))
+    if len(chosen) < 4:
+        return None
+    centred = middle_PA2[chosen, turn[chosen]]
+    centred = centred - centred.mean(axis=0)
+    spreads, axes = np.linalg.eigh(centred.T @ centred / len(chosen))
+    return axes[:, 1] if spreads[1] > max(4 * spreads[0], 0.005**2) else None
 
 
 def _principal_axis(heights: HeightMap, wanted_3: np.ndarray) -> np.ndarray:
