@@ -149,7 +149,8 @@ def _medial_axis(
     narrowest, turn = width_PA.min(axis=1), width_PA.argmin(axis=1)
     apart = np.linalg.norm(places_P2 - wanted_3[:2], axis=1)
     nearest = np.argsort(apart)[:5]
-    like = narrowest <= 1.4 * float(np.median(narrowest[nearest])) + 0.004
+    here = float(np.median(narrowest[nearest]))
+    like = (narrowest <= 1.4 * here + 0.004) & (narrowest >= here / 1.4 - 0.001)  # not a cable that hangs on it
     level = np.abs(tops_P - float(np.median(tops_P[nearest]))) < 0.008
     chosen = np.flatnonzero(like & level & (apart <= _AXIS_RADIUS) & (narrowest <= MAX_WIDTH))
     if len(chosen) < 4:
