@@ -9,7 +9,7 @@ Notable: objects are found by depth (what is raised above the table), not by the
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,77 +105,102 @@ def read_choice(task: TableTask, answer: Mapping[str, str], marks: Marks) -> np.
     return tie(points, SPECS[task].ties)
 
 
+@dataclass(frozen=True)
+class _Table:
+    """What the rule sees: names of the marks on the largest object, on the second, and where all of them are."""
+
+    first: list[str]
+    second: list[str]
+    at: dict[str, np.ndarray]
+    size: int
+
+    def nearest(self, names: list[str], to: np.ndarray) -> str:
+        return min(names, key=lambda name: float(np.linalg.norm(self.at[name] - to)))
+
+    def farthest(self, names: list[str], to: np.ndarray) -> str:
+        return max(names, key=lambda name: float(np.linalg.norm(self.at[name] - to)))
+
+    def tile(self, place: np.ndarray) -> str:
+        """The tile of a place, the nearest one where it is outside."""
+        column, row = np.clip((place * TILES / self.size).astype(int), 0, TILES - 1)
+        return f"{'abcde'[column]}{row + 1}"
+
+    def waypoints(self, before: np.ndarray, after: np.ndarray) -> dict[str, str]:
+        return {"pre_contact_tile": self.tile(before), "post_contact_tile": self.tile(after)}
+
+
 def rule(task: TableTask, image: np.ndarray, marks: Marks) -> dict[str, str]:
     """Choices by common sense, without a model: which object is the tool by size, points by direction.
 
     The same for every scene of a task; written before any of its results were seen.
     """
-    named = marks.named()
-    names = list(named)
-    if not names:
+    at = marks.named()
+    if not at:
         return {}
-    middles = [f"Q{1 + CANDIDATES * index}" for index in range(len(marks.objects) - 1)]
-    other = middles[0] if middles else names[0]
-    first = np.asarray(named["P1"])
-    there = np.asarray(named[other])
-    mine = [name for name in names if name.startswith("P")]
-    theirs = [name for name in names if name.startswith("Q")] or mine
+    first = [name for name in at if name.startswith("P")]
+    second = [f"Q{number}" for number in range(1, CANDIDATES + 1) if f"Q{number}" in at] or first
+    table = _Table(first, second, at, marks.size)
+    return _RULES[task](table, at[first[0]], at[second[0]], marks.size / TILES)
 
-    def nearest(options: Sequence[str], to: np.ndarray) -> str:
-        return min(options, key=lambda name: float(np.linalg.norm(named[name] - to)))
 
-    def farthest(options: Sequence[str], to: np.ndarray) -> str:
-        return max(options, key=lambda name: float(np.linalg.norm(named[name] - to)))
-
-    def tile(place: np.ndarray) -> str:
-        column, row = np.clip((place * TILES / marks.size).astype(int), 0, TILES - 1)
-        return f"{'abcde'[column]}{row + 1}"
-
-    side = marks.size / TILES
-    if task is TableTask.SWEEP:  # the brush is the larger thing; the trash is pushed to the right
-        return {
-            "grasp_keypoint": farthest(mine, there),
-            "function_keypoint": nearest(mine, there),
-            "target_keypoint": other,
-            "pre_contact_tile": tile(there - np.array([side, 0])),
-            "post_contact_tile": tile(np.array([marks.size - 1, there[1]])),
-        }
-    if task is TableTask.DRAWER:  # the lowest mark is the front; push it upwards
-        front = max(mine, key=lambda name: named[name][1])
-        at = np.asarray(named[front])
-        return {
-            "grasp_keypoint": front,
-            "target_keypoint": front,
-            "pre_contact_tile": tile(at + np.array([0, side])),
-            "post_contact_tile": tile(at - np.array([0, side])),
-        }
-    if task is TableTask.TOWEL:  # the cloth is on the left; over the middle of the other thing
-        left = first[0] < there[0]
-        cloth, rack = (mine, theirs) if left else (theirs, mine)
-        middle = there if left else first
-        return {
-            "grasp_keypoint": nearest(cloth, middle),
-            "target_keypoint": nearest(rack, middle),
-            "pre_contact_tile": tile(middle - np.array([side, 0])),
-            "post_contact_tile": tile(middle + np.array([side, 0])),
-        }
-    if task is TableTask.POUR:  # the bowl is the larger thing
-        return {
-            "grasp_keypoint": farthest(theirs, first),
-            "function_keypoint": nearest(theirs, first),
-            "target_keypoint": "P1",
-            "pre_contact_tile": tile(first),
-            "post_contact_tile": tile(first),
-        }
-    end = farthest(mine, first)  # the stick ends in what sticks out most; pull it further out
-    out = np.asarray(named[end]) - first
-    away = np.asarray(named[end]) + side * out / max(float(np.linalg.norm(out)), 1e-6)
+def _sweep(table: _Table, first: np.ndarray, second: np.ndarray, side: float) -> dict[str, str]:
+    """The brush is the larger thing; the trash is pushed to the right."""
     return {
-        "grasp_keypoint": end,
-        "target_tile": tile(np.clip(away, 0, marks.size - 1)),
-        "pre_contact_tile": tile(np.asarray(named[end])),
-        "post_contact_tile": tile(np.clip(away, 0, marks.size - 1)),
+        "grasp_keypoint": table.farthest(table.first, second),
+        "function_keypoint": table.nearest(table.first, second),
+        "target_keypoint": table.second[0],
+        **table.waypoints(second - np.array([side, 0]), np.array([table.size - 1, second[1]])),
     }
+
+
+def _close(table: _Table, first: np.ndarray, second: np.ndarray, side: float) -> dict[str, str]:
+    """The lowest mark in the picture is the front; it is pushed upwards."""
+    front = max(table.first, key=lambda name: float(table.at[name][1]))
+    step = np.array([0, side])
+    return {
+        "grasp_keypoint": front,
+        "target_keypoint": front,
+        **table.waypoints(table.at[front] + step, table.at[front] - step),
+    }
+
+
+def _hang(table: _Table, first: np.ndarray, second: np.ndarray, side: float) -> dict[str, str]:
+    """The cloth is on the left; it goes over the middle of the other thing."""
+    left = first[0] < second[0]
+    cloth, rack = (table.first, table.second) if left else (table.second, table.first)
+    middle, step = second if left else first, np.array([side, 0])
+    return {
+        "grasp_keypoint": table.nearest(cloth, middle),
+        "target_keypoint": table.nearest(rack, middle),
+        **table.waypoints(middle - step, middle + step),
+    }
+
+
+def _pour(table: _Table, first: np.ndarray, second: np.ndarray, side: float) -> dict[str, str]:
+    """The bowl is the larger thing."""
+    return {
+        "grasp_keypoint": table.farthest(table.second, first),
+        "function_keypoint": table.nearest(table.second, first),
+        "target_keypoint": table.first[0],
+        **table.waypoints(first, first),
+    }
+
+
+def _unplug(table: _Table, first: np.ndarray, second: np.ndarray, side: float) -> dict[str, str]:
+    """The stick is what sticks out most; it is pulled further out."""
+    end = table.farthest(table.first, first)
+    out = table.at[end] - first
+    away = table.at[end] + side * out / max(float(np.linalg.norm(out)), 1e-6)
+    return {"grasp_keypoint": end, "target_tile": table.tile(away), **table.waypoints(table.at[end], away)}
+
+
+_RULES = {
+    TableTask.SWEEP: _sweep,
+    TableTask.DRAWER: _close,
+    TableTask.TOWEL: _hang,
+    TableTask.POUR: _pour,
+    TableTask.UNPLUG: _unplug,
+}
 
 
 def select_marks(
