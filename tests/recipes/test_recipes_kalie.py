@@ -100,6 +100,7 @@ def test_presets_are_named_and_read_back():
         ({"scripts": ("god",)}, "unknown script"),
         ({"rl": Rl(start="none")}, "must be one of trial_arms"),
         ({"sets": ()}, "at least one each"),
+        ({"vlm": Vlm(folder="nowhere")}, "no such model folder"),
     ],
 )
 def test_settings_that_do_not_fit_are_one_line(change, words):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from turnsmith.errors import UserError
+from turnsmith.errors import UserError, require
 from turnsmith.recipes.kalie.config import ARMS, SCRIPTS, TASKS, Config
 from turnsmith.runs.config import changed, to_json
 from turnsmith.runs.progress import console, progress_bar
@@ -62,6 +62,13 @@ def check(config: Config) -> None:
             f"rl.start ({config.rl.start}) must be one of trial_arms and rl.task ({config.rl.task}) one of tasks: "
             "what is learned from success is compared with them. --rl.iterations 0 leaves it out."
         )
+    if config.vlm.folder and not Path(config.vlm.folder).is_dir():
+        raise UserError(
+            f"--vlm.folder {config.vlm.folder}: there is no such model folder. Put one there, or --vlm.folder '' leaves"
+            " the vision-language model out."
+        )
+    if config.diffusers.base:
+        require("diffusers", "diffusion")
     short = [arm for arm in config.arms if ARMS[arm].synthesis is None and config.images < 1]
     if short or config.trials < 1 or not config.sets:
         raise UserError("images, trials and sets must be at least one each.")
