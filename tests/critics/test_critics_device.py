@@ -15,17 +15,17 @@ from turnsmith.agents.screen_policy import new_screen_policy
 from turnsmith.critics.action_features import ActionFeatures
 from turnsmith.critics.advantage import AdvantageCritics
 from turnsmith.critics.change import (
-    NOTHING,
+    NO_ACTION,
     TYPES,
     ActionReader,
-    Deed,
+    CriticAction,
     change_data,
     change_scores,
     changed,
     close_up,
-    deed_of,
     fit_change,
     inputs_of,
+    to_critic_action,
     with_cursor,
 )
 from turnsmith.critics.episodes import played, read, successes
@@ -34,9 +34,9 @@ from turnsmith.critics.qlearning import Backup, Critics, Form, QConfig, lone_sta
 from turnsmith.critics.ranked import RankedPolicy
 from turnsmith.critics.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
 from turnsmith.critics.values import (
+    DelexicalisedTokenizer,
     FitConfig,
     InstructionCritic,
-    Nameless,
     StepCritic,
     SuccessModel,
     encode_texts,
@@ -191,11 +191,11 @@ def test_a_close_up_shows_what_stands_around_the_point(world):
 
 
 def test_actions_are_described_by_type_text_and_point():
-    assert deed_of(None) == NOTHING
-    assert deed_of(Call("click", {"mark": 3})) == NOTHING
-    assert deed_of(Call("type", {"text": "lamp"})).text == "lamp"
-    assert TYPES[deed_of(Call("press", {"key": "back"})).kind] == "PRESS_BACK"
-    assert deed_of(Call("tap", {"y": 0.1, "x": 0.2})).point == (0.1, 0.2)
+    assert to_critic_action(None) == NO_ACTION
+    assert to_critic_action(Call("click", {"mark": 3})) == NO_ACTION
+    assert to_critic_action(Call("type", {"text": "lamp"})).text == "lamp"
+    assert TYPES[to_critic_action(Call("press", {"key": "back"})).kind] == "PRESS_BACK"
+    assert to_critic_action(Call("tap", {"y": 0.1, "x": 0.2})).point == (0.1, 0.2)
 
 
 def test_the_reader_learns_which_taps_change_the_screen(world, tmp_path):
@@ -208,7 +208,7 @@ def test_the_reader_learns_which_taps_change_the_screen(world, tmp_path):
     frame = data.frames[:1]
     plain = features.model(torch.stack(frame))
     torch.testing.assert_close(  # before fine-tuning the feature is the autoencoder's vector
-        reader(*inputs_of(frame, [NOTHING], policy.tokenizer)), plain
+        reader(*inputs_of(frame, [NO_ACTION], policy.tokenizer)), plain
     )
     config = FitConfig(updates=60, batch_size=24, learning_rate=3e-3)
     asked_less = copy.deepcopy(reader)
@@ -223,12 +223,15 @@ def test_the_reader_learns_which_taps_change_the_screen(world, tmp_path):
     assert unseen is not None
     assert foreseen > 0.7 > 0.1 > unseen  # which room a tap leads to, where that was asked for
     cache = ActionFeatures(reader, policy.frames, policy.tokenizer)
-    images, deeds = [screen("hall")] * 2, [deed_of(tap("red", random.Random(1))), deed_of(Call("type", {"text": "a"}))]
-    made = cache(images, deeds)
+    images, critic_actions = (
+        [screen("hall")] * 2,
+        [to_critic_action(tap("red", random.Random(1))), to_critic_action(Call("type", {"text": "a"}))],
+    )
+    made = cache(images, critic_actions)
     cache.save(tmp_path / "f.safetensors")
     again = ActionFeatures(reader, policy.frames, policy.tokenizer)
     assert again.load(tmp_path / "f.safetensors")
-    torch.testing.assert_close(again(images[::-1], deeds[::-1]), made.flip(0))
+    torch.testing.assert_close(again(images[::-1], critic_actions[::-1]), made.flip(0))
     with torch.no_grad():
         reader.answer.bias.add_(1.0)  # other weights: the file is not theirs
     assert not ActionFeatures(reader, policy.frames, policy.tokenizer).load(tmp_path / "f.safetensors")
@@ -241,12 +244,12 @@ def test_critics_can_read_goals_without_their_names(world):
     policy = world[1]
     goal = "Open the blotherun door"
     plain = encode_texts(policy.tokenizer, [goal])
-    assert torch.equal(encode_texts(Nameless(policy), [goal]), plain)  # nobody said which words are names
+    assert torch.equal(encode_texts(DelexicalisedTokenizer(policy), [goal]), plain)  # nobody said which words are names
     noted = copy.copy(policy.model.config.turnsmith)
     try:
         keep_words(policy.model, ["Open", "the", "door"])
-        assert len(Nameless(policy)) == len(policy.tokenizer)
-        assert "blotherun" not in policy.tokenizer.decode(encode_texts(Nameless(policy), [goal])[0])
+        assert len(DelexicalisedTokenizer(policy)) == len(policy.tokenizer)
+        assert "blotherun" not in policy.tokenizer.decode(encode_texts(DelexicalisedTokenizer(policy), [goal])[0])
         words, other = GoalWords(policy), "Open the runblother door"
         rows = words([goal, goal, other, other], ["blotherun", "runblother", "runblother", other])
         place, space = len(policy.tokenizer) + 1, int(rows[0, 0])
@@ -258,11 +261,11 @@ def test_critics_can_read_goals_without_their_names(world):
 
 
 def test_an_action_is_the_same_again_within_a_cell():
-    assert same(Deed(1, "", (0.5, 0.5)), Deed(1, "", (0.52, 0.45)))
-    assert not same(Deed(1, "", (0.5, 0.5)), Deed(1, "", (0.55, 0.5)))
-    assert not same(Deed(1, "", (0.5, 0.5)), Deed(1, ""))
-    assert same(Deed(0, "lamp"), Deed(0, "lamp"))
-    assert not same(Deed(0, "lamp"), Deed(0, "lam"))
+    assert same(CriticAction(1, "", (0.5, 0.5)), CriticAction(1, "", (0.52, 0.45)))
+    assert not same(CriticAction(1, "", (0.5, 0.5)), CriticAction(1, "", (0.55, 0.5)))
+    assert not same(CriticAction(1, "", (0.5, 0.5)), CriticAction(1, ""))
+    assert same(CriticAction(0, "lamp"), CriticAction(0, "lamp"))
+    assert not same(CriticAction(0, "lamp"), CriticAction(0, "lam"))
 
 
 @pytest.fixture(scope="module")
@@ -291,8 +294,8 @@ def door_values(critics, steps):
     """(V, Q of the door, Q of nothing) in the hall."""
     rng = random.Random(3)
     rows = [row for row, (_, turn) in enumerate(steps.place) if turn == 0][:12]
-    deeds = [[deed_of(tap("red", rng)), deed_of(tap(None, rng))] for _ in rows]
-    q = critics.q_values(steps, rows, deeds, torch.zeros(len(rows), 2)).mean(dim=0)
+    critic_actions = [[to_critic_action(tap("red", rng)), to_critic_action(tap(None, rng))] for _ in rows]
+    q = critics.q_values(steps, rows, critic_actions, torch.zeros(len(rows), 2)).mean(dim=0)
     return float(critics.values(steps, rows).mean()), float(q[0]), float(q[1])
 
 
@@ -318,10 +321,10 @@ def test_what_advantage_critics_say_of_an_episode_comes_from_others(world, doors
     class Telling:  # features by which every tap could be known again
         feature_size, known = plain.feature_size, {}
 
-        def __call__(self, images, deeds):
+        def __call__(self, images, critic_actions):
             source = torch.Generator().manual_seed(2)
-            made = torch.randn(len(deeds), self.feature_size, generator=source)
-            keys = [(image.digest, deed) for image, deed in zip(images, deeds, strict=True)]
+            made = torch.randn(len(critic_actions), self.feature_size, generator=source)
+            keys = [(image.digest, critic_action) for image, critic_action in zip(images, critic_actions, strict=True)]
             return torch.stack([self.known.setdefault(key, row) for key, row in zip(keys, made, strict=True)])
 
     luck = torch.randint(0, 2, (len(steps.place),), generator=torch.Generator().manual_seed(1)).float() * steps.done_S
@@ -332,8 +335,10 @@ def test_what_advantage_critics_say_of_an_episode_comes_from_others(world, doors
     rows = torch.nonzero(steps.done_S)[:, 0].tolist()
 
     def correlation() -> float:
-        deeds = [[steps.deeds[row]] for row in rows]
-        gain = critics.q_values(noise, rows, deeds, torch.zeros(len(rows), 1))[:, 0] - critics.values(noise, rows)
+        critic_actions = [[steps.actions[row]] for row in rows]
+        gain = critics.q_values(noise, rows, critic_actions, torch.zeros(len(rows), 1))[:, 0] - critics.values(
+            noise, rows
+        )
         return float(torch.corrcoef(torch.stack([gain, luck[rows]]))[0, 1])
 
     fair = correlation()
@@ -349,8 +354,8 @@ def test_features_that_overlook_the_action_make_q_a_v_function(world, doors):
     class Overlooking:
         feature_size = plain.feature_size
 
-        def __call__(self, images, deeds):
-            return plain(images, [NOTHING for _ in deeds])
+        def __call__(self, images, critic_actions):
+            return plain(images, [NO_ACTION for _ in critic_actions])
 
     spreads = []
     for actions in (tuned, Overlooking()):
@@ -429,21 +434,21 @@ def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
     assert not asked  # an evaluation that is complete fits no critics
     ranked.prepare()
     contexts = [replace(context_at(episodes[n].trace, 0), seed=n) for n in range(3)]
-    door = deed_of(tap("red", rng))
-    assert [deed_of(action.call) for action in asyncio.run(ranked.act(contexts))] == [door] * 3
+    door = to_critic_action(tap("red", rng))
+    assert [to_critic_action(action.call) for action in asyncio.run(ranked.act(contexts))] == [door] * 3
     assert asked == [1]
     assert len(set(seen)) == 12  # every draw of every context has a seed of its own
     later = next(one for one in episodes if len(one.rewards) > 1)
-    assert deed_of(ranked.choose([context_at(later.trace, 1)])[0].call) == door
+    assert to_critic_action(ranked.choose([context_at(later.trace, 1)])[0].call) == door
     # In a state of the log the lone table is the log's, and both ways of asking agree where no fold is left out.
     turn = steps.place.index((0, 0))
-    alone = lone_state(episodes[0].instruction, NOTHING, episodes[0].screens[:1], critics.features, critics.words)
+    alone = lone_state(episodes[0].instruction, NO_ACTION, episodes[0].screens[:1], critics.features, critics.words)
     for part in ("goal_ML", "kind_M", "vector_MD"):
         torch.testing.assert_close(getattr(alone, part)[0], getattr(steps, part)[steps.state_S[turn]])
     if form == "direct":
-        deeds = [door, deed_of(tap(None, rng))]
-        asked = critics.q_values(steps, [turn], [deeds], torch.zeros(1, 2))[0]
-        torch.testing.assert_close(critics.preferences(alone, deeds, torch.zeros(2)), asked)
+        critic_actions = [door, to_critic_action(tap(None, rng))]
+        asked = critics.q_values(steps, [turn], [critic_actions], torch.zeros(1, 2))[0]
+        torch.testing.assert_close(critics.preferences(alone, critic_actions, torch.zeros(2)), asked)
 
     class Silent(Proposing):
         def propose(self, contexts, seeds):
@@ -475,11 +480,11 @@ def test_saved_critics_say_the_same(world, doors, form, tmp_path):
     assert found is not None
     again = type(critics)(critics.words, critics.features, critics.actions, critics.config, critics.seed)
     again.restore(found[0])
-    rows, deeds = list(range(6)), [[deed_of(tap("red", rng)), deed_of(tap(None, rng))]] * 6
+    rows, critic_actions = list(range(6)), [[to_critic_action(tap("red", rng)), to_critic_action(tap(None, rng))]] * 6
     torch.testing.assert_close(again.values(steps, rows), critics.values(steps, rows), rtol=0, atol=0)
-    asked = [one.q_values(steps, rows, deeds, torch.zeros(6, 2)) for one in (again, critics)]
+    asked = [one.q_values(steps, rows, critic_actions, torch.zeros(6, 2)) for one in (again, critics)]
     torch.testing.assert_close(*asked, rtol=0, atol=0)
-    lone = [one.preferences(replace(steps), deeds[0], torch.zeros(2)) for one in (again, critics)]
+    lone = [one.preferences(replace(steps), critic_actions[0], torch.zeros(2)) for one in (again, critics)]
     torch.testing.assert_close(*lone, rtol=0, atol=0)
 
 

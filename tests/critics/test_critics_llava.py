@@ -10,7 +10,7 @@ from PIL import Image
 
 from turnsmith.agents.frames import Frames
 from turnsmith.agents.llava_reader import LlavaReader, load_llava_reader, question
-from turnsmith.critics.change import NOTHING, TYPES, Changes, Deed, deed_of
+from turnsmith.critics.change import NO_ACTION, TYPES, Changes, CriticAction, to_critic_action
 from turnsmith.critics.llava_features import LlavaFeatures, answers, call_of, fit_question
 from turnsmith.critics.values import FitConfig
 from turnsmith.errors import UserError
@@ -52,20 +52,20 @@ def reader(tiny_llava):
 def data() -> Changes:
     """Taps and keys on two screens: a tap changes the screen, a key does not. Images come without their bytes."""
     images = [replace(image, data=None) for image in SHOTS.values() for _ in range(2)]
-    deeds = [deed_of(call) for call in (CALLS[0], CALLS[3])] * 2
+    critic_actions = [to_critic_action(call) for call in (CALLS[0], CALLS[3])] * 2
     none = torch.zeros(3, 190, 90, dtype=torch.uint8)
-    return Changes(images, [none] * 4, deeds, torch.tensor([1.0, 0.0] * 2), torch.zeros(4, 2, 8))
+    return Changes(images, [none] * 4, critic_actions, torch.tensor([1.0, 0.0] * 2), torch.zeros(4, 2, 8))
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_deed_is_asked_about_as_its_call(call):
-    assert question(call_of(deed_of(call))) == question(call)
+    assert question(call_of(to_critic_action(call))) == question(call)
 
 
 def test_what_did_not_parse_has_a_question_too():
-    assert "no action" in question(call_of(NOTHING))
-    assert deed_of(CALLS[1]).swipe
-    assert call_of(Deed(TYPES.index("DUAL_POINT"), point=(0.1, 0.2))).name == "tap"
+    assert "no action" in question(call_of(NO_ACTION))
+    assert to_critic_action(CALLS[1]).swipe
+    assert call_of(CriticAction(TYPES.index("DUAL_POINT"), point=(0.1, 0.2))).name == "tap"
 
 
 def test_the_adapter_learns_the_question_and_the_model_as_it_was_stays(reader, tmp_path):
@@ -73,8 +73,8 @@ def test_the_adapter_learns_the_question_and_the_model_as_it_was_stays(reader, t
     reader.add_adapter(4)
     tuned, plain = (LlavaFeatures(reader, FRAMES, Path("model"), adapted) for adapted in (True, False))
     assert tuned.feature_size == 17
-    first = plain(taken.images, taken.deeds)
-    torch.testing.assert_close(tuned(taken.images, taken.deeds), first)  # a new adapter changes nothing
+    first = plain(taken.images, taken.actions)
+    torch.testing.assert_close(tuned(taken.images, taken.actions), first)  # a new adapter changes nothing
     name = tuned.weights
     ticks: list[int] = []
     losses = fit_question(reader, taken, FRAMES, FitConfig(60, 4, 2e-2), lambda: ticks.append(1))
@@ -83,9 +83,9 @@ def test_the_adapter_learns_the_question_and_the_model_as_it_was_stays(reader, t
     assert auc(answers(reader, taken, FRAMES, 3), [True, False] * 2) == 1.0
     assert tuned.weights != name
     learned = LlavaFeatures(reader, FRAMES, Path("model"), batch_size=3)
-    found = learned(taken.images, taken.deeds)
-    assert found[0, -1] > 2 > -2 > found[1, -1]  # a loud yes, a loud no
-    torch.testing.assert_close(plain.fresh(taken.images, taken.deeds), first)
+    found = learned(taken.images, taken.actions)
+    assert found[0, -1] > 2 > -2 > found[1, -1]  # a scaled_answer yes, a scaled_answer no
+    torch.testing.assert_close(plain.fresh(taken.images, taken.actions), first)
     learned.save(tmp_path / "f.safetensors")
     assert LlavaFeatures(reader, FRAMES, Path("model")).load(tmp_path / "f.safetensors")
     assert not LlavaFeatures(reader, FRAMES, Path("model"), adapted=False).load(tmp_path / "f.safetensors")
@@ -96,7 +96,7 @@ def test_the_adapter_learns_the_question_and_the_model_as_it_was_stays(reader, t
                 parameter.zero_()
     assert reader.adapter().keys() == kept.keys()
     reader.restore_adapter(kept)
-    torch.testing.assert_close(learned.fresh(taken.images, taken.deeds), found)
+    torch.testing.assert_close(learned.fresh(taken.images, taken.actions), found)
 
 
 def test_a_reader_loads_from_a_folder_and_says_what_it_misses(reader, tmp_path):

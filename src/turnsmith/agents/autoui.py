@@ -7,19 +7,21 @@ After T5's encoder, h of the text is fused with the image vector x (BLIP-2's poo
 and the decoder reads h'. Names of the added weights are those of the released checkpoints (`cooelf/Auto-UI`), so that
 such a folder loads as it is; that was not tried here, where no weights can be had: tests use tiny random models.
 
-Notable: sampling has a random stream for each row, as in `engine.local`, and log-probabilities are at temperature 1.
+Notable: sampling has a random stream for each row, as in `engine.local`; scoring and training are `engine.forward`'s,
+with the image vector as the prompt's `vision`.
 """
 
 import asyncio
-import io
+import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
+import transformers
 from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import T5Config, T5ForConditionalGeneration
@@ -27,11 +29,12 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from turnsmith.agents import aitw
 from turnsmith.agents.base import Context
+from turnsmith.agents.frames import Frames
 from turnsmith.agents.screen_policy import prompt_text
 from turnsmith.engine.draw import draw
-from turnsmith.engine.forward import left_pad
-from turnsmith.engine.models import LanguageModel, Processor, Tokenizer
-from turnsmith.engine.sampling import Sampling
+from turnsmith.engine.forward import Prompt, left_pad
+from turnsmith.engine.sampling import Sample, Sampling
+from turnsmith.engine.score import score
 from turnsmith.errors import ParseError, UserError
 from turnsmith.trace.types import Action, ImageRef, StopReason
 
@@ -71,120 +74,144 @@ class AutoUIModel(T5ForConditionalGeneration):
         gate_BLD = torch.sigmoid(self.gate_dense(torch.cat([hidden_BLD, seen_BLD], dim=-1)))
         return BaseModelOutput(last_hidden_state=(1 - gate_BLD) * hidden_BLD + gate_BLD * seen_BLD)
 
-    def response_logprobs(
-        self, input_ids: Tensor, attention_mask: Tensor, image_BV: Tensor, targets_BK: Tensor, clamp: bool = False
-    ) -> Tensor:
-        """Natural log-probability of each response token, (B, K), with gradients; 0 where the target is −100.
-
-        Args:
-            input_ids, attention_mask, image_BV: as in `encode`.
-            targets_BK: response tokens, −100 on padding.
-            clamp: keep each probability within [0.001, 0.99], as DigiRL's code does in its loss.
-        """
-        real_BK = targets_BK >= 0
-        safe_BK = targets_BK.clamp_min(0)
-        start_B1 = safe_BK.new_full((len(safe_BK), 1), int(self.config.decoder_start_token_id or 0))
-        logits = self(
-            encoder_outputs=self.encode(input_ids, attention_mask, image_BV),
-            attention_mask=attention_mask,
-            decoder_input_ids=torch.cat([start_B1, safe_BK[:, :-1]], dim=1),
-            use_cache=False,
-        ).logits
-        chosen_BK = logits.float().log_softmax(dim=-1).gather(2, safe_BK[..., None])[..., 0]
-        if clamp:
-            chosen_BK = chosen_BK.clamp(float(np.log(0.001)), float(np.log(0.99)))
-        return chosen_BK.masked_fill(~real_BK, 0.0)
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_vectors: Tensor | None = None,
+        encoder_outputs: BaseModelOutput | None = None,
+        **more: Any,
+    ) -> Any:
+        """As T5's, with the image vectors (B, image_width) of the prompts; `encoder_outputs` are fused ones."""
+        if encoder_outputs is None:
+            if input_ids is None or attention_mask is None or image_vectors is None:
+                raise ValueError("Auto-UI reads a prompt with its image vector")
+            encoder_outputs = self.encode(input_ids, attention_mask, image_vectors)
+        return super().forward(attention_mask=attention_mask, encoder_outputs=encoder_outputs, **more)  # type: ignore[arg-type]
 
 
 class ImageVectors(Protocol):
-    """Images to frozen vectors, (N, image_width)."""
+    """Images to frozen vectors, (N, size)."""
+
+    @property
+    def size(self) -> int:
+        """Numbers of a vector."""
+        ...
 
     def __call__(self, images: Sequence[ImageRef]) -> Tensor: ...
 
 
-class Blip2Vectors:
-    """Pooled vectors of a frozen BLIP-2 vision tower (`Salesforce/blip2-opt-2.7b`, vision part only).
-
-    Args:
-        model: a `Blip2VisionModel` (or a BLIP-2 model, whose `vision_model` is taken).
-        processor: its image processor; one of the `…Pil` kind needs no torchvision.
-    """
-
-    def __init__(self, model: LanguageModel, processor: Processor) -> None:
-        self.model = getattr(model, "vision_model", model).eval().requires_grad_(False)
-        self.processor = processor
-
-    def __call__(self, images: Sequence[ImageRef]) -> Tensor:
-        """(N, hidden width) in float32."""
-        pictures = []
-        for image in images:
-            if image.data is None:
-                raise ValueError(f"image {image.digest[:12]} has no bytes here; fetch it with Store.image")
-            pictures.append(Image.open(io.BytesIO(image.data)).convert("RGB"))
-        pixels = self.processor(images=pictures, return_tensors="pt").pixel_values
-        with torch.inference_mode():
-            return self.model(pixel_values=pixels.to(self.model.device)).pooler_output.float().clone()
-
-
 class AutoUIPolicy:
-    """An Auto-UI model that acts. `agents.base.Policy` is the contract."""
+    """An Auto-UI model that acts. `agents.device_policy.DevicePolicy` is the contract."""
 
     def __init__(
         self,
         model: AutoUIModel,
-        tokenizer: Tokenizer,
+        tokenizer: Any,
         vectors: ImageVectors,
         *,
+        frames: Frames | None = None,
         sampling: Sampling | None = None,
         version: str = "step-0",
     ) -> None:
+        """
+        Args:
+            model, tokenizer: hold `lock` while training the model.
+            vectors: the frozen image encoder, as wide as the model's `image_dense`.
+            frames: where the bytes of images come from that carry none.
+            sampling: without one, temperature 1 and at most 128 tokens.
+            version: names the weights.
+        """
+        if vectors.size != model.config.image_width:
+            raise UserError(
+                f"Auto-UI reads image vectors of {model.config.image_width} numbers, and these have {vectors.size}."
+            )
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.vectors = vectors
+        self.frames = frames or Frames()
         self.sampling = sampling or Sampling(max_new_tokens=128)
         self.version = version
         self.lock = threading.Lock()
 
+    def copy(self, version: str) -> "AutoUIPolicy":
+        """Another policy with the same weights, to be trained apart."""
+        return AutoUIPolicy(
+            copy.deepcopy(self.model),
+            self.tokenizer,
+            self.vectors,
+            frames=self.frames,
+            sampling=self.sampling,
+            version=version,
+        )
+
     async def act(self, contexts: Sequence[Context]) -> list[Action]:
         """One action a context, in order."""
-        return await asyncio.to_thread(self._act, list(contexts))
+        return await asyncio.to_thread(self.propose, list(contexts), [context.seed for context in contexts])
 
     async def log_prob(self, steps: Sequence[tuple[Context, Action]]) -> list[list[float]]:
         """Log-probability of each token of each action at temperature 1, ids taken as they are."""
-        return await asyncio.to_thread(self._log_prob, list(steps))
+        return await asyncio.to_thread(self.score, list(steps))
 
-    def encode_prompt(self, context: Context) -> tuple[int, ...]:
-        """Token ids of `Previous Actions: … Goal: …</s>`."""
-        text = prompt_text(context).removesuffix("</s>")
-        ids = tuple(self.tokenizer(text, add_special_tokens=False).input_ids)
-        return (*ids, int(self.model.config.eos_token_id))  # type: ignore[arg-type]
+    def encode_prompt(self, context: Context) -> tuple[tuple[int, ...], Mapping[str, Any]]:
+        """Token ids of `Previous Actions: … Goal: …</s>`, and the vector of the screen.
 
-    def _images(self, contexts: Sequence[Context]) -> Tensor:
-        for context in contexts:
-            if not context.observation.images:
-                raise UserError(f"task {context.task.id}: Auto-UI needs a screenshot, and there is none.")
-        return self.vectors([context.observation.images[-1] for context in contexts]).to(self.model.device)
+        Raises:
+            UserError: if the observation has no screenshot.
+        """
+        if not context.observation.images:
+            raise UserError(f"task {context.task.id}: Auto-UI needs a screenshot, and there is none.")
+        ids = tuple(self.tokenizer(prompt_text(context).removesuffix("</s>"), add_special_tokens=False).input_ids)
+        image = context.observation.images[-1]
+        return (*ids, self._end), {"image_vectors": self.vectors([replace(image, data=self.frames.bytes_of(image))])}
 
-    def _act(self, contexts: list[Context]) -> list[Action]:
-        prompts = [self.encode_prompt(context) for context in contexts]
-        ids, mask = (tensor.to(self.model.device) for tensor in left_pad(prompts))
+    def encode_response(self, text: str) -> tuple[int, ...]:
+        """Token ids of a response, end-of-sequence included."""
+        return (*self.tokenizer(text, add_special_tokens=False).input_ids, self._end)
+
+    @property
+    def _end(self) -> int:
+        return int(self.model.config.eos_token_id)  # type: ignore[arg-type]
+
+    def propose(
+        self, contexts: Sequence[Context], seeds: Sequence[int], sampling: Sampling | None = None
+    ) -> list[Action]:
+        """What `act` does, now and with these seeds: candidates of one context differ by their seeds."""
+        once = {id(context): context for context in contexts}
+        read = {key: self.encode_prompt(context) for key, context in once.items()}
+        prompts = [read[id(context)] for context in contexts]
+        device = self.model.device
+        ids, mask = (tensor.to(device) for tensor in left_pad([ids for ids, _ in prompts]))
+        images = torch.cat([vision["image_vectors"] for _, vision in prompts]).to(device)
         with self.lock, torch.inference_mode():
-            encoded = self.model.encode(ids, mask, self._images(contexts))
-            rows = self._sample(encoded, mask, [context.seed for context in contexts])
-        actions = []
-        for prompt, (tokens, logprobs, stop) in zip(prompts, rows, strict=True):
-            text = self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-            try:
-                call, error = aitw.parse_aitw(text), ""
-            except ParseError as trouble:
-                call, error = None, str(trouble)
-            actions.append(Action(text, call, error, prompt_ids=prompt, token_ids=tokens, logprobs=logprobs, stop=stop))
-        return actions
+            rows = self._sample(self.model.encode(ids, mask, images), mask, seeds, sampling or self.sampling)
+        return [self.action(ids, row) for (ids, _), row in zip(prompts, rows, strict=True)]
 
-    def _sample(
-        self, encoded: BaseModelOutput, mask: Tensor, seeds: Sequence[int]
-    ) -> list[tuple[tuple[int, ...], tuple[float, ...], StopReason]]:
-        sampling, count = self.sampling, len(seeds)
+    def action(self, prompt_ids: Sequence[int], drawn: Sample) -> Action:
+        """The action that these sampled tokens are."""
+        text = self.tokenizer.decode(drawn.token_ids, skip_special_tokens=True).strip()
+        try:
+            call, error = aitw.parse_aitw(text), ""
+        except ParseError as trouble:
+            call, error = None, str(trouble)
+        return Action(
+            text,
+            call,
+            error,
+            prompt_ids=tuple(prompt_ids),
+            token_ids=drawn.token_ids,
+            logprobs=drawn.logprobs,
+            stop=drawn.stop,
+        )
+
+    def score(self, steps: Sequence[tuple[Context, Action]]) -> list[list[float]]:
+        """What `log_prob` does, now."""
+        prompts = [Prompt(action.prompt_ids, self.encode_prompt(context)[1]) for context, action in steps]
+        with self.lock:
+            return score(self.model, prompts, [action.token_ids for _, action in steps])
+
+    def _sample(self, encoded: BaseModelOutput, mask: Tensor, seeds: Sequence[int], sampling: Sampling) -> list[Sample]:
+        count = len(seeds)
         uniform = torch.from_numpy(
             np.stack([np.random.Generator(np.random.Philox(key=s)).random(sampling.max_new_tokens) for s in seeds])
         ).to(mask.device)
@@ -215,18 +242,7 @@ class AutoUIPolicy:
                     stops[row] = StopReason.EOS
             if all(stop is StopReason.EOS for stop in stops):
                 break
-        return [(tuple(t), tuple(p), s) for t, p, s in zip(tokens, logprobs, stops, strict=True)]
-
-    def _log_prob(self, steps: list[tuple[Context, Action]]) -> list[list[float]]:
-        ids, mask = (tensor.to(self.model.device) for tensor in left_pad([action.prompt_ids for _, action in steps]))
-        longest = max(len(action.token_ids) for _, action in steps)
-        targets = torch.full((len(steps), longest), -100, device=ids.device)
-        for row, (_, action) in enumerate(steps):
-            targets[row, : len(action.token_ids)] = torch.tensor(action.token_ids)
-        with self.lock, torch.inference_mode():
-            images = self._images([context for context, _ in steps])
-            scored = self.model.response_logprobs(ids, mask, images, targets).tolist()
-        return [row[: len(action.token_ids)] for row, (_, action) in zip(scored, steps, strict=True)]
+        return [Sample(tuple(t), tuple(p), s) for t, p, s in zip(tokens, logprobs, stops, strict=True)]
 
 
 def load_autoui(folder: str | Path, vectors: ImageVectors, **options: Any) -> AutoUIPolicy:
@@ -240,9 +256,9 @@ def load_autoui(folder: str | Path, vectors: ImageVectors, **options: Any) -> Au
     Raises:
         UserError: if the folder is missing something.
     """
-    import transformers
-
     folder = Path(folder)
+    if (folder / "trainer.json").exists():
+        folder = folder / "model"
     try:
         config = AutoUIConfig.from_pretrained(folder)
         weights = folder / "model.safetensors"

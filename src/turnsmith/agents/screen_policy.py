@@ -10,6 +10,7 @@ learned as the nearest action that the policy can write (`nearest`); sampled act
 """
 
 import asyncio
+import copy
 import importlib
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ from turnsmith.agents.tokenizer import train_tokenizer
 from turnsmith.engine.forward import Prompt
 from turnsmith.engine.local import sample
 from turnsmith.engine.models import Tokenizer
-from turnsmith.engine.sampling import Sampling
+from turnsmith.engine.sampling import Sample, Sampling
 from turnsmith.engine.score import score
 from turnsmith.errors import ParseError, UserError
 from turnsmith.trace.types import Action, Call, Turn
@@ -124,7 +125,7 @@ def _tap_tail(point: tuple[float, float], open_tap: str) -> str:
 
 
 class ScreenPolicy:
-    """A screen model that acts. `agents.base.Policy` is the contract; it is a `learn.examples.Encoder` too.
+    """A screen model that acts. `agents.device_policy.DevicePolicy` is the contract.
 
     Attributes:
         model, tokenizer: hold `lock` while training the model.
@@ -154,6 +155,12 @@ class ScreenPolicy:
         self._placeholders = (model.config.image_token_id,) * model.image_tokens
         self._room = model.config.max_position_embeddings - model.image_tokens - 2 * self.sampling.max_new_tokens
 
+    def copy(self, version: str) -> "ScreenPolicy":
+        """Another policy with the same weights, to be trained apart."""
+        return ScreenPolicy(
+            copy.deepcopy(self.model), self.tokenizer, sampling=self.sampling, frames=self.frames, version=version
+        )
+
     # -- the protocol
 
     async def act(self, contexts: Sequence[Context]) -> list[Action]:
@@ -180,7 +187,7 @@ class ScreenPolicy:
             )
         return [self.action(prompt.ids, row) for prompt, row in zip(prompts, drawn, strict=True)]
 
-    def action(self, prompt_ids: Sequence[int], drawn: Any) -> Action:
+    def action(self, prompt_ids: Sequence[int], drawn: Sample) -> Action:
         """The action that these sampled tokens are."""
         text = self.tokenizer.decode(drawn.token_ids, skip_special_tokens=True)
         try:

@@ -1,25 +1,23 @@
 """Frozen features of (screen, action), each computed once: what Digi-Q's critics read of an action.
 
 Critics ask for thousands of pairs again and again, and most of what reading costs is the image; so features are kept in
-a table by content, in memory and on disk, valid for the weights that made them.
+a table by content, valid for the weights that made them.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from turnsmith.agents.frames import Frames
-from turnsmith.critics.change import ActionReader, Deed, read_actions
-from turnsmith.critics.screen_features import load_tensors, save_tensors, weights_digest
+from turnsmith.critics.change import ActionReader, CriticAction, read_actions
+from turnsmith.critics.screen_features import weights_digest
+from turnsmith.critics.values import Tokenizer
 from turnsmith.trace.types import ImageRef
 
 
 class ActionTable:
-    """Features by screen and action; `save` and `load` keep them on disk. What reads is the subclass's.
+    """Features by screen and action; What reads is the subclass's.
 
     Args:
         feature_size: D.
@@ -36,59 +34,56 @@ class ActionTable:
         """A name for the weights that read."""
         raise NotImplementedError
 
-    def _batch(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
+    def _batch(self, images: Sequence[ImageRef], actions: Sequence[CriticAction]) -> Tensor:
         """Features of one batch of pairs, (B, D), on the CPU."""
         raise NotImplementedError
 
     def fresh(
-        self, images: Sequence[ImageRef], deeds: Sequence[Deed], on_progress: Callable[[int], None] | None = None
+        self,
+        images: Sequence[ImageRef],
+        actions: Sequence[CriticAction],
+        on_progress: Callable[[int], None] | None = None,
     ) -> Tensor:
         """Features of these pairs, (N, D), on the CPU, computed now and not kept.
 
         `on_progress` is called with how many more have been read.
         """
         made = [torch.zeros(0, self.feature_size)]
-        for start in range(0, len(deeds), self.batch_size):
+        for start in range(0, len(actions), self.batch_size):
             part = slice(start, start + self.batch_size)
-            made.append(self._batch(images[part], deeds[part]))
+            made.append(self._batch(images[part], actions[part]))
             if on_progress is not None:
                 on_progress(len(made[-1]))
         return torch.cat(made)
 
-    def __call__(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
+    def __call__(self, images: Sequence[ImageRef], actions: Sequence[CriticAction]) -> Tensor:
         """Features of these pairs, (N, D)."""
-        self.read(images, deeds)
-        return self._table[[self._rows[_key(*pair)] for pair in zip(images, deeds, strict=True)]]
+        self.read(images, actions)
+        return self._table[[self._rows[pair_key(*pair)] for pair in zip(images, actions, strict=True)]]
 
-    def unread(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> list[int]:
+    def unread(self, images: Sequence[ImageRef], actions: Sequence[CriticAction]) -> list[int]:
         """The places of those of these pairs that are in no row yet, each once."""
-        keys = [_key(image, deed) for image, deed in zip(images, deeds, strict=True)]
+        keys = [pair_key(image, action) for image, action in zip(images, actions, strict=True)]
         return list({key: i for i, key in enumerate(keys) if key not in self._rows}.values())
 
     def read(
-        self, images: Sequence[ImageRef], deeds: Sequence[Deed], on_progress: Callable[[int], None] | None = None
+        self,
+        images: Sequence[ImageRef],
+        actions: Sequence[CriticAction],
+        on_progress: Callable[[int], None] | None = None,
     ) -> None:
         """Have these pairs at hand; `on_progress` as in `fresh`."""
-        missing = self.unread(images, deeds)
+        missing = self.unread(images, actions)
         if missing:
-            made = self.fresh([images[i] for i in missing], [deeds[i] for i in missing], on_progress)
+            made = self.fresh([images[i] for i in missing], [actions[i] for i in missing], on_progress)
             for i in missing:
-                self._rows[_key(images[i], deeds[i])] = len(self._rows)
+                self._rows[pair_key(images[i], actions[i])] = len(self._rows)
             self._table = torch.cat([self._table, made])
 
-    def save(self, path: Path) -> None:
-        """Write all features in one atomic rename."""
-        save_tensors(path, {"values": self._table}, {"keys": json.dumps(list(self._rows)), "weights": self.weights})
-
-    def load(self, path: Path) -> bool:
-        """Read features that were saved for these very weights; False where there are none."""
-        found = load_tensors(path, {"weights": self.weights})
-        if found is None:
-            return False
-        tensors, notes = found
-        self._table = tensors["values"]
-        self._rows = {key: row for row, key in enumerate(json.loads(notes["keys"]))}
-        return True
+    def add(self, keys: Sequence[str], values: Tensor) -> None:
+        """Take in features (N, D) that were read before, by these very weights; `pair_key` makes the keys."""
+        self._rows.update((key, len(self._table) + row) for row, key in enumerate(keys))
+        self._table = torch.cat([self._table, values])
 
 
 class ActionFeatures(ActionTable):
@@ -100,7 +95,7 @@ class ActionFeatures(ActionTable):
         tokenizer: of typed texts.
     """
 
-    def __init__(self, reader: ActionReader, frames: Frames, tokenizer: Any, batch_size: int = 64) -> None:
+    def __init__(self, reader: ActionReader, frames: Frames, tokenizer: Tokenizer, batch_size: int = 64) -> None:
         super().__init__(reader.feature_size, batch_size)
         self.reader, self.frames, self.tokenizer = reader, frames, tokenizer
 
@@ -109,11 +104,12 @@ class ActionFeatures(ActionTable):
         """The digest of the reader's weights."""
         return weights_digest(self.reader)
 
-    def _batch(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
+    def _batch(self, images: Sequence[ImageRef], actions: Sequence[CriticAction]) -> Tensor:
         with torch.inference_mode():
-            state = read_actions(self.reader, [self.frames(image) for image in images], deeds, self.tokenizer)
+            state = read_actions(self.reader, [self.frames(image) for image in images], actions, self.tokenizer)
             return self.reader.features(state).cpu().clone()
 
 
-def _key(image: ImageRef, deed: Deed) -> str:
-    return f"{image.digest}/{deed.kind}/{deed.point}/{deed.text}{'/swipe' if deed.swipe else ''}"
+def pair_key(image: ImageRef, action: CriticAction) -> str:
+    """A screen and an action by their contents."""
+    return f"{image.digest}/{action.kind}/{action.point}/{action.text}{'/swipe' if action.swipe else ''}"

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from turnsmith.credit.td import Heads, join_heads, lambda_target
-from turnsmith.critics.change import Deed
+from turnsmith.critics.change import CriticAction
+from turnsmith.critics.fitting import adam, fit_rows
 from turnsmith.critics.qlearning import CriticNet, Critics, Steps
-from turnsmith.critics.values import FitConfig, fit
 
 _DECAY = 0.01
 _RATE = 1e-3
@@ -85,7 +85,7 @@ class AdvantageCritics(Critics):
         return {**super().tensors(), **own}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Be what `tensors` was asked of."""
+        """Load what `tensors()` saved."""
         super().restore(tensors)
         self._value_M, self._fold_M = tensors["value"], tensors["fold"]
         self._scale = float(tensors["scale"])
@@ -106,12 +106,17 @@ class AdvantageCritics(Critics):
         return self._value_M[states] + self._scale * missing
 
     def q_values(
-        self, steps: Steps, rows: Sequence[int], candidates: Sequence[Sequence[Deed]], likelihood_BN: Tensor
+        self, steps: Steps, rows: Sequence[int], candidates: Sequence[Sequence[CriticAction]], likelihood_BN: Tensor
     ) -> Tensor:
         """V(s) + σ A(s, a) of N candidates, (B, N)."""
         count = len(candidates[0])
         states = steps.state_S[list(rows)].repeat_interleave(count)
-        action = self._deeds(steps, states, [deed for deeds in candidates for deed in deeds], likelihood_BN.flatten())
+        action = self._action_inputs(
+            steps,
+            states,
+            [action for actions in candidates for action in actions],
+            likelihood_BN.flatten(),
+        )
 
         def estimate(net: CriticNet, places: Tensor) -> Tensor:
             return net(self._state(steps, states[places]), [part[places] for part in action])
@@ -160,6 +165,13 @@ class AdvantageCritics(Critics):
             rows = rows_N[places]
             return (estimate(rows) - target_S[rows]).square().mean()
 
-        config = FitConfig(updates, self.config.batch_size, rate, self.config.grad_clip, self.seed + fold, falling=True)
+        config = adam(
+            updates,
+            falling=True,
+            batch_size=self.config.batch_size,
+            learning_rate=rate,
+            grad_clip=self.config.grad_clip,
+            seed=self.seed + fold,
+        )
         optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=_DECAY)
-        return fit(net, loss_of, len(rows_N), config, optimizer)
+        return fit_rows(net, loss_of, len(rows_N), config, optimizer)

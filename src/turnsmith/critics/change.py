@@ -18,29 +18,24 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from turnsmith.agents import aitw
+from turnsmith.critics.config import EPSILON
 from turnsmith.critics.episodes import Played
+from turnsmith.critics.fitting import fit_rows
 from turnsmith.critics.screen_features import Features, ScreenAutoencoder
-from turnsmith.critics.values import FitConfig, WordBag, encode_texts, fit
+from turnsmith.critics.values import Tokenizer, WordBag, encode_texts
 from turnsmith.errors import UserError
+from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.transforms.screens import ViewAugment
 from turnsmith.trace.types import Call, ImageRef
 
 TYPES = (*aitw.ACTION_TYPES, "NONE")
 """Action types by index; the last stands for no action (the first step) and for text that did not parse."""
-
-EPSILON = 1.0
-"""Mean squared pixel difference, at a quarter of the screen's size, from which a screen has changed.
-
-The authors' code has 30, for pictures of real phones. On the local phone nothing flickers: where nothing happened the
-difference is 0, and a typed text makes 4 to 15, so that with 30 a reader learns that typing has no effect.
-"""
 
 _CURSOR = (
     "#..........",
@@ -59,7 +54,7 @@ _CURSOR = (
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class CriticAction:
     """An action as critics read it.
 
     Attributes:
@@ -75,20 +70,20 @@ class Deed:
     swipe: bool = False
 
 
-NOTHING = Deed(TYPES.index("NONE"))
+NO_ACTION = CriticAction(TYPES.index("NONE"))
 
 
-def deed_of(call: Call | None) -> Deed:
-    """A call as critics read it; `NOTHING` for none and for actions of other grammars."""
+def to_critic_action(call: Call | None) -> CriticAction:
+    """A call as critics read it; `NO_ACTION` for none and for actions of other grammars."""
     if call is None:
-        return NOTHING
+        return NO_ACTION
     try:
         kind = TYPES.index(aitw.action_type(call))
     except ValueError:
-        return NOTHING
+        return NO_ACTION
     arguments = call.arguments
     point = (float(arguments["y"]), float(arguments["x"])) if call.name in ("tap", "swipe") else None
-    return Deed(kind, str(arguments.get("text", "")), point, call.name == "swipe")
+    return CriticAction(kind, str(arguments.get("text", "")), point, call.name == "swipe")
 
 
 def with_cursor(frame: Tensor, point: tuple[float, float] | None) -> Tensor:
@@ -142,8 +137,8 @@ class ActionReader(nn.Module):
     def __init__(self, base: ScreenAutoencoder, vocab_size: int) -> None:
         super().__init__()
         self.size = base.size
-        self.eyes = copy.deepcopy(base)
-        self.eyes.to_cells = nn.Sequential()  # nothing is reconstructed here
+        self.screen_encoder = copy.deepcopy(base)
+        self.screen_encoder.to_cells = nn.Sequential()  # nothing is reconstructed here
         self.kinds = nn.Embedding(len(TYPES), 16)
         self.words = WordBag(vocab_size, 16)
         self.close = nn.Sequential(
@@ -151,7 +146,8 @@ class ActionReader(nn.Module):
             nn.GELU(), nn.Flatten(), nn.Linear(64 * (_CLOSE_UP[0] // 8) * (_CLOSE_UP[1] // 8), 128), nn.GELU(),
         )  # fmt: skip
         self.mix = nn.Sequential(nn.Linear(base.size + 128 + 32 + _PLACE, 128), nn.GELU(), nn.Linear(128, base.size))
-        last: Any = self.mix[-1]
+        last = self.mix[-1]
+        assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.answer = nn.Linear(base.size, 1)
@@ -167,7 +163,7 @@ class ActionReader(nn.Module):
         self, pixels_BCHW: Tensor, close_BCHW: Tensor, kind_B: Tensor, text_BL: Tensor, place_BP: Tensor
     ) -> Tensor:
         """Features (B, size): the state from which the answer is read. The inputs are those of `inputs_of`."""
-        seen, close = self.eyes(pixels_BCHW), self.close(close_BCHW.float() / 127.5 - 1)
+        seen, close = self.screen_encoder(pixels_BCHW), self.close(close_BCHW.float() / 127.5 - 1)
         return seen + self.mix(torch.cat([seen, close, self.kinds(kind_B), self.words(text_BL), place_BP], dim=1))
 
     def logit(self, feature_BD: Tensor) -> Tensor:
@@ -180,41 +176,41 @@ class ActionReader(nn.Module):
 
     def features(self, state_BD: Tensor) -> Tensor:
         """What critics read: the state and the answer."""
-        return torch.cat([state_BD, loud(self.logit(state_BD).sigmoid())], dim=1)
+        return torch.cat([state_BD, scaled_answer(self.logit(state_BD).sigmoid())], dim=1)
 
 
-def loud(yes_B: Tensor) -> Tensor:
-    """P(yes) as critics read it, (B, 1): from −`_LOUD` for a sure no to `_LOUD` for a sure yes.
+def scaled_answer(yes_B: Tensor) -> Tensor:
+    """P(yes) as critics read it, (B, 1): from −`_ANSWER_SCALE` for a sure no to `_ANSWER_SCALE` for a sure yes.
 
     The answer is in the state already, but a few thousand steps do not tell a small critic where.
     """
-    return _LOUD * (2 * yes_B - 1)[:, None]
+    return _ANSWER_SCALE * (2 * yes_B - 1)[:, None]
 
 
-_LOUD = 4.0
+_ANSWER_SCALE = 4.0
 _FREQUENCIES = (1, 2, 4, 8)
 _PLACE = 4 * len(_FREQUENCIES) + 1
 
 
-def places(deeds: Sequence[Deed]) -> Tensor:
+def places(actions: Sequence[CriticAction]) -> Tensor:
     """Coordinates of gestures as sines and cosines of four frequencies, and a flag; zeros without a point. (B, 17)."""
-    made = torch.zeros(len(deeds), _PLACE)
-    for row, deed in enumerate(deeds):
-        if deed.point is not None:
-            angles = torch.tensor([math.pi * f * side for f in _FREQUENCIES for side in deed.point])
+    made = torch.zeros(len(actions), _PLACE)
+    for row, action in enumerate(actions):
+        if action.point is not None:
+            angles = torch.tensor([math.pi * f * side for f in _FREQUENCIES for side in action.point])
             made[row] = torch.cat([angles.sin(), angles.cos(), torch.ones(1)])
     return made
 
 
-def inputs_of(frames: Sequence[Tensor], deeds: Sequence[Deed], tokenizer: Any) -> tuple[Tensor, ...]:
+def inputs_of(frames: Sequence[Tensor], actions: Sequence[CriticAction], tokenizer: Tokenizer) -> tuple[Tensor, ...]:
     """What a reader reads: (pictures with cursors, close-ups, types, typed texts, places), one row an action."""
-    points = [deed.point for deed in deeds]
+    points = [action.point for action in actions]
     return (
         torch.stack([with_cursor(frame, point) for frame, point in zip(frames, points, strict=True)]),
         torch.stack([close_up(frame, point) for frame, point in zip(frames, points, strict=True)]),
-        torch.tensor([deed.kind for deed in deeds]),
-        encode_texts(tokenizer, [deed.text for deed in deeds]),
-        places(deeds),
+        torch.tensor([action.kind for action in actions]),
+        encode_texts(tokenizer, [action.text for action in actions]),
+        places(actions),
     )
 
 
@@ -223,14 +219,14 @@ class Changes:
     """Executed actions with the question's answers: the training data of stage 1.
 
     Attributes:
-        images, frames, deeds: the screen before the action, its frame, and the action.
+        images, frames, actions: the screen before the action, its frame, and the action.
         labels: whether the screen changed, (S,) of 0 and 1.
         vectors: the screen's vector before and after, (S, 2, D).
     """
 
     images: list[ImageRef]
     frames: list[Tensor]
-    deeds: list[Deed]
+    actions: list[CriticAction]
     labels: Tensor
     vectors: Tensor
 
@@ -242,26 +238,26 @@ class Changes:
 
 def change_data(log: Sequence[Played], features: Features, epsilon: float = EPSILON) -> Changes:
     """The executed actions of these episodes. Status actions are left out: they end the episode."""
-    shown, deeds, labels, images = [], [], [], []
+    shown, actions, labels, images = [], [], [], []
     for one in log:
         screens = one.screens
         for step, turn in enumerate(one.trace.turns):
-            deed = deed_of(turn.action.call)
-            if deed == NOTHING or TYPES[deed.kind].startswith("STATUS"):
+            action = to_critic_action(turn.action.call)
+            if action == NO_ACTION or TYPES[action.kind].startswith("STATUS"):
                 continue
             before, after = features.frames(screens[step]), features.frames(screens[step + 1])
             shown.append(before)
-            deeds.append(deed)
+            actions.append(action)
             labels.append(float(changed(before, after, epsilon)))
             images += screens[step : step + 2]
-    return Changes(images[::2], shown, deeds, torch.tensor(labels), features(images).view(len(deeds), 2, -1))
+    return Changes(images[::2], shown, actions, torch.tensor(labels), features(images).view(len(actions), 2, -1))
 
 
 def fit_change(
     reader: ActionReader,
     data: Changes,
-    tokenizer: Any,
-    config: FitConfig,
+    tokenizer: Tokenizer,
+    config: OptimConfig,
     foresee: float = 0.0,
     augment: float = 0.0,
     on_update: Callable[[], None] | None = None,
@@ -284,7 +280,7 @@ def fit_change(
     Raises:
         UserError: if there are no actions.
     """
-    if not data.deeds:
+    if not data.actions:
         raise UserError("the log has no executed action whose effect could be learned.")
     device = reader.answer.weight.device
     reader.spread.copy_(data.moves.std(dim=0, correction=0) + 1e-3)
@@ -292,16 +288,16 @@ def fit_change(
 
     view, uses = ViewAugment(augment), count()
 
-    def seen(row: int) -> tuple[Tensor, Deed]:
-        frame, deed = data.frames[row], data.deeds[row]
+    def seen(row: int) -> tuple[Tensor, CriticAction]:
+        frame, action = data.frames[row], data.actions[row]
         if not augment:
-            return frame, deed
-        frame, point = view(frame, deed.point, (config.seed, next(uses)))
-        return frame, replace(deed, point=point)
+            return frame, action
+        frame, point = view(frame, action.point, (config.seed, next(uses)))
+        return frame, replace(action, point=point)
 
     def loss_of(rows: Tensor) -> Tensor:
-        frames, deeds = zip(*map(seen, rows.tolist()), strict=True)
-        inputs = inputs_of(frames, deeds, tokenizer)
+        frames, actions = zip(*map(seen, rows.tolist()), strict=True)
+        inputs = inputs_of(frames, actions, tokenizer)
         state = reader(*(part.to(device) for part in inputs))
         loss = F.binary_cross_entropy_with_logits(reader.logit(state), data.labels[rows].to(device))
         if foresee:
@@ -309,13 +305,13 @@ def fit_change(
         return loss
 
     reader.requires_grad_(True)
-    losses = fit(reader, loss_of, len(data.deeds), config, on_update=on_update)
+    losses = fit_rows(reader, loss_of, len(data.actions), config, on_update=on_update)
     reader.requires_grad_(False)
     return losses
 
 
 def change_scores(
-    reader: ActionReader, data: Changes, tokenizer: Any, batch_size: int = 64
+    reader: ActionReader, data: Changes, tokenizer: Tokenizer, batch_size: int = 64
 ) -> tuple[list[float], float | None]:
     """How well a reader knows what actions do.
 
@@ -326,20 +322,22 @@ def change_scores(
     scores: list[float] = []
     missed = torch.zeros(())
     moves = data.moves / reader.spread.cpu()
-    for start in range(0, len(data.deeds), batch_size):
+    for start in range(0, len(data.actions), batch_size):
         part = slice(start, start + batch_size)
         with torch.inference_mode():
-            state = read_actions(reader, data.frames[part], data.deeds[part], tokenizer)
+            state = read_actions(reader, data.frames[part], data.actions[part], tokenizer)
             scores += reader.logit(state).sigmoid().tolist()
             missed += (reader.foreseen(state).cpu() - moves[part]).square().sum()
     total = float((moves - moves.mean(dim=0)).square().sum()) if len(moves) else 0.0
     return scores, 1 - float(missed) / total if total else None
 
 
-def read_actions(reader: ActionReader, frames: Sequence[Tensor], deeds: Sequence[Deed], tokenizer: Any) -> Tensor:
+def read_actions(
+    reader: ActionReader, frames: Sequence[Tensor], actions: Sequence[CriticAction], tokenizer: Tokenizer
+) -> Tensor:
     """The features of these pairs, (N, size), on the reader's device."""
     device = reader.answer.weight.device
-    return reader(*(part.to(device) for part in inputs_of(frames, deeds, tokenizer)))
+    return reader(*(part.to(device) for part in inputs_of(frames, actions, tokenizer)))
 
 
 def action_sensitivity(q_BN: Tensor) -> float:

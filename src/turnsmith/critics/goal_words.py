@@ -6,10 +6,10 @@ goal: in "Go to <0>.com, search for '<1> lamp'" the text "<1> lamp" is right and
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
+from turnsmith.agents.device_policy import DevicePolicy
 from turnsmith.critics.values import padded
 from turnsmith.learn.transforms.rename import Word, renamer_of
 
@@ -25,7 +25,7 @@ class GoalWords:
             that list texts are read as they are.
     """
 
-    def __init__(self, policy: Any) -> None:
+    def __init__(self, policy: DevicePolicy) -> None:
         self.tokenizer, self._renamer = policy.tokenizer, renamer_of(policy)
 
     def __len__(self) -> int:

@@ -15,18 +15,19 @@ from torch import Tensor
 from turnsmith.agents.frames import Frames
 from turnsmith.agents.llava_reader import LlavaReader
 from turnsmith.critics.action_features import ActionTable
-from turnsmith.critics.change import TYPES, Changes, Deed, loud
-from turnsmith.critics.values import FitConfig, fit
+from turnsmith.critics.change import TYPES, Changes, CriticAction, scaled_answer
+from turnsmith.critics.fitting import fit_rows
+from turnsmith.learn.optim import OptimConfig
 from turnsmith.trace.types import Call, ImageRef
 
 
-def call_of(deed: Deed) -> Call:
-    """The call that a deed was read from, as far as the question asks; the name "none" for what did not parse."""
-    kind = TYPES[deed.kind]
-    if deed.point is not None:
-        return Call("swipe" if deed.swipe else "tap", {"y": deed.point[0], "x": deed.point[1]})
+def call_of(action: CriticAction) -> Call:
+    """The call that an action was read from, as far as the question asks; the name "none" for what did not parse."""
+    kind = TYPES[action.kind]
+    if action.point is not None:
+        return Call("swipe" if action.swipe else "tap", {"y": action.point[0], "x": action.point[1]})
     if kind == "TYPE":
-        return Call("type", {"text": deed.text})
+        return Call("type", {"text": action.text})
     if kind.startswith("PRESS_"):
         return Call("press", {"key": kind.removeprefix("PRESS_").lower()})
     if kind.startswith("STATUS_TASK_"):
@@ -38,7 +39,7 @@ def fit_question(
     reader: LlavaReader,
     data: Changes,
     frames: Frames,
-    config: FitConfig,
+    config: OptimConfig,
     on_update: Callable[[], None] | None = None,
 ) -> list[float]:
     """Fine-tune the reader's adapter on "does it change the screen?".
@@ -59,21 +60,21 @@ def fit_question(
 
     def loss_of(rows: Tensor) -> Tensor:
         images = [_with_bytes(data.images[row], frames) for row in rows.tolist()]
-        calls = [call_of(data.deeds[row]) for row in rows.tolist()]
+        calls = [call_of(data.actions[row]) for row in rows.tolist()]
         return reader.yes_no_loss(images, calls, [label > 0.5 for label in data.labels[rows].tolist()])
 
     learned = [parameter for parameter in reader.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=0.0)
-    return fit(reader.model, loss_of, len(data.deeds), config, optimizer, on_update)
+    return fit_rows(reader.model, loss_of, len(data.actions), config, optimizer, on_update)
 
 
 def answers(reader: LlavaReader, data: Changes, frames: Frames, batch_size: int = 8) -> list[float]:
     """P(the action has an effect) of each executed action."""
     found: list[float] = []
-    for start in range(0, len(data.deeds), batch_size):
+    for start in range(0, len(data.actions), batch_size):
         part = slice(start, start + batch_size)
         images = [_with_bytes(image, frames) for image in data.images[part]]
-        found += reader.features(images, [call_of(deed) for deed in data.deeds[part]])[1].tolist()
+        found += reader.features(images, [call_of(action) for action in data.actions[part]])[1].tolist()
     return found
 
 
@@ -103,10 +104,10 @@ class LlavaFeatures(ActionTable):
                 digest.update(value.float().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
-    def _batch(self, images: Sequence[ImageRef], deeds: Sequence[Deed]) -> Tensor:
+    def _batch(self, images: Sequence[ImageRef], actions: Sequence[CriticAction]) -> Tensor:
         shown = [_with_bytes(image, self.frames) for image in images]
-        state, yes = self.reader.features(shown, [call_of(deed) for deed in deeds], self.adapted)
-        return torch.cat([state.cpu(), loud(yes.cpu())], dim=1)
+        state, yes = self.reader.features(shown, [call_of(action) for action in actions], self.adapted)
+        return torch.cat([state.cpu(), scaled_answer(yes.cpu())], dim=1)
 
 
 def _with_bytes(image: ImageRef, frames: Frames) -> ImageRef:

@@ -15,60 +15,24 @@ ago looks as promising as before.
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from turnsmith.credit.td import Heads, join_heads, lambda_target, mc_target, polyak, q_target, squared_error
+from turnsmith.credit.td import join_heads, lambda_target, mc_target, polyak, q_target, squared_error
 from turnsmith.critics.action_features import ActionTable
-from turnsmith.critics.change import NOTHING, TYPES, Deed, deed_of
+from turnsmith.critics.change import NO_ACTION, TYPES, CriticAction, to_critic_action
+from turnsmith.critics.config import QConfig
 from turnsmith.critics.episodes import Played
+from turnsmith.critics.fitting import adam, fit_rows
 from turnsmith.critics.goal_words import GoalWords
 from turnsmith.critics.screen_features import Features
 from turnsmith.critics.values import WordBag, screen_vectors
 from turnsmith.errors import UserError
 from turnsmith.trace.types import ImageRef
 
-Backup = Literal["td", "mc"]
-Form = Literal["direct", "advantage"]
-Reader = Callable[[Sequence[ImageRef], Sequence[Deed]], Tensor]
+Reader = Callable[[Sequence[ImageRef], Sequence[CriticAction]], Tensor]
 """Screens and actions to features, (N, D)."""
-
-
-@dataclass(frozen=True, slots=True)
-class QConfig:
-    """How the critics learn.
-
-    Attributes:
-        form: "direct" learns Q and V as the paper does; "advantage" as V + A, see `critics.advantage`.
-        backup: "td" bootstraps, "mc" regresses to the discounted return (an ablation; nothing else changes).
-        discount: γ.
-        decay: λ of the bootstrap; 0 is the paper's TD(0).
-        refresh: updates after which the λ-returns of the log are computed anew from the slow V (direct, λ > 0).
-        rate: τ, applied after every update (direct).
-        updates, batch_size, learning_rate, grad_clip: of Adam.
-        folds, value_updates: how many parts the episodes are in, so that what is said of each comes from the others,
-            and the updates of each V and W (advantage).
-        heads: how the two heads become one number where a policy is extracted.
-        width: of the hidden layers.
-    """
-
-    form: Form = "advantage"
-    backup: Backup = "td"
-    discount: float = 0.9
-    decay: float = 0.5
-    refresh: int = 100
-    rate: float = 0.1
-    updates: int = 3000
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    grad_clip: float = 1.0
-    folds: int = 4
-    value_updates: int = 600
-    heads: Heads = "min"
-    width: int = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +45,7 @@ class Steps:
         before: the previous action of each state.
         images: the current screen of each state.
         state_S: the state in which each step was taken; the next state is the row after it.
-        deeds: the executed action of each step.
+        actions: the executed action of each step.
         likelihood_S: log π_β of each executed action (`candidates.likelihoods`); zeros where nobody asked.
         reward_S, return_S, done_S: reward, discounted return, and 1 for the last step of an episode.
         place: (episode, turn) of each step.
@@ -92,10 +56,10 @@ class Steps:
     kind_M: Tensor
     text_ML: Tensor
     vector_MD: Tensor
-    before: list[Deed]
+    before: list[CriticAction]
     images: list[ImageRef]
     state_S: Tensor
-    deeds: list[Deed]
+    actions: list[CriticAction]
     likelihood_S: Tensor
     reward_S: Tensor
     return_S: Tensor
@@ -112,30 +76,30 @@ def tabulate(log: Sequence[Played], features: Features, words: GoalWords, discou
     if not log:
         raise UserError("there are no episodes to learn from.")
     goals, before, images = [], [], []
-    states, deeds, rewards, returns, done, place = [], [], [], [], [], []
+    states, actions, rewards, returns, done, place = [], [], [], [], [], []
     for index, one in enumerate(log):
-        own = [deed_of(turn.action.call) for turn in one.trace.turns]
-        for turn, deed in enumerate(own):
+        own = [to_critic_action(turn.action.call) for turn in one.trace.turns]
+        for turn, action in enumerate(own):
             states.append(len(images) + turn)
-            deeds.append(deed)
+            actions.append(action)
             done.append(float(turn + 1 == len(own)))
             place.append((index, turn))
         rewards += one.rewards
         returns += mc_target(torch.tensor(one.rewards), discount).tolist()
         images += one.screens
         goals += [one.instruction] * len(one.screens)
-        before += [NOTHING, *own]
+        before += [NO_ACTION, *own]
     return Steps(
         goals,
         words(goals, goals),
-        torch.tensor([deed.kind for deed in before]),
-        words(goals, [deed.text for deed in before]),
+        torch.tensor([action.kind for action in before]),
+        words(goals, [action.text for action in before]),
         torch.cat(screen_vectors(log, features)),
         before,
         images,
         torch.tensor(states),
-        deeds,
-        torch.zeros(len(deeds)),
+        actions,
+        torch.zeros(len(actions)),
         torch.tensor(rewards),
         torch.tensor(returns),
         torch.tensor(done),
@@ -143,12 +107,14 @@ def tabulate(log: Sequence[Played], features: Features, words: GoalWords, discou
     )
 
 
-def lone_state(goal: str, before: Deed, screens: Sequence[ImageRef], features: Features, words: GoalWords) -> Steps:
+def lone_state(
+    goal: str, before: CriticAction, screens: Sequence[ImageRef], features: Features, words: GoalWords
+) -> Steps:
     """The table of a single state without a step: what critics read when an agent acts.
 
     Args:
         goal: what was asked.
-        before: the previous action, `NOTHING` at first.
+        before: the previous action, `NO_ACTION` at first.
         screens: so far; the last one is the current one.
         features, words: the critics'.
     """
@@ -208,7 +174,7 @@ class CriticNet(nn.Module):
         return torch.stack([head(joined)[:, 0] for head in self.heads])
 
 
-def same(one: Deed, other: Deed) -> bool:
+def same(one: CriticAction, other: CriticAction) -> bool:
     """Whether two actions are the same, points to within about a cell of the small policy."""
     if (one.kind, one.text, one.point is None) != (other.kind, other.text, other.point is None):
         return False
@@ -249,17 +215,17 @@ class Critics:
         config = self.config
         taken = self.taken(steps)
         self._make()
-        optimizer = torch.optim.Adam([*self.q.parameters(), *self.v.parameters()], lr=config.learning_rate)
-        source = np.random.default_rng(self.seed)
-        losses_q, losses_v = [], []
         self.slow_q, self.slow_v = copy.deepcopy(self.q), copy.deepcopy(self.v)
         for slow in (self.slow_q, self.slow_v):
             slow.requires_grad_(False)
+        losses_q: list[float] = []
+        losses_v: list[float] = []
         returns_S = steps.return_S
-        for update in range(config.updates):
-            if config.backup == "td" and config.decay > 0 and update % config.refresh == 0:
+
+        def loss_of(rows: Tensor) -> Tensor:
+            nonlocal returns_S
+            if config.backup == "td" and config.decay > 0 and len(losses_q) % config.refresh == 0:
                 returns_S = self._lambda_returns(steps)
-            rows = torch.from_numpy(source.integers(0, len(steps.state_S), size=config.batch_size))
             state, action = self._state(steps, steps.state_S[rows]), [part[rows] for part in taken]
             with torch.no_grad():
                 v_goal = self.slow_q(state, action)
@@ -269,17 +235,22 @@ class Critics:
                     q_goal = q_target(steps.reward_S[rows], following, steps.done_S[rows], config.discount)
             loss_q = squared_error(self.q(state, action), q_goal)
             loss_v = squared_error(self.v(state), v_goal)
-            loss = loss_q + loss_v
-            if not torch.isfinite(loss):
-                raise UserError(f"update {update + 1} of the critics: the loss is {float(loss)}; lower its rate.")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_([*self.q.parameters(), *self.v.parameters()], config.grad_clip)
-            optimizer.step()
-            polyak(self.slow_q.parameters(), self.q.parameters(), config.rate)
-            polyak(self.slow_v.parameters(), self.v.parameters(), config.rate)
             losses_q.append(float(loss_q.detach()))
             losses_v.append(float(loss_v.detach()))
+            return loss_q + loss_v
+
+        def follow() -> None:
+            polyak(self.slow_q.parameters(), self.q.parameters(), config.rate)
+            polyak(self.slow_v.parameters(), self.v.parameters(), config.rate)
+
+        optim = adam(
+            config.updates,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            grad_clip=config.grad_clip,
+            seed=self.seed,
+        )
+        fit_rows(nn.ModuleList([self.q, self.v]), loss_of, len(steps.state_S), optim, after_step=follow)
         return losses_q, losses_v
 
     def tensors(self) -> dict[str, Tensor]:
@@ -290,7 +261,7 @@ class Critics:
         return found
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Be what `tensors` was asked of: critics of the same settings, log and seed."""
+        """Load what `tensors()` saved, of critics of the same settings, log and seed."""
         self._make()
         self._centre, self._spread = tensors["centre"], tensors["spread"]
         for name, net in self._parts():
@@ -311,9 +282,9 @@ class Critics:
 
     def taken(self, steps: Steps) -> list[Tensor]:
         """The executed actions as Q reads them; features are scaled by their mean and spread from here on."""
-        read = self.actions([steps.images[state] for state in steps.state_S.tolist()], steps.deeds)
+        read = self.actions([steps.images[state] for state in steps.state_S.tolist()], steps.actions)
         self._centre, self._spread = read.mean(dim=0), read.std(dim=0) + 1e-3
-        return self._deeds(steps, steps.state_S, steps.deeds, steps.likelihood_S)
+        return self._action_inputs(steps, steps.state_S, steps.actions, steps.likelihood_S)
 
     def _lambda_returns(self, steps: Steps) -> Tensor:
         """The λ-return of every step, from the mean of the slow heads."""
@@ -330,24 +301,24 @@ class Critics:
             return join_heads(self.v(state), self.config.heads).clone()
 
     def q_values(
-        self, steps: Steps, rows: Sequence[int], candidates: Sequence[Sequence[Deed]], likelihood_BN: Tensor
+        self, steps: Steps, rows: Sequence[int], candidates: Sequence[Sequence[CriticAction]], likelihood_BN: Tensor
     ) -> Tensor:
         """Q(s, a) of N candidates, and how likely they are, in the state of each of these steps, (B, N)."""
         count = len(candidates[0])
-        flat = [deed for deeds in candidates for deed in deeds]
+        flat = [action for actions in candidates for action in actions]
         states = steps.state_S[list(rows)].repeat_interleave(count)
-        action = self._deeds(steps, states, flat, likelihood_BN.flatten())
+        action = self._action_inputs(steps, states, flat, likelihood_BN.flatten())
         with torch.inference_mode():
             q = join_heads(self.q(self._state(steps, states), action), self.config.heads)
         return q.clone().view(len(candidates), count)
 
-    def preferences(self, state: Steps, deeds: Sequence[Deed], likelihood_N: Tensor) -> Tensor:
+    def preferences(self, state: Steps, actions: Sequence[CriticAction], likelihood_N: Tensor) -> Tensor:
         """Q(s, a) of N actions in one state of any episode (`lone_state`), but for a term that all share, (N,).
 
         Nothing is kept of it: an agent that acts meets most screens and actions once.
         """
-        everyone = torch.zeros(len(deeds), dtype=torch.long)
-        action = self._deeds(state, everyone, deeds, likelihood_N, self.actions.fresh)
+        everyone = torch.zeros(len(actions), dtype=torch.long)
+        action = self._action_inputs(state, everyone, actions, likelihood_N, self.actions.fresh)
         with torch.inference_mode():
             return self._judge(self._state(state, everyone), action).clone()
 
@@ -356,20 +327,25 @@ class Critics:
         return join_heads(self.q(state, action), self.config.heads)
 
     def _net(self, action_size: int = 0) -> CriticNet:
-        vectors = 2 * self.features.model.size
+        vectors = 2 * self.features.size
         return CriticNet(len(self.words), vectors, self.config.width, action_size, self.dropout)
 
     def _state(self, steps: Steps, state_B: Tensor) -> list[Tensor]:
         return [steps.goal_ML[state_B], steps.kind_M[state_B], steps.text_ML[state_B], steps.vector_MD[state_B]]
 
-    def _deeds(
-        self, steps: Steps, state_N: Tensor, deeds: Sequence[Deed], likelihood_N: Tensor, reader: Reader | None = None
+    def _action_inputs(
+        self,
+        steps: Steps,
+        state_N: Tensor,
+        actions: Sequence[CriticAction],
+        likelihood_N: Tensor,
+        reader: Reader | None = None,
     ) -> list[Tensor]:
         """Actions as Q reads them; `reader` gives their features where it is not `actions`."""
         states = state_N.tolist()
-        kinds = torch.tensor([deed.kind for deed in deeds])
-        texts = self.words([steps.goals[state] for state in states], [deed.text for deed in deeds])
-        read = (reader or self.actions)([steps.images[state] for state in states], deeds)
+        kinds = torch.tensor([action.kind for action in actions])
+        texts = self.words([steps.goals[state] for state in states], [action.text for action in actions])
+        read = (reader or self.actions)([steps.images[state] for state in states], actions)
         scaled = ((read - self._centre) / self._spread).clamp(-5.0, 5.0)  # no candidate lies far from all that was done
-        again = torch.tensor([float(same(steps.before[s], deed)) for s, deed in zip(states, deeds, strict=True)])
+        again = torch.tensor([float(same(steps.before[s], action)) for s, action in zip(states, actions, strict=True)])
         return [kinds, texts, scaled, likelihood_N, again]

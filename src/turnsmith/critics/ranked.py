@@ -9,19 +9,16 @@ samples and N readings of the screen an action, and needs no policy that is able
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 
 from turnsmith.agents.base import Context
-from turnsmith.critics.change import NOTHING, deed_of
+from turnsmith.agents.device_policy import DevicePolicy
+from turnsmith.critics.change import NO_ACTION, to_critic_action
 from turnsmith.critics.qlearning import Critics, lone_state
 from turnsmith.engine.sampling import turn_seed
 from turnsmith.errors import UserError
 from turnsmith.trace.types import Action
-
-if TYPE_CHECKING:
-    from turnsmith.agents.screen_policy import ScreenPolicy
 
 
 class RankedPolicy:
@@ -45,7 +42,7 @@ class RankedPolicy:
 
     def __init__(
         self,
-        policy: "ScreenPolicy",
+        policy: DevicePolicy,
         critics: Callable[[], Critics] | None,
         count: int = 16,
         temperature: float = 0.03,
@@ -86,15 +83,15 @@ class RankedPolicy:
         return [self._best(context, actions) for context, actions in zip(contexts, groups, strict=True)]
 
     def _best(self, context: Context, actions: Sequence[Action]) -> Action:
-        deeds = [deed_of(action.call) for action in actions]
-        valid = [place for place, deed in enumerate(deeds) if deed != NOTHING]
+        critic_actions = [to_critic_action(action.call) for action in actions]
+        valid = [place for place, critic_action in enumerate(critic_actions) if critic_action != NO_ACTION]
         if not valid:
             return actions[0]
         likelihood_N = torch.tensor([sum(actions[place].logprobs) for place in valid])
         if self.critics is None:
             return actions[valid[int(likelihood_N.argmax())]]
-        before = deed_of(context.turns[-1].action.call) if context.turns else NOTHING
+        before = to_critic_action(context.turns[-1].action.call) if context.turns else NO_ACTION
         screens = [turn.observation.images[-1] for turn in context.turns[-1:]] + [context.observation.images[-1]]
         state = lone_state(context.task.instruction, before, screens, self.critics.features, self.critics.words)
-        q_N = self.critics.preferences(state, [deeds[place] for place in valid], likelihood_N)
+        q_N = self.critics.preferences(state, [critic_actions[place] for place in valid], likelihood_N)
         return actions[valid[int((q_N + self.temperature * likelihood_N).argmax())]]

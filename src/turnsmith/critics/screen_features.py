@@ -6,18 +6,20 @@ colours), so it knows screens and nothing of tasks. Vectors are computed once fo
 """
 
 import hashlib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from turnsmith.agents.blip2 import Blip2Vectors
 from turnsmith.agents.frames import SIZE, Frames
 from turnsmith.agents.screen_llama import CELL, ScreenEncoder
+from turnsmith.critics.fitting import adam
 from turnsmith.errors import UserError
+from turnsmith.learn.fit import fit
 from turnsmith.trace.types import ImageRef
 
 
@@ -77,28 +79,24 @@ def pretrain(
     """
     if not frames:
         raise UserError("there are no screens to train image features on.")
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     order = np.random.default_rng(seed)
     device = next(model.parameters()).device
-    losses = []
-    model.requires_grad_(True)
-    model.train()
-    for _ in range(updates):
+
+    def losses(_: int) -> Iterator[Tensor]:
         rows = order.integers(0, len(frames), size=min(batch_size, len(frames)))
         batch = torch.stack([frames[i] for i in rows]).to(device)
-        loss = (model.reconstruct(model(batch)) - looks(batch)).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        losses.append(float(loss.detach()))
+        yield (model.reconstruct(model(batch)) - looks(batch)).square().mean()
+
+    model.requires_grad_(True)
+    model.train()
+    made = fit(model, losses, adam(updates, learning_rate=learning_rate), updates)
     model.requires_grad_(False)
     model.eval()
-    return losses
+    return made
 
 
 class Features:
-    """Vectors of screens by content, computed once; `save` and `load` keep them on disk beside the weights' name."""
+    """Vectors of screens by content, computed once."""
 
     def __init__(self, model: ScreenAutoencoder, frames: Frames, batch_size: int = 64) -> None:
         self.model = model
@@ -106,37 +104,57 @@ class Features:
         self.batch_size = batch_size
         self._known: dict[str, Tensor] = {}
 
+    @property
+    def size(self) -> int:
+        """Numbers of a vector, D."""
+        return self.model.size
+
+    def _vectors(self, images: Sequence[ImageRef]) -> Tensor:
+        """Vectors of a batch of screens, computed now, on the CPU."""
+        device = next(self.model.parameters()).device
+        with torch.inference_mode():
+            return self.model(torch.stack([self.frames(image) for image in images]).to(device)).cpu().clone()
+
     def __call__(self, images: Sequence[ImageRef]) -> Tensor:
         """Vectors of these screens, (N, D), on the CPU."""
-        device = next(self.model.parameters()).device
         missing = list({image.digest: image for image in images if image.digest not in self._known}.values())
         for start in range(0, len(missing), self.batch_size):
             part = missing[start : start + self.batch_size]
-            with torch.inference_mode():
-                vectors = self.model(torch.stack([self.frames(image) for image in part]).to(device))
-            for image, vector in zip(part, vectors.cpu().clone(), strict=True):
+            for image, vector in zip(part, self._vectors(part), strict=True):
                 self._known[image.digest] = vector
         if not images:
-            return torch.zeros(0, self.model.size)
+            return torch.zeros(0, self.size)
         return torch.stack([self._known[image.digest] for image in images])
 
-    def save(self, folder: Path) -> None:
-        """Write all vectors in one atomic rename."""
-        digests = sorted(self._known)
-        values = torch.stack([self._known[d] for d in digests]) if digests else torch.zeros(0, self.model.size)
-        save_tensors(folder / "screens.safetensors", {"values": values}, {"digests": ",".join(digests), **self._name()})
+    def add(self, digests: Sequence[str], values: Tensor) -> None:
+        """Take in vectors (N, D) that were computed before, by these very weights, of images with these digests."""
+        self._known.update(zip(digests, values, strict=True))
 
-    def load(self, folder: Path) -> bool:
-        """Read vectors that were saved for these very weights; False where there are none."""
-        found = load_tensors(folder / "screens.safetensors", self._name())
-        if found is None:
-            return False
-        tensors, notes = found
-        self._known.update(zip(filter(None, notes["digests"].split(",")), tensors["values"], strict=True))
-        return True
+    @property
+    def weights(self) -> str:
+        """A name for the weights that made the vectors."""
+        return weights_digest(self.model)
 
-    def _name(self) -> dict[str, str]:
-        return {"weights": weights_digest(self.model)}
+
+class Blip2Features(Features):
+    """Vectors of a frozen BLIP-2, the papers' (`agents.blip2`)."""
+
+    def __init__(self, vectors: Blip2Vectors, frames: Frames, batch_size: int = 8) -> None:
+        self.vectors, self.frames, self.batch_size = vectors, frames, batch_size
+        self._known = {}
+
+    @property
+    def size(self) -> int:
+        """Numbers of a vector, D."""
+        return self.vectors.size
+
+    @property
+    def weights(self) -> str:
+        """A name for the weights that made the vectors."""
+        return self.vectors.name
+
+    def _vectors(self, images: Sequence[ImageRef]) -> Tensor:
+        return self.vectors([replace(image, data=self.frames.bytes_of(image)) for image in images])
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -146,38 +164,3 @@ def weights_digest(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def save_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str]) -> None:
-    """Tensors with text notes in one file that appears at once and whole.
-
-    Raises:
-        UserError: if the disk is full or the folder cannot be written.
-    """
-    import os
-
-    from safetensors.torch import save_file
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata=notes)
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path}: could not be written ({error}).") from error
-
-
-def load_tensors(path: Path, notes: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, str]] | None:
-    """What `save_tensors` wrote, where it is there and has these notes; else None (it is made again)."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            found: dict[str, Any] = file.metadata() or {}
-            if any(found.get(name) != value for name, value in notes.items()):
-                return None
-            return {name: file.get_tensor(name) for name in file.keys()}, found  # noqa: SIM118
-    except (SafetensorError, OSError):
-        return None

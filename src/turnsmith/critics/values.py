@@ -4,23 +4,47 @@ Small heads on frozen image vectors (`screen_features`) and a learned bag of the
 in {0, 1} by cross-entropy (DigiRL's choice) or squared error (its ablation). Several heads start apart and learn apart.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from turnsmith.agents.device_policy import DevicePolicy
 from turnsmith.credit.td import Heads, join_heads
 from turnsmith.critics.episodes import Played
+from turnsmith.critics.fitting import fit_rows
 from turnsmith.critics.screen_features import Features
 from turnsmith.errors import UserError
+from turnsmith.learn.optim import OptimConfig
+from turnsmith.learn.transforms.rename import renamer_of
 from turnsmith.trace.types import ImageRef
 
 Loss = Literal["cross_entropy", "squared_error"]
+
+
+class Pieces(Protocol):
+    """What a tokenizer makes of a text."""
+
+    @property
+    def input_ids(self) -> Sequence[int]:
+        """Ids of its pieces."""
+        ...
+
+
+class Tokenizer(Protocol):
+    """Of texts that critics read: a Hugging Face tokenizer, or one around it."""
+
+    def __len__(self) -> int:
+        """Size of the vocabulary."""
+        ...
+
+    def __call__(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> Pieces:
+        """The pieces of a text."""
+        ...
 
 
 class WordBag(nn.Module):
@@ -36,7 +60,14 @@ class WordBag(nn.Module):
         return self.table(ids_BL).sum(dim=1) / counts_B1
 
 
-class Nameless:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Pieces of which the names were left out."""
+
+    input_ids: tuple[int, ...]
+
+
+class DelexicalisedTokenizer:
     """A tokenizer that leaves out names: what critics read goals with.
 
     Each training task has names of its own, so a critic that reads them knows the episodes of its log by heart: it
@@ -47,21 +78,20 @@ class Nameless:
             that list nothing is left out.
     """
 
-    def __init__(self, policy: Any) -> None:
-        from turnsmith.learn.transforms.rename import renamer_of
-
+    def __init__(self, policy: DevicePolicy) -> None:
         self.tokenizer, self._renamer = policy.tokenizer, renamer_of(policy)
 
     def __len__(self) -> int:
         return len(self.tokenizer)
 
-    def __call__(self, text: str, **options: Any) -> Any:
+    def __call__(self, text: str, *, add_special_tokens: bool = False, split_special_tokens: bool = True) -> Pieces:
         """As the tokenizer's call, of one text; `input_ids` is all that is kept."""
-        ids = tuple(self.tokenizer(text, **options).input_ids)
-        return SimpleNamespace(input_ids=ids if self._renamer is None else self._renamer.without_names(ids))
+        pieces = self.tokenizer(text, add_special_tokens=add_special_tokens, split_special_tokens=split_special_tokens)
+        ids = tuple(pieces.input_ids)
+        return _Kept(ids if self._renamer is None else self._renamer.without_names(ids))
 
 
-def encode_texts(tokenizer: Any, texts: Sequence[str]) -> Tensor:
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
     """Word pieces of texts, (N, L) padded with 0."""
     return padded([tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids for text in texts])
 
@@ -123,72 +153,6 @@ def value_loss(raw_HB: Tensor, target_B: Tensor, loss: Loss) -> Tensor:
     return (raw_HB - target_HB).square().mean(dim=1).sum()
 
 
-@dataclass(frozen=True, slots=True)
-class FitConfig:
-    """How a head is fitted: updates of `batch_size` examples drawn with replacement, Adam, a clip on the gradient.
-
-    With `falling` the rate falls to 0 in equal steps.
-    """
-
-    updates: int = 200
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    grad_clip: float = 1.0
-    seed: int = 0
-    falling: bool = False
-
-
-def fit(
-    module: nn.Module,
-    loss_of: Callable[[Tensor], Tensor],
-    count: int,
-    config: FitConfig,
-    optimizer: Any = None,
-    on_update: Callable[[], None] | None = None,
-) -> list[float]:
-    """Train a module on examples 0..count−1 by index; leaves it in `eval()` mode.
-
-    Args:
-        module: changed in place.
-        loss_of: the loss of the examples at these indices (B,).
-        count: how many examples there are.
-        config: see there.
-        optimizer: goes on with its moments; a new Adam without.
-        on_update: called after every update, to show progress.
-
-    Returns:
-        The loss of each update.
-
-    Raises:
-        UserError: if there is nothing to learn from, or the loss is not finite.
-    """
-    if count == 0:
-        raise UserError("there is nothing to train the value functions on.")
-    optimizer = optimizer or torch.optim.Adam(module.parameters(), lr=config.learning_rate)
-    source = np.random.default_rng(config.seed)
-    losses = []
-    module.train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)  # of the dropout
-        for update in range(config.updates):
-            rows = torch.from_numpy(source.integers(0, count, size=config.batch_size))
-            loss = loss_of(rows)
-            if not torch.isfinite(loss):
-                raise UserError(f"update {update + 1} of a value function: the loss is {float(loss)}; lower its rate.")
-            if config.falling:
-                for group in optimizer.param_groups:
-                    group["lr"] = config.learning_rate * (1 - update / config.updates)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
-            optimizer.step()
-            losses.append(float(loss.detach()))
-            if on_update is not None:
-                on_update()
-    module.eval()
-    return losses
-
-
 def screen_vectors(log: Sequence[Played], features: Features) -> list[Tensor]:
     """Of each episode the vectors of its T + 1 states: previous and current screen, (T + 1, 2 D).
 
@@ -205,16 +169,16 @@ class StepCritic:
     """V_step(s, c): the probability that an episode which is in this state succeeds. Two heads; the smaller counts."""
 
     def __init__(
-        self, tokenizer: Any, features: Features, loss: Loss = "cross_entropy", join: Heads = "min", seed: int = 0
+        self, tokenizer: Tokenizer, features: Features, loss: Loss = "cross_entropy", join: Heads = "min", seed: int = 0
     ) -> None:
         self.tokenizer, self.features = tokenizer, features
         self.join: Heads = join
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.net = ValueNet(len(tokenizer), 2 * features.model.size, heads=2, loss=loss)
+            self.net = ValueNet(len(tokenizer), 2 * features.size, heads=2, loss=loss)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-3)
 
-    def fit(self, log: Sequence[Played], config: FitConfig) -> list[float]:
+    def fit(self, log: Sequence[Played], config: OptimConfig) -> list[float]:
         """Learn from the states in which the agent acted, all with the outcome of their episode."""
         ids = encode_texts(self.tokenizer, [one.instruction for one in log])
         vectors = [rows[:-1] for rows in screen_vectors(log, self.features)]
@@ -225,7 +189,7 @@ class StepCritic:
         def loss_of(rows: Tensor) -> Tensor:
             return value_loss(self.net(ids[episode[rows]], stacked[rows]), outcome[rows], self.net.loss)
 
-        return fit(self.net, loss_of, len(stacked), config, self.optimizer)
+        return fit_rows(self.net, loss_of, len(stacked), config, self.optimizer)
 
     def values(self, log: Sequence[Played]) -> list[Tensor]:
         """V(s_1..s_{T+1}) of each episode, (T + 1,); the last is 0, for every episode is over after its last step."""
@@ -241,14 +205,14 @@ class StepCritic:
 class InstructionCritic:
     """V_instruct(c): how likely the agent is to succeed at this task, from its words alone."""
 
-    def __init__(self, tokenizer: Any, loss: Loss = "cross_entropy", seed: int = 0) -> None:
+    def __init__(self, tokenizer: Tokenizer, loss: Loss = "cross_entropy", seed: int = 0) -> None:
         self.tokenizer = tokenizer
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.net = ValueNet(len(tokenizer), 0, loss=loss, width=64)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-3)
 
-    def fit(self, log: Sequence[Played], config: FitConfig) -> list[float]:
+    def fit(self, log: Sequence[Played], config: OptimConfig) -> list[float]:
         """Learn outcomes from instructions."""
         ids = encode_texts(self.tokenizer, [one.instruction for one in log])
         outcome = torch.tensor([one.success for one in log])
@@ -257,7 +221,7 @@ class InstructionCritic:
         def loss_of(rows: Tensor) -> Tensor:
             return value_loss(self.net(ids[rows], nothing[rows]), outcome[rows], self.net.loss)
 
-        return fit(self.net, loss_of, len(log), config, self.optimizer)
+        return fit_rows(self.net, loss_of, len(log), config, self.optimizer)
 
     def values(self, log: Sequence[Played]) -> Tensor:
         """V_instruct of each episode's task, (N,)."""
@@ -268,13 +232,13 @@ class InstructionCritic:
 class SuccessModel:
     """P(done | goal, previous and current screen): the learned screen judge's network."""
 
-    def __init__(self, tokenizer: Any, features: Features, seed: int = 0) -> None:
+    def __init__(self, tokenizer: Tokenizer, features: Features, seed: int = 0) -> None:
         self.tokenizer, self.features = tokenizer, features
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.net = ValueNet(len(tokenizer), 2 * features.model.size)
+            self.net = ValueNet(len(tokenizer), 2 * features.size)
 
-    def fit(self, log: Sequence[Played], config: FitConfig) -> list[float]:
+    def fit(self, log: Sequence[Played], config: OptimConfig) -> list[float]:
         """Learn from labelled episodes: the rewarded screens are positives, all others negatives.
 
         A rewarded screen under the goal of another episode is a negative too, so that the goal cannot be overlooked;
@@ -307,7 +271,7 @@ class SuccessModel:
             picked = torch.where(rows % 3 == 0, yes[rows % len(yes)], no[rows % len(no)])
             return value_loss(self.net(ids[picked], stacked[picked]), label[picked], self.net.loss)
 
-        return fit(self.net, loss_of, 3 * len(vectors), config)
+        return fit_rows(self.net, loss_of, 3 * len(vectors), config)
 
     def probability(self, instruction: str, images: Sequence[ImageRef]) -> float:
         """P(done) on the last of one or two screens."""

@@ -149,10 +149,34 @@ def forward_options(model: LanguageModel, mask_BT: Tensor, keep: int, width: int
 
 def response_logits(model: LanguageModel, batch: Batch) -> Tensor:
     """Logits of each response token before it was seen, (B, K, V) float32, with gradients where the model has them."""
+    if model.config.is_encoder_decoder:
+        return _encoder_decoder_logits(model, batch)
     keep = batch.targets_BK.shape[1]
     options = forward_options(model, batch.mask_BT, keep)
     logits = model(input_ids=batch.ids_BT, use_cache=False, **options, **batch.vision).logits
     return logits[:, -keep:].float()
+
+
+def _encoder_decoder_logits(model: LanguageModel, batch: Batch) -> Tensor:
+    """`response_logits` of a model that reads the prompt in its encoder and writes the response in its decoder (T5)."""
+    length_B, device = batch.real_BK.sum(dim=1), batch.ids_BT.device
+    rows = [ids[mask.bool()] for ids, mask in zip(batch.ids_BT, batch.mask_BT, strict=True)]
+    prompts = [ids[: len(ids) - int(length) + 1].tolist() for ids, length in zip(rows, length_B, strict=True)]
+    ids_BL, mask_BL = (tensor.to(device) for tensor in left_pad(prompts))
+    # Positions of a decoder count from its first column, so responses lie to the left here, and back again.
+    count = batch.targets_BK.shape[1]
+    place_BK = torch.arange(count, device=device) + (count - length_B)[:, None]
+    start_B1 = batch.targets_BK.new_full((len(rows), 1), int(model.config.decoder_start_token_id or 0))
+    response_BK = batch.targets_BK.gather(1, place_BK.clamp_max(count - 1))
+    logits = model(
+        input_ids=ids_BL,
+        attention_mask=mask_BL,
+        decoder_input_ids=torch.cat([start_B1, response_BK[:, :-1]], dim=1),
+        use_cache=False,
+        **batch.vision,
+    ).logits
+    back_BK = (torch.arange(count, device=device) - (count - length_B)[:, None]).clamp_min(0)
+    return logits.gather(1, back_BK[..., None].expand(-1, -1, logits.shape[-1])).float()
 
 
 def response_logprobs(model: LanguageModel, batch: Batch) -> Tensor:

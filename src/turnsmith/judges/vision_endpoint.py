@@ -14,7 +14,6 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -39,6 +38,10 @@ _FORMAT = (
     "Answer in this form:\nA: what should be visible when the task is done, and then what is visible in the picture\n"
     "Status: success or failure"
 )
+
+
+Part = dict[str, object]
+"""A message, or a part of one, in OpenAI's form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,9 @@ class VisionJudge:
                 return Verdict(self.name, float(status), " ".join(said.split())[:300])
         return Verdict(self.name, 0.0, f"no status in {self.attempts} replies")
 
-    def messages(self, task: str, image: ImageRef) -> list[dict[str, Any]]:
+    def messages(self, task: str, image: ImageRef) -> list[Part]:
         """The chat that is sent, in OpenAI's form."""
-        parts: list[dict[str, Any]] = [_text(_ROLE)]
+        parts: list[Part] = [_text(_ROLE)]
         for example in self.examples:
             status = "success" if example.success else "failure"
             parts += [_picture(example.image), _text(f"{_asked(example.task)}\nA: {example.answer}\nStatus: {status}")]
@@ -140,11 +143,11 @@ def _asked(task: str) -> str:
     return f"Task: {task}\nQ: What should be visible on the phone when this is done, and is it?"
 
 
-def _text(text: str) -> dict[str, Any]:
+def _text(text: str) -> Part:
     return {"type": "text", "text": text}
 
 
-def _picture(image: ImageRef) -> dict[str, Any]:
+def _picture(image: ImageRef) -> Part:
     """A quarter of the picture's size in each direction, as JPEG in a data URL."""
     if image.data is None:
         raise ValueError(f"image {image.digest[:12]} has no bytes here; fetch it with Store.image")

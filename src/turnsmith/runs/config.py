@@ -20,9 +20,15 @@ T = TypeVar("T")
 class RecipeConfig(Protocol):
     """What every recipe's `Config` has."""
 
-    name: str
-    """The run's name: its folder is `runs/NAME`."""
-    seed: int
+    @property
+    def name(self) -> str:
+        """The run's name: its folder is `runs/NAME`."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of everything that happens by chance."""
+        ...
 
     @classmethod
     def preset(cls, name: str) -> "RecipeConfig":

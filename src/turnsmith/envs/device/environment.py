@@ -8,7 +8,7 @@ A phone gives no rewards: DigiRL's come from a judge that the rollout asks after
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 from turnsmith.envs.base import Step
 from turnsmith.envs.browser.faults import StepError
@@ -16,7 +16,8 @@ from turnsmith.envs.device.base import Device
 from turnsmith.errors import InfraError, UserError
 from turnsmith.trace.types import ORACLE, Action, Call, Observation, Task, Verdict
 
-Script = Callable[[Any], Awaitable[Mapping[str, Any]]]
+Script = Callable[[Device], Awaitable[Mapping[str, object]]]
+"""What a scripted policy may know of a phone, as JSON."""
 
 
 class Phones(Protocol):
@@ -147,7 +148,7 @@ class DeviceSession:
             raise
 
     async def _step(self, action: Action) -> Step:
-        info: dict[str, Any] = {}
+        info: dict[str, object] = {}
         error, over = "", False
         if action.call is None:
             error = action.error or "The action is not in the grammar; nothing was done."
@@ -183,7 +184,7 @@ class DeviceSession:
             await self._phones.give_back(device)
 
 
-async def execute(device: Device, call: Call) -> Mapping[str, Any]:
+async def execute(device: Device, call: Call) -> Mapping[str, object]:
     """Carry out a call of the AitW action space (other than a status) on a device.
 
     Returns:

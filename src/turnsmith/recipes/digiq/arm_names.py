@@ -6,6 +6,7 @@ LEARNER[@UPDATES]-likeliest[-N]                 the control of ranking: N draws 
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from turnsmith.errors import UserError
 
@@ -34,14 +35,35 @@ class ArmName:
 
     learner: str
     updates: int | None = None
-    acting: str = ""
+    acting: Literal["", "ranked", "likeliest"] = ""
     critics: str = "digiq"
     count: int | None = None
 
+    def __str__(self) -> str:
+        name = self.learner if self.updates is None else f"{self.learner}@{self.updates}"
+        if self.acting:
+            name += f"-{self.acting}" if self.critics == "digiq" else f"-{self.acting}-by-{self.critics}"
+        return name if self.count is None else f"{name}-{self.count}"
+
+    @property
+    def learned(self) -> "ArmName":
+        """The arm whose actor acts."""
+        return ArmName(self.learner, self.updates)
+
+    @property
+    def ranked(self) -> "ArmName":
+        """Its actor's draws, ranked by the critics of `digiq`."""
+        return ArmName(self.learner, self.updates, "ranked")
+
+    @property
+    def likeliest(self) -> "ArmName":
+        """The likeliest of its actor's draws."""
+        return ArmName(self.learner, self.updates, "likeliest")
+
     @property
     def trained(self) -> str:
-        """The arm whose actor acts: the name without how."""
-        return self.learner if self.updates is None else f"{self.learner}@{self.updates}"
+        """The name of the arm whose actor acts."""
+        return str(self.learned)
 
     @property
     def candidates(self) -> int | None:
@@ -55,11 +77,11 @@ def parse_arm(name: str) -> ArmName:
     Raises:
         UserError: if it names no arm.
     """
-    found = _NAME.fullmatch(name)
-    if found and (found["learner"] != "behaviour" or (found["acting"] and not found["updates"])):
-        updates, count = (int(found[part]) if found[part] else None for part in ("updates", "count"))
-        acting = (found["acting"] or "").partition("-")[0]
-        return ArmName(found["learner"], updates, acting, found["critics"] or "digiq", count)
+    match = _NAME.fullmatch(name)
+    if match and (match["learner"] != "behaviour" or (match["acting"] and not match["updates"])):
+        updates, count = (int(match[part]) if match[part] else None for part in ("updates", "count"))
+        acting = "likeliest" if match["acting"] == "likeliest" else "ranked" if match["acting"] else ""
+        return ArmName(match["learner"], updates, acting, match["critics"] or "digiq", count)
     raise UserError(
         f"unknown arm {name!r}. Arms: {', '.join(LEARNERS)}; with @UPDATES for a longer or shorter training; "
         f"with -ranked, -ranked-by-CRITICS ({', '.join(CRITICS)}) or -likeliest, and -DRAWS after it, for how it acts "

@@ -4,30 +4,29 @@ For a sample of the logged states, N − 1 actions are drawn from the behaviour 
 the action that was executed. They are drawn once, kept on disk, and shared by all arms.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from turnsmith.agents.device_policy import DevicePolicy
 from turnsmith.credit.digirl import awr_weights
 from turnsmith.credit.td import best_of_n, softmax_of_n
-from turnsmith.critics.change import NOTHING, Deed, action_sensitivity, deed_of
+from turnsmith.critics.change import NO_ACTION, CriticAction, action_sensitivity, to_critic_action
 from turnsmith.critics.episodes import Played
 from turnsmith.critics.qlearning import Critics, Steps
-from turnsmith.critics.screen_features import load_tensors, save_tensors
+from turnsmith.critics.screen_features import weights_digest
 from turnsmith.engine.sampling import Sample, Sampling, turn_seed
+from turnsmith.learn.checkpoint import TENSORS
 from turnsmith.learn.examples import Example, context_at, example_from_turn
+from turnsmith.recipes.digiq.config import ExtractionConfig
+from turnsmith.runs.run import Run
 from turnsmith.trace.types import Action, StopReason
 
-if TYPE_CHECKING:
-    from turnsmith.agents.screen_policy import ScreenPolicy
-
 Extraction = Literal["best_of_n", "softmax_of_n", "awr", "reinforce"]
-Where = Literal["all", "successes"]
 _TRIES = 3
 _CHUNK = 512
 """Actions scored at once, so that not all their screens are held as pixels."""
@@ -48,14 +47,14 @@ class Candidates:
     likelihood_BN: Tensor
 
     @property
-    def deeds(self) -> list[list[Deed]]:
+    def critic_actions(self) -> list[list[CriticAction]]:
         """The actions as critics read them."""
-        return [[deed_of(action.call) for action in actions] for actions in self.actions]
+        return [[to_critic_action(action.call) for action in actions] for actions in self.actions]
 
     @property
     def valid_BN(self) -> Tensor:
         """True where the action parsed."""
-        return torch.tensor([[deed != NOTHING for deed in deeds] for deeds in self.deeds])
+        return torch.tensor([[action != NO_ACTION for action in actions] for actions in self.critic_actions])
 
     def first(self, count: int) -> "Candidates":
         """The same with N = `count`: the executed action and the first draws."""
@@ -63,63 +62,58 @@ class Candidates:
 
 
 def draw_candidates(
-    policy: "ScreenPolicy",
+    run: Run,
+    policy: DevicePolicy,
     log: Sequence[Played],
     steps: Steps,
-    count: int,
-    states: int,
+    config: ExtractionConfig,
     seed: int,
-    temperature: float = 1.2,
-    path: Path | None = None,
-    on_progress: Any = None,
-    where: Where = "all",
+    on_progress: Callable[..., None] | None = None,
 ) -> Candidates:
-    """Draw candidates from the behaviour policy, or read them back.
+    """Draw candidates from the behaviour policy, once for these weights, this seed and these numbers.
 
     Args:
+        run: keeps them.
         policy: π_β.
         log, steps: the episodes and their tables; how likely the executed actions are is taken from there.
-        count: N.
-        states: how many of the logged steps, drawn without replacement; all where there are fewer.
+        config: N, of how many states (drawn without replacement; all where there are fewer) and of which, temperature.
         seed: of which states, and of the draws.
-        temperature: of the draws.
-        path: a file that keeps them; made for these weights, this seed and these numbers only.
-        on_progress: called after each batch.
-        where: draw states of all episodes or of rewarded ones alone.
+        on_progress: called after each state.
     """
-    from turnsmith.critics.screen_features import weights_digest
-
-    possible = [row for row, (index, _) in enumerate(steps.place) if where == "all" or log[index].success > 0]
-    order = np.random.default_rng(seed).permutation(len(possible))[:states]
+    possible = [row for row, (index, _) in enumerate(steps.place) if config.where == "all" or log[index].success > 0]
+    order = np.random.default_rng(seed).permutation(len(possible))[: config.states]
     rows = sorted(possible[place] for place in order)
-    places = [steps.place[row] for row in rows]
-    executed = [_executed(policy, log, place) for place in places]
-    notes = {
-        "weights": weights_digest(policy.model), "seed": str(seed), "count": str(count), "rows": str(len(rows)),
-        "temperature": str(temperature), "steps": str(len(steps.place)), "where": where,
-    }  # fmt: skip
-    found = None if path is None else load_tensors(path, notes)
-    if found is not None:
-        drawn = [
-            [policy.action((), Sample(tuple(t for t in ids if t >= 0), (), StopReason.NONE)) for ids in one.tolist()]
-            for one in found[0]["ids"]
-        ]
-        likelihood_BN = found[0]["likelihood"]
-    else:
-        drawn = _draw(policy, log, steps, rows, count - 1, seed, temperature, on_progress)
-        likelihood_BN = torch.tensor([[0.0, *(sum(action.logprobs) for action in others)] for others in drawn])
+    others = config.candidates - 1
+
+    def make() -> dict[str, Tensor]:
+        drawn = _draw(policy, log, steps, rows, others, seed, config.temperature, on_progress)
+        likelihood_BN = torch.tensor([[0.0, *(sum(action.logprobs) for action in actions)] for actions in drawn])
         likelihood_BN[:, 0] = steps.likelihood_S[rows]
-        if path is not None:
-            longest = max((len(a.token_ids) for actions in drawn for a in actions), default=1)
-            ids_BNK = torch.full((len(rows), count - 1, longest), -1, dtype=torch.long)
-            for b, actions in enumerate(drawn):
-                for n, action in enumerate(actions):
-                    ids_BNK[b, n, : len(action.token_ids)] = torch.tensor(action.token_ids)
-            save_tensors(path, {"ids": ids_BNK, "likelihood": likelihood_BN}, notes)
-    return Candidates(rows, [[first, *others] for first, others in zip(executed, drawn, strict=True)], likelihood_BN)
+        longest = max((len(action.token_ids) for actions in drawn for action in actions), default=1)
+        ids_BNK = torch.full((len(rows), others, longest), -1, dtype=torch.long)
+        for b, actions in enumerate(drawn):
+            for n, action in enumerate(actions):
+                ids_BNK[b, n, : len(action.token_ids)] = torch.tensor(action.token_ids)
+        return {"ids": ids_BNK, "likelihood": likelihood_BN}
+
+    inputs = {
+        "weights": weights_digest(policy.model), "seed": seed, "count": config.candidates, "rows": len(rows),
+        "temperature": config.temperature, "steps": len(steps.place), "where": config.where,
+    }  # fmt: skip
+    kept = run.once("candidates", inputs, make, TENSORS)
+    actions = [
+        [_executed(policy, log, steps.place[row]), *(_decoded(policy, ids) for ids in ids_NK.tolist())]
+        for row, ids_NK in zip(rows, kept["ids"], strict=True)
+    ]
+    return Candidates(rows, actions, kept["likelihood"])
 
 
-def _executed(policy: "ScreenPolicy", log: Sequence[Played], place: tuple[int, int]) -> Action:
+def _decoded(policy: DevicePolicy, ids: Sequence[int]) -> Action:
+    """The action of kept token ids; −1 is padding."""
+    return policy.action((), Sample(tuple(token for token in ids if token >= 0), (), StopReason.NONE))
+
+
+def _executed(policy: DevicePolicy, log: Sequence[Played], place: tuple[int, int]) -> Action:
     """What was done there, with token ids."""
     index, turn = place
     action = log[index].trace.turns[turn].action
@@ -127,11 +121,11 @@ def _executed(policy: "ScreenPolicy", log: Sequence[Played], place: tuple[int, i
 
 
 def likelihoods(
-    policy: "ScreenPolicy",
+    policy: DevicePolicy,
     log: Sequence[Played],
     places: Sequence[tuple[int, int]],
     actions: Sequence[Action],
-    on_progress: Any = None,
+    on_progress: Callable[..., None] | None = None,
 ) -> Tensor:
     """log π(a | s) of these actions at temperature 1, each in the state of one step (episode, turn), (N,).
 
@@ -151,14 +145,14 @@ def likelihoods(
 
 
 def _draw(
-    policy: "ScreenPolicy",
+    policy: DevicePolicy,
     log: Sequence[Played],
     steps: Steps,
     rows: Sequence[int],
     count: int,
     seed: int,
     temperature: float,
-    on_progress: Any,
+    on_progress: Callable[..., None] | None,
 ) -> list[list[Action]]:
     sampling = Sampling(temperature=temperature, max_new_tokens=policy.sampling.max_new_tokens)
     drawn = []
@@ -208,7 +202,7 @@ def extract(
     steps: Steps,
     log: Sequence[Played],
     candidates: Candidates,
-    policy: "ScreenPolicy",
+    policy: DevicePolicy,
     *,
     margin: float = 0.0,
     temperature: float = 0.05,
@@ -234,7 +228,7 @@ def extract(
     among = how in ("best_of_n", "softmax_of_n")
     used = candidates if among else candidates.first(1)
     value_B = critics.values(steps, used.rows)
-    q_BN = critics.q_values(steps, used.rows, used.deeds, used.likelihood_BN)
+    q_BN = critics.q_values(steps, used.rows, used.critic_actions, used.likelihood_BN)
     valid_BN = used.valid_BN
     if how == "best_of_n":
         best_B, kept_B = best_of_n(q_BN, value_B, valid_BN, margin)

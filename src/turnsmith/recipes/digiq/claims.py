@@ -1,35 +1,18 @@
-"""The claims of `results/digiq.json`: what the finished runs of all seeds amount to, by the arms that were run."""
+"""The claims of `results/digiq.json`: a table over the arms that the finished runs of all seeds have.
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+Ids of the paper's own comparisons have no arm in them; others are made of the arm's name.
+"""
 
-import numpy as np
+from collections.abc import Sequence
 
 from turnsmith.evaluate.claims import Claim
+from turnsmith.evaluate.figures import AnyRow, Difference, Level, RelativeGain, Runs, claims_of
 from turnsmith.recipes.digiq.arm_names import ArmName, parse_arm
-from turnsmith.recipes.shared.device_claims import Rewards, difference, level, record_seeds, relative_gain
+from turnsmith.recipes.digiq.config import Config
+from turnsmith.recipes.shared.device_claims import Report, finished, record_runs, runs_of
 
-
-def digiq_claims(rewards: Mapping[int, Rewards], note: str = "") -> list[Claim]:
-    """The claims of `results/digiq.json` from the rewards of each seed; arms that were not run are left out.
-
-    Ids of the paper's own comparisons have no arm in them; others are made of the arm's name.
-
-    `note` goes with every difference.
-    """
-    arms = sorted(set.intersection(*[set(by_key) for by_key in rewards.values()]))
-    claims = [level(rewards, arm, f"{_slug(arm)}_success", f"Success of {arm}") for arm in arms]
-    names = {arm: parse_arm(arm) for arm in arms if arm != "behaviour"}  # π_β as it is learned nothing
-    for arm, name in names.items():
-        claims += _over_best_offline(rewards, arm, name, arms, note)
-    pairs = [("digiq", arm, id, f"Digi-Q loses {words}", paper) for arm, id, words, paper in DROPS]
-    pairs += [(*pair, "") for arm, name in names.items() for pair in _acting_pairs(arm, name)]
-    for better, worse, id, words, paper in pairs:
-        if {better, worse} <= {*arms}:
-            goal = "" if id.endswith("_gain_points") else "> 0 and interval above 0"
-            claims.append(difference(rewards, better, worse, id, f"{words}, in points", goal, paper=paper, note=note))
-    return claims
-
+BEHAVIOUR = ArmName("behaviour")
+"""π_β as it is: learned nothing, ranks nothing."""
 
 DROPS = (
     ("no-representation", "no_representation_drop_points", "without stage 1", "31.9 against 58.0 %"),
@@ -41,63 +24,109 @@ DROPS = (
 """Arm, id, what is missing from it, the paper's figures."""
 
 
-def _slug(arm: str) -> str:
-    return arm.replace("-", "_").replace("@", "_")
+def arm_of(name: str) -> ArmName:
+    """The key of an evaluation: the arm that was evaluated."""
+    return BEHAVIOUR if name == str(BEHAVIOUR) else parse_arm(name)
 
 
-def _acting_pairs(arm: str, name: ArmName) -> list[tuple[str, str, str, str]]:
-    """What an arm that chooses among draws is compared with: (better, worse, id, what the difference says)."""
-    ranked, id = f"{name.trained}-ranked", _slug(name.trained)
-    if name.acting == "likeliest" and name.count is None:
-        gain = f"The likeliest of as many draws, without Q, adds to {name.trained}"
-        return [(arm, name.trained, f"{id}_likeliest_gain_points", gain)]
-    if name.acting == "ranked" and name.critics == "digiq":
-        draws, own = (f"{name.count} draws", f"_{name.count}") if name.count else ("the draws", "")
-        adds = f"Ranking {draws} by Q while acting adds to {name.trained}"
-        beyond = f"Ranking {draws} of {name.trained} by Q exceeds doing the likeliest"
+def table(arms: Sequence[ArmName], note: str = "") -> list[AnyRow[ArmName]]:
+    """The rows for runs that have these arms.
+
+    Args:
+        arms: in the order of their names.
+        note: goes with every difference.
+    """
+    rows: list[AnyRow[ArmName]] = [
+        Level(id=f"{_slug(arm)}_success", words=f"Success of {arm}", key=arm) for arm in arms
+    ]
+    for arm in arms:
+        rows += _over_best_offline(arm, arms, note)
+    digiq = ArmName("digiq")
+    for name, id, words, paper in DROPS:
+        rows += _difference(arms, digiq, ArmName(name), id, f"Digi-Q loses {words}", note, paper)
+    for arm in arms:
+        rows += _acting(arms, arm, note)
+    return rows
+
+
+def _difference(
+    arms: Sequence[ArmName], better: ArmName, worse: ArmName, id: str, words: str, note: str, paper: str = ""
+) -> list[AnyRow[ArmName]]:
+    """One difference, where both arms were run."""
+    if better not in arms or worse not in arms:
+        return []
+    goal = "" if id.endswith("_gain_points") else "> 0 and interval above 0"
+    return [
+        Difference(id=id, words=f"{words}, in points", better=better, worse=worse, goal=goal, paper=paper, note=note)
+    ]
+
+
+def _acting(arms: Sequence[ArmName], arm: ArmName, note: str) -> list[AnyRow[ArmName]]:
+    """What an arm that chooses among draws is compared with."""
+    learner, id = arm.learned, _slug(arm.learned)
+    if arm.acting == "likeliest" and arm.count is None:
+        gain = f"The likeliest of as many draws, without Q, adds to {learner}"
+        return _difference(arms, arm, learner, f"{id}_likeliest_gain_points", gain, note)
+    if arm.acting == "ranked" and arm.critics == "digiq":
+        draws, own = (f"{arm.count} draws", f"_{arm.count}") if arm.count else ("the draws", "")
+        adds = f"Ranking {draws} by Q while acting adds to {learner}"
+        beyond = f"Ranking {draws} of {learner} by Q exceeds doing the likeliest"
         return [
-            (arm, name.trained, f"{id}_ranked{own}_gain_points", adds),
-            (arm, f"{name.trained}-likeliest", f"{id}_ranked{own}_over_likeliest_points", beyond),
+            *_difference(arms, arm, learner, f"{id}_ranked{own}_gain_points", adds, note),
+            *_difference(arms, arm, learner.likeliest, f"{id}_ranked{own}_over_likeliest_points", beyond, note),
         ]
-    if name.acting == "ranked" and name.count is None:
-        words = {"td-0": "by TD(0)", **{arm: words for arm, _, words, _ in DROPS}}
-        loses = f"Ranking the draws of {name.trained} loses with critics {words[name.critics]}"
-        return [(ranked, arm, f"{id}_ranked_{_slug(name.critics)}_drop_points", loses)]
+    if arm.acting == "ranked" and arm.count is None:
+        words = {"td-0": "by TD(0)", **{name: words for name, _, words, _ in DROPS}}
+        loses = f"Ranking the draws of {learner} loses with critics {words[arm.critics]}"
+        drop = f"{id}_ranked_{arm.critics.replace('-', '_')}_drop_points"
+        return _difference(arms, learner.ranked, arm, drop, loses, note)
     return []
 
 
-def _over_best_offline(
-    rewards: Mapping[int, Rewards], arm: str, name: ArmName, arms: Sequence[str], note: str
-) -> list[Claim]:
+def _over_best_offline(arm: ArmName, arms: Sequence[ArmName], note: str) -> list[AnyRow[ArmName]]:
     """Digi-Q's policy, or one that its critics rank, against the offline methods after as many updates.
 
     One that ranks its draws is compared with those that do the likeliest of theirs as well, where they were run.
     """
-    length = "" if name.updates is None else f"@{name.updates}"
-    rivals = [f"{rival}{length}" for rival in ("fbc", "digirl")]
-    ours = (name.acting, name.learner) == ("", "digiq") or (name.acting, name.critics) == ("ranked", "digiq")
-    if not ours or not {*rivals} <= {*arms}:
+    rivals = [ArmName(rival, arm.updates) for rival in ("fbc", "digirl")]
+    ours = (arm.acting, arm.learner) == ("", "digiq") or (arm.acting, arm.critics) == ("ranked", "digiq")
+    if not ours or any(rival not in arms for rival in rivals):
         return []
-    if name.acting:
-        rivals += [rival for one in rivals if (rival := f"{one}-likeliest") in arms]
-    id = {"digiq": "", "digiq-ranked": "ranked_"}.get(arm, f"{_slug(arm)}_")
-    words = f"{arm} above the best of {', '.join(rivals)}, from the same log, in per cent of it"
-    more: dict[str, Any] = {"goal": ">= 15 and interval above 0", "paper": "+21.2 %", "seeds": tuple(sorted(rewards))}
-    try:
-        gain, low, high = relative_gain(rewards, arm, rivals)
-    except ValueError as error:
-        return [Claim(f"{id}over_best_offline_relative_pct", words, None, note=str(error), **more)]
-    interval = (low, high) if np.isfinite(high) else None
-    return [Claim(f"{id}over_best_offline_relative_pct", words, gain, ci95=interval, note=note, **more)]
+    if arm.acting:
+        rivals += [rival.likeliest for rival in rivals if rival.likeliest in arms]
+    id = {"digiq": "", "digiq-ranked": "ranked_"}.get(str(arm), f"{_slug(arm)}_")
+    words = f"{arm} above the best of {', '.join(map(str, rivals))}, from the same log, in per cent of it"
+    return [
+        RelativeGain(
+            id=f"{id}over_best_offline_relative_pct",
+            words=words,
+            ours=arm,
+            rivals=tuple(rivals),
+            goal=">= 15 and interval above 0",
+            paper="+21.2 %",
+            note=note,
+        )
+    ]
 
 
-def record_digiq(config: Any) -> None:
+def _slug(arm: ArmName) -> str:
+    return str(arm).replace("-", "_").replace("@", "_")
+
+
+def digiq_claims(runs: Runs[ArmName], note: str = "") -> list[Claim]:
+    """The claims of these runs, over the arms that all of them have; `note` goes with every difference."""
+    common = set.intersection(*[set(run.evaluations) for run in runs])
+    return claims_of(table(sorted(common, key=str), note), runs)
+
+
+def record_claims(config: Config) -> None:
     """Combine the finished runs of these settings, all seeds, into `results/digiq.json`."""
-    record_seeds("digiq", config, lambda rewards, reports: digiq_claims(rewards, shared_log(reports)),
-            ignore=("source", "first"))  # fmt: skip
+    reports = finished("digiq", config, ignore=("source", "first"))
+    if reports:
+        record_runs("digiq", Config, reports, digiq_claims(runs_of(reports, arm_of), shared_log(reports)))
 
 
-def shared_log(reports: Sequence[Mapping[str, Any]]) -> str:
+def shared_log(reports: Sequence[Report]) -> str:
     """What must be said of an interval where all seeds learned from the same runs; "" where they did not."""
     sources = {tuple(row["config"].get("source", ())) for row in reports}
     if len(reports) > 1 and len(sources) == 1 and sources != {()}:

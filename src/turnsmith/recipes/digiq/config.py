@@ -1,77 +1,92 @@
-"""Digi-Q's settings: the three stages, the log, the arms; the presets."""
+"""Digi-Q's settings: the three stages, the log, the arms. Defaults and the preset `paper` are the paper's; `laptop` is
+what the recorded results were made with. No torch here: `--help` reads this."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import tyro
 
-from turnsmith.critics.change import EPSILON
-from turnsmith.critics.qlearning import QConfig
+from turnsmith.critics.config import EPSILON, SMALL_CRITICS, QConfig
 from turnsmith.recipes.digiq.arm_names import LEARNERS
-from turnsmith.recipes.shared import phone_policy as policies
-from turnsmith.recipes.shared.digirl_filter import CreditConfig
-from turnsmith.recipes.shared.phone import FeatureConfig, PhoneConfig
-from turnsmith.recipes.shared.phone_policy import PolicyConfig
+from turnsmith.recipes.shared.phone_config import (
+    SMALL_FEATURES,
+    SMALL_PHONE,
+    SMALL_POLICY,
+    TINY_FEATURES,
+    TINY_PHONE,
+    TINY_POLICY,
+    CreditConfig,
+    FeatureConfig,
+    Fixed,
+    PhoneConfig,
+    PolicyConfig,
+)
 from turnsmith.runs.config import unknown_preset
 
+EXTRAS = ("browser", "hf")
 
-@dataclass(frozen=True, slots=True)
-class Representation:
-    """Stage 1.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepresentationConfig:
+    """Stage 1: what reads actions.
 
     Attributes:
-        updates, batch_size, learning_rate: of the action reader.
-        epsilon: from which pixel difference on a screen has changed.
-        foresee: weight of foreseeing the next screen's vector, beside whether it changes; 0 in the paper.
-        augment: the share of uses in which a screen is moved with its point, and, apart from that, recoloured; 0 in the
-            paper and in the recorded results.
-        model: a folder of a LLaVA-type model (Hugging Face layout) that reads actions instead of the small reader; its
-            LoRA adapter is what learns. The paper's is LLaVA-1.5-7B. `foresee` and `augment` are the small reader's.
+        kind: "llava" fine-tunes a LLaVA-type model as the paper does, here by a LoRA adapter; "small" a small
+            network of ours that starts from the image vectors' autoencoder.
+        model: of "llava": its folder in the Hugging Face layout. The paper's is LLaVA-1.5-7B.
         lora_rank: of the adapter; α is twice that.
+        updates, batch_size, learning_rate: of the fine-tuning.
+        epsilon: from which mean squared pixel difference on a screen has changed.
+        foresee: of "small": weight of foreseeing the next screen's vector, beside whether it changes.
+        augment: of "small": the share of uses in which a screen is moved with its point, and, apart from that,
+            recoloured.
     """
 
-    updates: int = 12_000
-    batch_size: int = 32
-    learning_rate: float = 5e-4
-    epsilon: float = EPSILON
-    foresee: float = 1.0
-    augment: float = 0.0
+    kind: Literal["llava", "small"] = "llava"
     model: str = ""
     lora_rank: int = 128
+    updates: int = 1500
+    batch_size: Fixed[int] = 16
+    learning_rate: Fixed[float] = 2e-5
+    epsilon: float = 30.0
+    foresee: float = 0.0
+    augment: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Extraction:
-    """Stage 3.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractionConfig:
+    """Stage 3: a policy from Q.
 
     Attributes:
         candidates: N.
         states: logged states for which candidates are drawn.
-        where: whether these are states of "all" episodes, as in the paper, or of rewarded ones, where a good policy
-            will be again; critics learn from all episodes.
+        where: whether these are states of "all" episodes, or of rewarded ones, where a good policy will be again;
+            critics learn from all episodes.
         temperature: of drawing them.
-        pick: "best" imitates the best candidate where it gains `margin` over V, as the paper does; "softmax" one of
-            every state, drawn by exp((Q − V) / β).
+        pick: "best" imitates the best candidate where it gains `margin` over V; "softmax" one of every state, drawn by
+            exp((Q − V) / β).
         pick_temperature: that β, in units of success.
-        margin: what the best must gain (the paper: 0; the authors' code: 1/H).
+        margin: what the best must gain (the authors' code: 1/H).
         awr_temperature: β of the AWR arm; weights are clipped at 20.
         updates, batch_size, learning_rate: of every arm's actor.
+        schedule: of its rate.
     """
 
     candidates: int = 16
-    states: int = 8000
-    where: Literal["all", "successes"] = "successes"
-    temperature: float = 1.0
-    pick: Literal["softmax", "best"] = "softmax"
+    states: int = 20_000
+    where: Literal["all", "successes"] = "all"
+    temperature: float = 1.2
+    pick: Literal["softmax", "best"] = "best"
     pick_temperature: float = 0.03
     margin: float = 0.0
-    awr_temperature: float = 0.05
-    updates: int = 400
-    batch_size: int = 32
-    learning_rate: float = 1e-3
+    awr_temperature: Fixed[float] = 0.05
+    updates: int = 900
+    batch_size: Fixed[int] = 128
+    learning_rate: float = 1e-4
+    schedule: Fixed[Literal["constant", "cosine"]] = "constant"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Digi-Q on logged device episodes.
 
@@ -96,65 +111,88 @@ class Config:
         device: of the policy and the image encoders, such as "cpu" or "cuda"; the phones' browser is on the CPU.
     """
 
-    name: str = "digiq-laptop-s0"
+    name: str = "digiq"
     seed: int = 0
-    preset_name: str = "laptop"
+    preset_name: Fixed[str] = "paper"
     source: Annotated[tuple[str, ...], tyro.conf.arg(name="from")] = ()
     phases: tuple[str, ...] = ()
     episodes: int | None = None
     first: str = ""
     judge: str = "oracle"
     phone: PhoneConfig = field(default_factory=PhoneConfig)
-    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    policy: Fixed[PolicyConfig] = field(default_factory=PolicyConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
-    representation: Representation = field(default_factory=Representation)
+    representation: RepresentationConfig = field(default_factory=RepresentationConfig)
     critics: QConfig = field(default_factory=QConfig)
-    extraction: Extraction = field(default_factory=Extraction)
-    credit: CreditConfig = field(default_factory=lambda: CreditConfig(mix=0.1, threshold=0.02))
-    step_critic: int = 300
-    arms: tuple[str, ...] = (
-        "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "digirl-likeliest", "digirl-ranked",
-        "digiq-ranked",
-    )  # fmt: skip
-    offline_rollouts: int = 400
+    extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
+    credit: Fixed[CreditConfig] = field(default_factory=CreditConfig)
+    step_critic: Fixed[int] = 100
+    arms: tuple[str, ...] = ("fbc", "digirl", "digiq", "mc", "awr", "reinforce", "best-of-1")
+    offline_rollouts: int = 1296
     test_tasks: int = 96
-    test_rollouts: int = 2
+    test_rollouts: int = 1
     device: str = "cpu"
 
     @classmethod
     def preset(cls, name: str) -> "Config":
-        """smoke: for tests. laptop: makes the recorded results. paper: the paper's numbers."""
-        presets = {
-            "smoke": cls(
-                name="digiq-smoke",
-                preset_name="smoke",
-                phone=PhoneConfig(phones=2, horizon=3, weather=0.3, false_positive=0.4),
-                policy=policies.TINY_POLICY,
-                features=FeatureConfig(16, 2),
-                representation=Representation(2, 4, augment=0.6),
-                critics=QConfig(updates=3, batch_size=4, width=16, value_updates=3),
-                extraction=Extraction(3, 4, "all", updates=2, batch_size=4),
-                arms=(*LEARNERS[:-1], "best-of-1", "digiq-ranked", "fbc@3-ranked-by-mc-2", "behaviour-likeliest"),
-                offline_rollouts=3,
-                test_tasks=1,
-                test_rollouts=1,
-            ),
-            "laptop": cls(),
-            "paper": cls(
-                name="digiq-paper",
-                preset_name="paper",
-                offline_rollouts=1296,
-                representation=Representation(1500, epsilon=30.0, foresee=0.0),
-                critics=QConfig(
-                    "direct", discount=0.95, decay=0.0, batch_size=128, learning_rate=1e-5, grad_clip=0.01, heads="max"
-                ),
-                extraction=Extraction(
-                    16, 20_000, "all", 1.2, "best", margin=0.05, updates=900, batch_size=128, learning_rate=1e-4
-                ),
-                credit=CreditConfig(),
-                test_rollouts=1,
-            ),
-        }
+        """smoke: for tests. laptop: makes the recorded results. paper: the paper's models and numbers, from folders of
+        weights."""
+        presets = {"smoke": _smoke, "laptop": _laptop, "paper": _paper}
         if name not in presets:
             raise unknown_preset(name, presets)
-        return presets[name]
+        return presets[name]()
+
+
+def _smoke() -> Config:
+    return Config(
+        name="digiq-smoke",
+        preset_name="smoke",
+        phone=TINY_PHONE,
+        policy=TINY_POLICY,
+        features=TINY_FEATURES,
+        representation=RepresentationConfig(kind="small", updates=2, batch_size=4, epsilon=EPSILON, augment=0.6),
+        critics=QConfig(
+            form="advantage", decay=0.5, updates=3, batch_size=4, learning_rate=1e-3, grad_clip=1.0, width=16,
+            value_updates=3,
+        ),
+        extraction=ExtractionConfig(candidates=3, states=4, pick="softmax", updates=2, batch_size=4),
+        arms=(*LEARNERS[:-1], "best-of-1", "digiq-ranked", "fbc@3-ranked-by-mc-2", "behaviour-likeliest"),
+        offline_rollouts=3,
+        test_tasks=1,
+    )  # fmt: skip
+
+
+def _laptop() -> Config:
+    return Config(
+        name="digiq-laptop-s0",
+        preset_name="laptop",
+        phone=SMALL_PHONE,
+        policy=SMALL_POLICY,
+        features=SMALL_FEATURES,
+        representation=RepresentationConfig(
+            kind="small", updates=12_000, batch_size=32, learning_rate=5e-4, epsilon=EPSILON, foresee=1.0
+        ),
+        critics=SMALL_CRITICS,
+        extraction=ExtractionConfig(
+            states=8000,
+            where="successes",
+            temperature=1.0,
+            pick="softmax",
+            updates=400,
+            batch_size=32,
+            learning_rate=1e-3,
+            schedule="cosine",
+        ),
+        credit=CreditConfig(mix=0.1, threshold=0.02),
+        step_critic=300,
+        arms=(
+            "fbc", "digirl", "digiq", "no-representation", "mc", "awr", "best-of-1", "digirl-likeliest",
+            "digirl-ranked", "digiq-ranked",
+        ),
+        offline_rollouts=400,
+        test_rollouts=2,
+    )  # fmt: skip
+
+
+def _paper() -> Config:
+    return Config(name="digiq-paper")

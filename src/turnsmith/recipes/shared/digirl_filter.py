@@ -10,34 +10,16 @@ from typing import Literal
 
 import torch
 
-from turnsmith.credit.digirl import Rule, awr_weights, curriculum, instruction_advantage, step_weights
+from turnsmith.credit.digirl import awr_weights, curriculum, instruction_advantage, step_weights
 from turnsmith.critics.episodes import Played, successes
 from turnsmith.critics.values import InstructionCritic, StepCritic
+from turnsmith.recipes.shared.phone_config import CreditConfig
 
+Weighting = Literal["filter", "awr", "all"]
+"""What becomes of a chosen episode's steps: kept or dropped by the threshold, weighed by exp(A / β), or all kept."""
 
-@dataclass(frozen=True, slots=True)
-class CreditConfig:
-    """How steps are credited.
-
-    Attributes:
-        rule: "paper" or "released": see `credit.digirl`.
-        mix: λ.
-        threshold: 1/H of the hard filter.
-        weighting: "filter" keeps or drops steps; "awr" weighs them by exp(A / β).
-        temperature: β of "awr".
-        fraction: p of the curriculum.
-        step_level: False leaves the steps of chosen episodes alone (an ablation).
-        instruction_level: False takes the successes instead of the curriculum (an ablation).
-    """
-
-    rule: Rule = "paper"
-    mix: float = 0.5
-    threshold: float = 0.05
-    weighting: Literal["filter", "awr"] = "filter"
-    temperature: float = 0.2
-    fraction: float = 0.1
-    step_level: bool = True
-    instruction_level: bool = True
+AWR_TEMPERATURE = 0.2
+"""β of "awr"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +53,8 @@ def choose(
     log: Sequence[Played],
     step_critic: StepCritic,
     instruction_critic: InstructionCritic | None,
-    config: CreditConfig,
+    credit: CreditConfig,
+    weighting: Weighting = "filter",
 ) -> Chosen:
     """Choose episodes and weigh their steps.
 
@@ -79,30 +62,32 @@ def choose(
         log: all episodes so far, oldest first.
         step_critic: V_step, as it stands.
         instruction_critic: V_instruct; None offline, where successes are taken as they are.
-        config: see there.
+        credit: the rule, λ, the threshold and the curriculum's share.
+        weighting: of the steps.
     """
-    if instruction_critic is None or not config.instruction_level:
+    if instruction_critic is None:
         episodes = successes(log)
     else:
-        outcome = torch.tensor([one.success for one in log])
+        outcome = torch.tensor([episode.success for episode in log])
         advantage = instruction_advantage(outcome, instruction_critic.values(log))
-        episodes = [log[index] for index in curriculum(advantage, config.fraction, config.rule)] if log else []
+        episodes = [log[index] for index in curriculum(advantage, credit.fraction, credit.rule)] if log else []
     weights: dict[str, list[float]] = {}
     advantages: dict[str, list[float]] = {}
     values: dict[str, list[float]] = {}
-    for one, value_T1 in zip(episodes, step_critic.values(episodes), strict=True):
+    for episode, value_T1 in zip(episodes, step_critic.values(episodes), strict=True):
         advantage_T, weight_T = step_weights(
             value_T1,
-            torch.tensor(one.rewards, dtype=value_T1.dtype),
-            one.success,
-            rule=config.rule,
-            mix=config.mix,
-            threshold=config.threshold,
+            torch.tensor(episode.rewards, dtype=value_T1.dtype),
+            episode.success,
+            rule=credit.rule,
+            mix=credit.mix,
+            threshold=credit.threshold,
         )
-        if config.weighting == "awr":
-            weight_T = awr_weights(advantage_T, config.temperature)
-        if not config.step_level:
+        if weighting == "awr":
+            weight_T = awr_weights(advantage_T, AWR_TEMPERATURE)
+        elif weighting == "all":
             weight_T = torch.ones_like(advantage_T)
-        weights[one.trace.id], advantages[one.trace.id] = weight_T.tolist(), advantage_T.tolist()
-        values[one.trace.id] = value_T1[:-1].tolist()
+        name = episode.trace.id
+        weights[name], advantages[name] = weight_T.tolist(), advantage_T.tolist()
+        values[name] = value_T1[:-1].tolist()
     return Chosen(episodes, weights, advantages, values)

@@ -1,16 +1,27 @@
-"""What the recipes for device agents share: the phone, its tasks, logged episodes, judges, image vectors.
+"""What the recipes for device agents share: the phone, its tasks, episodes that are stored, judges, image vectors.
 
 Plain functions; `digirl` and `digiq` put them together in their own order. Everything that costs time is stored (traces
-in the run's store, models as checkpoints) and is not done again when the run goes on after a stop.
+in the run's store, models with `Run.once`) and is not done again when the run goes on after a stop.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import hashlib
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
+
+import torch
 
 from turnsmith.agents.base import Policy
+from turnsmith.agents.blip2 import load_blip2
+from turnsmith.agents.device_policy import DevicePolicy
+from turnsmith.agents.frames import SIZE as FRAME
+from turnsmith.critics.episodes import Played, read
+from turnsmith.critics.fitting import adam
+from turnsmith.critics.screen_features import Blip2Features, Features, ScreenAutoencoder, pretrain
+from turnsmith.critics.values import SuccessModel
+from turnsmith.engine.openai_client import Endpoint
 from turnsmith.engine.sampling import turn_seed
 from turnsmith.envs.browser.faults import Limits as BrowserLimits
 from turnsmith.envs.browser.pool import BrowserPool
@@ -20,6 +31,9 @@ from turnsmith.evaluate.metrics import log_summary
 from turnsmith.evaluate.summary import summarize
 from turnsmith.judges.base import Judge, Oracle, agreement
 from turnsmith.judges.screen import NoisyOracle, ScreenJudge
+from turnsmith.judges.vision_endpoint import Example, VisionJudge
+from turnsmith.learn.checkpoint import TENSORS
+from turnsmith.recipes.shared.phone_config import HORIZONS, FeatureConfig, PhoneConfig
 from turnsmith.rollout.collect import Episode, Limits, evaluation_episodes
 from turnsmith.rollout.stored import collect_into
 from turnsmith.runs.progress import console, episode_bar, progress_bar
@@ -31,17 +45,12 @@ from turnsmith.worlds.phone.demonstrator import Demonstrator
 from turnsmith.worlds.phone.driver import SIZE
 from turnsmith.worlds.phone.tasks import DEMONSTRATION_DAYS, DRIFT_DAYS, generate
 
-if TYPE_CHECKING:
-    from turnsmith.agents.screen_policy import ScreenPolicy
-
-HORIZONS = {"general": 10, "webshop": 20}
-"""The paper's horizons, in executed actions."""
-
+Split = Literal["train", "test"]
 
 _browser: ContextVar[BrowserPool | None] = ContextVar("browser of the run", default=None)
 
 
-async def in_one_browser(recipe: Coroutine[Any, Any, None]) -> None:
+async def in_one_browser(recipe: Coroutine[object, object, None]) -> None:
     """Run a recipe with one Chromium for all its phases, started by the first that needs it."""
     pool = BrowserPool(SIZE, BrowserLimits())
     token = _browser.set(pool)
@@ -52,52 +61,20 @@ async def in_one_browser(recipe: Coroutine[Any, Any, None]) -> None:
         await pool.stop()
 
 
-@dataclass(frozen=True, slots=True)
-class PhoneConfig:
-    """Where episodes are played, and who rewards them.
-
-    Attributes:
-        kind: "webshop" or "general" tasks.
-        phones: how many at once.
-        weather: factor on the probabilities of pop-ups, banners, blank pages and the like; 0 is a calm phone.
-        horizon: the most actions of an episode; None takes the paper's (general 10, webshop 20).
-        judge: who rewards training: "noisy" is the oracle with the declared errors below, "learned" a small network
-            trained on the demonstrations' labelled screens, "oracle" the plain truth. Results are always the oracle's.
-        false_positive: of "noisy", for each step that is no success.
-        false_negative: of "noisy", for each episode.
-    """
-
-    kind: Literal["webshop", "general"] = "webshop"
-    phones: int = 4
-    weather: float = 1.0
-    horizon: int | None = None
-    judge: Literal["noisy", "learned", "oracle"] = "noisy"
-    false_positive: float = 0.002
-    false_negative: float = 0.03
-
-    @property
-    def limits(self) -> Limits:
-        """The limits of an episode."""
-        return Limits(horizon=self.horizon or HORIZONS[self.kind])
-
-    def tasks(self, split: Literal["train", "test"], count: int, seed: int) -> list[Task]:
-        """Draw tasks of the disjoint split."""
-        return generate(self.kind, split, count, seed)
-
-    def environment(self, calm: bool = False, script: bool = False) -> DeviceEnvironment:
-        """Phones in real Chromium; enter before use. Demonstrations need `script`: boxes beside the pixels."""
-        chance = CALM if calm else ROUGH.scaled(self.weather)
-        boxes = ChromiumPhone.boxes if script else None
-        local = LocalPhones(chance, pool=_browser.get())
-        return DeviceEnvironment(local, self.phones, script=boxes)  # type: ignore[arg-type]
+# -- tasks and episodes
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureConfig:
-    """The frozen image vectors: see `critics.screen_features`."""
+def draw_tasks(phone: PhoneConfig, split: Split, count: int, seed: int) -> list[Task]:
+    """Draw tasks of the disjoint split."""
+    return generate(phone.kind, split, count, seed)
 
-    size: int = 192
-    updates: int = 500
+
+def drift_tasks(phone: PhoneConfig, count: int, seed: int, first: int, last: int, split: Split = "train") -> list[Task]:
+    """Tasks on the days `first`..`last` (exclusive) of the drift, counted from its beginning."""
+    days = list(DRIFT_DAYS)[first:last]
+    if not days:
+        raise UserError(f"the drift has {len(list(DRIFT_DAYS))} days; there are none from {first} to {last}.")
+    return generate(phone.kind, split, count, seed, days=days)
 
 
 def check_splits(phone: PhoneConfig, test: Sequence[Task], count: int, seeds: Sequence[int]) -> None:
@@ -108,7 +85,14 @@ def check_splits(phone: PhoneConfig, test: Sequence[Task], count: int, seeds: Se
     """
     for seed in seeds:
         if count:
-            check_overlap(phone.tasks("train", count, seed), test)
+            check_overlap(draw_tasks(phone, "train", count, seed), test)
+
+
+def phones_of(phone: PhoneConfig, calm: bool = False, script: bool = False) -> DeviceEnvironment:
+    """Phones in real Chromium; enter before use. Demonstrations need `script`: boxes beside the pixels."""
+    chance = CALM if calm else ROUGH.scaled(phone.weather)
+    boxes = ChromiumPhone.boxes if script else None
+    return DeviceEnvironment(LocalPhones(chance, pool=_browser.get()), phone.phones, script=boxes)  # type: ignore[arg-type]
 
 
 async def play(
@@ -138,14 +122,15 @@ async def play(
     prepare = getattr(policy, "prepare", None)
     if prepare is not None:
         await asyncio.to_thread(prepare)
-    async with phone.environment() as environment:
+    limits = Limits(horizon=phone.horizon or HORIZONS[phone.kind])
+    async with phones_of(phone) as environment:
         with episode_bar(f"{phase} {iteration}", len(episodes)) as on_trace:
             traces = await collect_into(
                 run.store,
                 environment,
                 policy,
                 episodes,
-                phone.limits,
+                limits,
                 workers=phone.phones,
                 judge=judge,
                 judged="step",
@@ -172,7 +157,7 @@ async def demonstrate(run: Run, phone: PhoneConfig, count: int, rough: float, se
         for part, quiet in ((episodes[:calm], True), (episodes[calm:], False)):
             if not part:
                 continue
-            async with phone.environment(calm=quiet, script=True) as environment:
+            async with phones_of(phone, calm=quiet, script=True) as environment:
                 traces += await collect_into(
                     run.store,
                     environment,
@@ -188,88 +173,98 @@ async def demonstrate(run: Run, phone: PhoneConfig, count: int, rough: float, se
     return traces
 
 
-def drift_tasks(phone: PhoneConfig, count: int, seed: int, first: int, last: int, split: Any = "train") -> list[Task]:
-    """Tasks on the days `first`..`last` (exclusive) of the drift, counted from its beginning."""
-    days = list(DRIFT_DAYS)[first:last]
-    if not days:
-        raise UserError(f"the drift has {len(list(DRIFT_DAYS))} days; there are none from {first} to {last}.")
-    return generate(phone.kind, split, count, seed, days=days)
+# -- image vectors
+
+
+def screens_of(episodes: Iterable[Played]) -> list[ImageRef]:
+    """The different screens of these episodes, in the order in which they were first seen."""
+    return list({image.digest: image for episode in episodes for image in episode.screens}.values())
 
 
 def image_features(
-    run: Run,
-    policy: "ScreenPolicy",
-    config: FeatureConfig,
-    screens: Sequence[str] | Sequence[ImageRef],
-    seed: int,
-    name: str = "encoder",
-) -> Any:
-    """The frozen image vectors of this run: the encoder is trained once on these screens, and kept.
+    run: Run, policy: DevicePolicy, config: FeatureConfig, screens: Sequence[ImageRef], seed: int, name: str = "encoder"
+) -> Features:
+    """The frozen image vectors of this run: BLIP-2's, or an autoencoder's that is trained once on these screens.
 
     Args:
-        run: its store holds the screens.
-        policy: brings the frames.
+        run: keeps the autoencoder.
+        policy: brings the frames, and the device.
         config: see there.
-        screens: phases of the run, or the images themselves.
-        seed: of the encoder.
-        name: of its file in `cache/`.
-
-    Returns:
-        `critics.screen_features.Features`, its cache filled from disk where there is one.
+        screens: what an autoencoder is trained on.
+        seed: of the autoencoder.
+        name: under which it is kept.
     """
-    import torch
-
-    from turnsmith.critics.episodes import read
-    from turnsmith.critics.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
-
-    size = (policy.model.config.image_height, policy.model.config.image_width)
+    if config.kind == "blip2":
+        return Blip2Features(load_blip2(config.model, str(policy.model.device)), policy.frames)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = ScreenAutoencoder(config.size, image=size)
+        model = ScreenAutoencoder(config.size, image=FRAME)
     model.to(policy.model.device)
-    path = run.folder / "cache" / f"{name}.safetensors"
-    notes = {"size": str(config.size), "updates": str(config.updates), "seed": str(seed)}
-    found = load_tensors(path, notes)
-    if found is None:
-        phases = [name for name in screens if isinstance(name, str)]
-        given = [image for image in screens if not isinstance(image, str)]
-        given += [image for one in read(run.store, phases) for image in one.screens]
-        images = {image.digest: image for image in given}
-        frames = [policy.frames(image) for image in images.values()]
+
+    def learn() -> dict[str, torch.Tensor]:
+        frames = [policy.frames(image) for image in screens]
         with progress_bar("image features: learning", 1) as advance:
             losses = pretrain(model, frames, config.updates, seed=seed)
             advance(note=f"loss {losses[-1]:.4f} on {len(frames)} screens")
         run.log(phase="image-features", iteration=0, loss=losses[-1], screens=len(frames))
-        save_tensors(path, dict(model.state_dict()), notes)
-    else:
-        model.load_state_dict(found[0])
-        model.requires_grad_(False).eval()
-    features = Features(model, policy.frames)
-    features.load(run.folder / "cache")
-    return features
+        return dict(model.state_dict())
+
+    inputs = {"size": config.size, "updates": config.updates, "seed": seed, "screens": digest_of(screens)}
+    model.load_state_dict(run.once(f"features/{name}", inputs, learn, TENSORS))
+    model.requires_grad_(False).eval()
+    return Features(model, policy.frames)
 
 
-def make_judge(run: Run, phone: PhoneConfig, policy: "ScreenPolicy", config: FeatureConfig, seed: int) -> Judge:
-    """Who rewards training, as the configuration says; a learned one knows demonstrations alone."""
-    from turnsmith.critics.episodes import read
-    from turnsmith.critics.values import FitConfig, SuccessModel
+def digest_of(images: Iterable[ImageRef]) -> str:
+    """A name for a set of images."""
+    return hashlib.sha256("".join(sorted({image.digest for image in images})).encode()).hexdigest()[:16]
 
+
+# -- judges
+
+
+@asynccontextmanager
+async def judge_of(
+    run: Run, phone: PhoneConfig, policy: DevicePolicy, config: FeatureConfig, seed: int
+) -> AsyncIterator[Judge]:
+    """Who rewards training, as the configuration says; models know this run's demonstrations alone."""
+    demonstrations = read(run.store, ["demonstrations"])
     if phone.judge == "oracle":
-        return Oracle()
-    if phone.judge == "noisy":
-        return NoisyOracle(phone.false_positive, phone.false_negative, seed)
-    features = image_features(run, policy, config, ["demonstrations"], seed, "judge")
-    model = SuccessModel(policy.tokenizer, features, seed)
-    model.fit(read(run.store, ["demonstrations"]), FitConfig(updates=600, seed=seed))
-    return ScreenJudge(model)
+        yield Oracle()
+    elif phone.judge == "noisy":
+        yield NoisyOracle(*phone.errors, seed)
+    elif phone.judge == "learned":
+        features = image_features(run, policy, config, screens_of(demonstrations), seed, "judge")
+        model = SuccessModel(policy.tokenizer, features, seed)
+        await asyncio.to_thread(model.fit, demonstrations, adam(600, seed=seed))
+        yield ScreenJudge(model)
+    else:
+        name, _, address = phone.endpoint.partition("@")
+        judge = VisionJudge(Endpoint(address, name), worked_examples(run, demonstrations))
+        try:
+            yield judge
+        finally:
+            await judge.close()
+
+
+def worked_examples(run: Run, demonstrations: Sequence[Played], count: int = 9) -> list[Example]:
+    """Screens of demonstrations with what the oracle says of them, for a judge's prompt; DigiRL writes 9 by hand."""
+    examples = []
+    for number, episode in enumerate(demonstrations[:count]):
+        done = episode.success > 0.5 and number % 2 == 0
+        image = run.store.image(episode.screens[-1 if done else 0].digest)
+        seen = "it is" if done else "it is not: the task is yet to be done"
+        examples.append(
+            Example(image, episode.instruction, f"What the task asks for should be visible, and {seen}.", done)
+        )
+    return examples
 
 
 def report_agreement(run: Run, name: str, judge: Judge, traces: Sequence[Trace]) -> None:
     """Log how the judge agreed with the oracle on episodes that it rewarded, and say it."""
     agreed = agreement(traces, judge.name)
-    run.log(phase=f"judge-{name}", iteration=0, accuracy=agreed.accuracy, precision=agreed.precision,
-            recall=agreed.recall)  # fmt: skip
+    rates = {"accuracy": agreed.accuracy, "precision": agreed.precision, "recall": agreed.recall}
+    run.log(phase=f"judge-{name}", iteration=0, **rates)
     if agreed.accuracy is not None:
-        rates = {"accuracy": agreed.accuracy, "precision": agreed.precision, "recall": agreed.recall}
         said = [f"{what} {'–' if rate is None else f'{100 * rate:.1f} %'}" for what, rate in rates.items()]
         console.print(f"judge against oracle ({name}): {', '.join(said)}")

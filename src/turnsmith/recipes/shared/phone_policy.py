@@ -1,159 +1,191 @@
-"""The policy of the recipes for device agents: demonstrations to a first policy, and how it learns from then on.
+"""The first policy of the recipes for device agents, and how it learns from then on.
 
-Whatever a policy learns, it learns with names exchanged, screens moved and recoloured, and beside demonstrations: a
-small model that is trained on a few hundred of its own steps alone forgets how to point (docs/digirl.md).
+"autoui" is the papers': its weights come from a folder. "screen" is ours, from scratch, and needs more care: whatever
+it learns, it learns with names exchanged, screens moved and recoloured, and beside demonstrations, for a small model
+that is trained on a few hundred of its own steps alone forgets how to point (see the NOTES.md of `recipes/digirl`).
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
+import torch
 
+from turnsmith.agents.autoui import load_autoui
+from turnsmith.agents.blip2 import load_blip2
+from turnsmith.agents.device_policy import DevicePolicy
+from turnsmith.agents.frames import Frames
+from turnsmith.agents.screen_llama import ScreenLlamaConfig
+from turnsmith.agents.screen_policy import AROUND_PREVIOUS, ScreenPolicy, load_screen_policy, new_screen_policy
+from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import UserError
-from turnsmith.recipes.shared.phone import PhoneConfig, demonstrate
+from turnsmith.learn import checkpoint
+from turnsmith.learn.examples import Example, examples_from_traces
+from turnsmith.learn.optim import OptimConfig
+from turnsmith.learn.sft import train
+from turnsmith.learn.transforms.rename import (
+    entity_words,
+    keep_words,
+    kept_words,
+    longest_name,
+    renamer_of,
+)
+from turnsmith.learn.transforms.screens import HistoryDropout, ScreenAugment
+from turnsmith.recipes.shared.phone import demonstrate
+from turnsmith.recipes.shared.phone_config import FeatureConfig, PhoneConfig, PolicyConfig
+from turnsmith.runs.progress import progress_bar
 from turnsmith.runs.run import Run, find_run, read_json
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import Outcome, Trace
 from turnsmith.worlds.phone.tasks import generate
 
-if TYPE_CHECKING:
-    from turnsmith.agents.screen_policy import ScreenPolicy
-    from turnsmith.learn.examples import Example
+SIZES = {
+    "small": {"width": 96, "layers": 2, "vision_width": 48, "vision_layers": 3},
+    "tiny": {"width": 48, "layers": 1, "vision_width": 16, "vision_layers": 1},
+}
+"""Of the policy from scratch: decoder and image encoder."""
+
+Step = Callable[[Example, int], Example]
+"""A change of an example for one use of it, by the seed of the use."""
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyConfig:
-    """The small policy and its training on demonstrations.
+class PolicyFormat:
+    """How policies lie on disk, for `Run.once`: folders in the Hugging Face layout.
 
-    Attributes:
-        demonstrations: episodes of a script that knows old layouts.
-        rough: the share of them on a phone with today's pop-ups, which the script has no plan for: it then taps here
-            and there. All turns are learned from, good and bad alike.
-        width, layers: of the decoder.
-        vision_width, vision_layers: of the image encoder.
-        learning_rate, batch_size, epochs: of the supervised training.
-        augment: the share of uses in which a screen is moved, and is recoloured, then and whenever the policy learns
-            later; in half that share the previous action is left out (`learn.transforms.screens`).
-        rehearsal: the share of demonstrations among what the policy learns later, in every arm; 0 as in the papers.
-        temperature: of sampling while collecting and in evaluation.
+    Args:
+        config, features: what kind they are, and where their image vectors come from.
+        fetch: the bytes of screens by digest.
+        device: where they work.
+        version: what they are called.
     """
 
-    demonstrations: int = 100
-    rough: float = 0.25
-    width: int = 96
-    layers: int = 2
-    vision_width: int = 48
-    vision_layers: int = 3
-    learning_rate: float = 2e-3
-    batch_size: int = 32
-    epochs: int = 24
-    augment: float = 0.6
-    rehearsal: float = 0.5
-    temperature: float = 1.0
+    def __init__(
+        self, config: PolicyConfig, features: FeatureConfig, frames: Frames, device: str, version: str = "first"
+    ) -> None:
+        self.config, self.features, self.frames = config, features, frames
+        self.device, self.version = device, version
 
+    def write(self, value: DevicePolicy, folder: Path) -> None:
+        """Weights, config and tokenizer."""
+        value.model.save_pretrained(folder)
+        value.tokenizer.save_pretrained(folder)
 
-TINY_POLICY = PolicyConfig(
-    2, 0.0, 48, 1, 16, 1, learning_rate=1e-2, batch_size=4, epochs=40, augment=0.0, rehearsal=0.5
-)
-"""For smoke presets: knows two demonstrations by heart, so that its actions at least parse."""
+    def read(self, folder: Path) -> DevicePolicy:
+        """The policy of a folder or checkpoint.
+
+        Raises:
+            UserError: if it holds another kind of policy.
+        """
+        if self.config.kind == "screen":
+            sampling = Sampling(temperature=self.config.temperature, max_new_tokens=24)
+            return load_screen_policy(
+                folder, sampling=sampling, frames=self.frames, version=self.version, device=self.device
+            )
+        vectors = load_blip2(self.features.model, self.device)
+        sampling = Sampling(temperature=self.config.temperature, max_new_tokens=128)
+        policy = load_autoui(folder, vectors, frames=self.frames, sampling=sampling, version=self.version)
+        policy.model.to(self.device)  # type: ignore[arg-type]
+        return policy
 
 
 async def warm_start(
-    run: Run, phone: PhoneConfig, config: PolicyConfig, seed: int, device: str = "cpu", source: str = ""
-) -> "ScreenPolicy":
-    """The first policy: supervised training on the demonstrations; kept as checkpoint `first/step-0`.
+    run: Run, phone: PhoneConfig, config: PolicyConfig, features: FeatureConfig, seed: int, device: str, source: str
+) -> DevicePolicy:
+    """The first policy of a run, made once: a folder's, one from scratch, or that of another run.
 
-    Everything that is made from it (copies, image features, action readers) works on its device.
+    Demonstrations, where there are any, are imitated first. Everything that is made from it (copies, image features,
+    action readers) works on its device.
+
+    Args:
+        run, phone, config, features, seed, device: of the run.
+        source: a run whose first policy is taken; "" makes one.
 
     Raises:
-        UserError: if `source`, a run whose first policy is to be taken, has none.
+        UserError: if `source` has none.
     """
-    from turnsmith.agents.frames import Frames
-    from turnsmith.agents.screen_policy import load_screen_policy
-    from turnsmith.engine.sampling import Sampling
-    from turnsmith.learn import checkpoint
+    kept = PolicyFormat(config, features, Frames(run.store.image), device)
+    if source:
+        folder = first_policy_of(find_run(source).parent)
+        if folder is None:
+            raise UserError(
+                f"{source}: has no first policy. Make one with: turnsmith run digirl --arms --name {source}"
+            )
+        return kept.read(folder)
+    traces: list[Trace] = []
+    if config.demonstrations:
+        traces = await demonstrate(run, phone, config.demonstrations, config.rough, seed)
+        traces = [trace for trace in traces if trace.turns and trace.outcome is not Outcome.INFRA_ERROR]
 
-    sampling = Sampling(temperature=config.temperature, max_new_tokens=24)
-    frames = Frames(run.store.image)
-    folder = run.folder / "checkpoints" / "first"
-    done = first_policy_of(find_run(source).parent) if source else checkpoint.latest(folder)
-    if source and done is None:
-        raise UserError(f"{source}: has no first policy (checkpoints/first).")
-    if done is not None:
-        return load_screen_policy(done, sampling=sampling, frames=frames, version="first", device=device)
-    traces = await demonstrate(run, phone, config.demonstrations, config.rough, seed)
-    traces = [trace for trace in traces if trace.turns and trace.outcome is not Outcome.INFRA_ERROR]
-    if not traces:
-        raise UserError("there are no demonstrations: raise policy.demonstrations.")
-    policy, loss = await asyncio.to_thread(
-        clone, "demonstrations: learning", traces, config, sampling, frames, seed, "first", device
-    )
-    run.log(phase="first-policy", iteration=0, loss=loss, turns=sum(len(trace.turns) for trace in traces))
-    checkpoint.save(folder, 0, policy.model, policy.tokenizer)
-    return policy
+    def make() -> DevicePolicy:
+        if config.kind == "autoui":
+            policy = kept.read(Path(config.model))
+            if traces:
+                imitate(policy, traces, config, seed)
+            return policy
+        if not traces:
+            raise UserError("there are no demonstrations: raise policy.demonstrations.")
+        policy, loss = clone("demonstrations: learning", traces, config, kept.frames, seed, device)
+        run.log(phase="first-policy", iteration=0, loss=loss, turns=sum(len(trace.turns) for trace in traces))
+        return policy
+
+    inputs = {"kind": config.kind, "model": config.model, "demonstrations": len(traces), "seed": seed}
+    return await asyncio.to_thread(run.once, "first", inputs, make, kept)
 
 
 def clone(
-    what: str,
-    traces: Sequence[Trace],
-    config: PolicyConfig,
-    sampling: Any,
-    frames: Any,
-    seed: int,
-    version: str,
-    device: str = "cpu",
-) -> tuple["ScreenPolicy", float]:
-    """Behaviour cloning from scratch: a new policy that imitates all turns of these traces.
+    what: str, traces: Sequence[Trace], config: PolicyConfig, frames: Frames, seed: int, device: str
+) -> tuple[ScreenPolicy, float]:
+    """Behaviour cloning from scratch: a new small policy that imitates all turns of these traces.
 
     Args:
         what: for the progress bar.
         traces: demonstrations, or the log of another agent.
-        config: sizes and training.
-        sampling, frames: of the policy.
+        config: size and training.
+        frames: screens.
         seed: of initial weights and training.
-        version: the policy's name.
         device: where it learns and stays.
 
     Returns:
         (policy, its loss in the end). Which words are no names is noted in its model: see `transforms.rename`.
     """
-    from turnsmith.agents.screen_policy import new_screen_policy
-    from turnsmith.learn.examples import examples_from_traces
-    from turnsmith.learn.transforms.rename import entity_words, keep_words, kept_words, longest_name
-
     names = entity_words(traces) | site_words(traces)
     policy = new_screen_policy(
         training_texts(traces),
         names=names,
-        sampling=sampling,
+        sampling=Sampling(temperature=config.temperature, max_new_tokens=24),
         frames=frames,
         seed=seed,
-        width=config.width,
-        layers=config.layers,
-        vision_width=config.vision_width,
-        vision_layers=config.vision_layers,
+        **SIZES[config.size],
     )
-    policy.version = version
     policy.model.to(device)  # type: ignore[arg-type]
     examples = examples_from_traces(traces, policy)
     kept = kept_words(examples, policy.tokenizer, names)
     keep_words(policy.model, kept, longest_name(examples, policy.tokenizer, kept))
-    loss = train_policy(
-        what,
-        policy,
-        examples,
+    return policy, imitate(policy, traces, config, seed, what)
+
+
+def imitate(
+    policy: DevicePolicy,
+    traces: Sequence[Trace],
+    config: PolicyConfig,
+    seed: int,
+    what: str = "demonstrations: learning",
+) -> float:
+    """Supervised training on all turns of these traces; the loss in the end."""
+    optim = OptimConfig(
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
         epochs=config.epochs,
-        augment=config.augment,
-        seed=seed,
+        warmup_updates=10,
         schedule="cosine",
+        pass_tokens=16384,
+        seed=seed,
     )
-    return policy, loss
+    return train_policy(what, policy, examples_from_traces(traces, policy), optim, config.augment)
 
 
 def first_run_of(folder: Path) -> Path:
@@ -164,10 +196,11 @@ def first_run_of(folder: Path) -> Path:
 
 
 def first_policy_of(folder: Path) -> Path | None:
-    """The checkpoint of a run's first policy; None where there is none."""
-    from turnsmith.learn import checkpoint
-
-    return checkpoint.latest(first_run_of(folder) / "checkpoints" / "first")
+    """Where a run's first policy is; None where there is none. Older runs have it among their checkpoints."""
+    made = first_run_of(folder)
+    if (made / "made" / "first").is_dir():
+        return made / "made" / "first"
+    return checkpoint.latest(made / "checkpoints" / "first")
 
 
 class Rehearsal:
@@ -179,14 +212,12 @@ class Rehearsal:
         share: of all examples that they are to be; 0 leaves them out.
     """
 
-    def __init__(self, folder: Path, policy: "ScreenPolicy", share: float) -> None:
+    def __init__(self, folder: Path, policy: DevicePolicy, share: float) -> None:
         self.folder, self.policy, self.share = folder, policy, share
 
     @cached_property
-    def examples(self) -> list["Example"]:
+    def examples(self) -> list[Example]:
         """All demonstrations; none where the share is 0 or the run made none."""
-        from turnsmith.learn.examples import examples_from_traces
-
         path = first_run_of(self.folder) / "run.db"
         if self.share <= 0 or not path.exists():
             return []
@@ -194,7 +225,7 @@ class Rehearsal:
             traces = store.traces(phase="demonstrations")
             return examples_from_traces((store.with_images(trace) for trace in traces), self.policy)
 
-    def beside(self, examples: Sequence["Example"], seed: int) -> list["Example"]:
+    def beside(self, examples: Sequence[Example], seed: int) -> list[Example]:
         """The examples and a random draw of demonstrations, as many as the share asks for and there are."""
         count = min(len(self.examples), round(len(examples) * self.share / (1 - self.share)))
         drawn = np.random.default_rng(seed).choice(len(self.examples), count, replace=False) if count else []
@@ -217,75 +248,64 @@ def training_texts(traces: Sequence[Trace]) -> list[str]:
     return texts
 
 
-def train_policy(
-    what: str,
-    policy: "ScreenPolicy",
-    examples: Sequence[Any],
-    *,
-    learning_rate: float,
-    batch_size: int,
-    updates: int | None = None,
-    epochs: int = 1,
-    augment: float = 0.0,
-    seed: int = 0,
-    optimizer: Any = None,
-    schedule: Literal["cosine", "linear", "constant"] = "constant",
-) -> float:
-    """Train with a progress bar; the mean loss of the last tenth of the updates.
-
-    The loss of an example is the sum over its tokens (DigiRL's log π(a | s)), not their mean. Names are exchanged for
-    others in every use (`transforms.rename`), so that the policy copies what it types from the goal; in
-    a share `augment` of the uses screens are moved and recoloured, in half of it earlier actions are left out
-    (`transforms.screens`).
-    """
-    from turnsmith.agents.screen_policy import AROUND_PREVIOUS
-    from turnsmith.learn.optim import OptimConfig
-    from turnsmith.learn.transforms.rename import renamer_of
-    from turnsmith.learn.transforms.screens import HistoryDropout, ScreenAugment
-    from turnsmith.recipes.shared.web import train_with_bar
-
-    summed = [replace(example, weight=example.weight * sum(example.mask)) for example in examples]
-    config = OptimConfig(
+def actor_optim(
+    updates: int, batch_size: int, learning_rate: float, schedule: Literal["constant", "cosine"], seed: int
+) -> OptimConfig:
+    """How an actor learns for so many updates."""
+    return OptimConfig(
         learning_rate=learning_rate,
         batch_size=batch_size,
-        epochs=epochs if updates is None else 10_000,
+        epochs=10_000,
         max_updates=updates,
         warmup_updates=10,
         schedule=schedule,
         pass_tokens=16384,
         seed=seed,
     )
-    before, after = policy.tokenizer.convert_tokens_to_ids(list(AROUND_PREVIOUS))
-    steps = [
-        renamer_of(policy),
-        HistoryDropout(before, after, augment / 2),
-        ScreenAugment(policy.model.config, augment),
-    ]
 
-    def changed(example: Any, use: int) -> Any:
+
+def train_policy(
+    what: str,
+    policy: DevicePolicy,
+    examples: Sequence[Example],
+    optim: OptimConfig,
+    augment: float = 0.0,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> float:
+    """Train with a progress bar; the mean loss of the last tenth of the updates.
+
+    The loss of an example is the sum over its tokens (DigiRL's log π(a | s)), not their mean. For a policy that knows
+    which words are names, these are exchanged for others in every use (`transforms.rename`), so that it copies what it
+    types from the goal; in a share `augment` of the uses screens are moved and recoloured, in half of it earlier
+    actions are left out (`transforms.screens`).
+    """
+    summed = [replace(example, weight=example.weight * sum(example.mask)) for example in examples]
+    steps = transforms(policy, augment)
+
+    def changed(example: Example, use: int) -> Example:
         for step in steps:
-            example = step(example, use) if step else example
+            example = step(example, use)
         return example
 
-    with policy.lock:
-        return train_with_bar(what, policy.model, summed, config, optimizer, changed)
+    with policy.lock, progress_bar(what, optim.updates(len(summed))) as advance:
+        losses = train(
+            policy.model,
+            summed,
+            optim,
+            optimizer,
+            transform=changed if steps else None,
+            on_update=lambda progress: advance(note=f"loss {progress.loss:.3f}"),
+        )
+    tail = losses[-max(1, len(losses) // 10) :]
+    return sum(tail) / len(tail)
 
 
-def copy_policy(policy: "ScreenPolicy", version: str) -> "ScreenPolicy":
-    """Another policy with the same weights, to be trained apart."""
-    import copy
-
-    from turnsmith.agents.screen_policy import ScreenPolicy
-
-    return ScreenPolicy(
-        copy.deepcopy(policy.model),
-        policy.tokenizer,
-        sampling=policy.sampling,
-        frames=policy.frames,
-        version=version,
-    )
-
-
-def checkpoints_of(run: Run, arm: str) -> Path:
-    """Where the checkpoints of an arm are."""
-    return run.folder / "checkpoints" / arm
+def transforms(policy: DevicePolicy, augment: float) -> list[Step]:
+    """What is done to an example in each use of it."""
+    renamer = renamer_of(policy)
+    steps: list[Step] = [] if renamer is None else [renamer]
+    config = policy.model.config
+    if isinstance(config, ScreenLlamaConfig) and augment:
+        before, after = policy.tokenizer.convert_tokens_to_ids(list(AROUND_PREVIOUS))
+        steps += [HistoryDropout(before, after, augment / 2), ScreenAugment(config, augment)]
+    return steps
