@@ -15,12 +15,18 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from turnsmith.agents import aitw
-from turnsmith.agents.autoui import AutoUIConfig, AutoUIModel, AutoUIPolicy, Blip2Vectors, load_autoui
+from turnsmith.agents.autoui import AutoUIConfig, AutoUIModel, AutoUIPolicy, load_autoui
 from turnsmith.agents.base import Context
+from turnsmith.agents.blip2 import Blip2Vectors
 from turnsmith.agents.llava_reader import LlavaReader, picture, question
 from turnsmith.agents.tokenizer import train_tokenizer
+from turnsmith.engine.forward import Prompt
 from turnsmith.engine.sampling import Sampling
+from turnsmith.engine.score import score
 from turnsmith.errors import UserError
+from turnsmith.learn.examples import Example
+from turnsmith.learn.optim import OptimConfig
+from turnsmith.learn.sft import train
 from turnsmith.trace.types import Call, ImageRef, Observation, Task
 
 torch.set_num_threads(1)
@@ -97,25 +103,57 @@ def test_what_auto_ui_sampled_scores_the_same(policy):
 
 
 def test_auto_ui_depends_on_the_image_vector(policy):
-    ids, mask, targets = torch.tensor([[5, 6, 7]]), torch.ones(1, 3, dtype=torch.long), torch.tensor([[9, 10, 1]])
-    with torch.no_grad():
-        one, other = (
-            policy.model.response_logprobs(ids, mask, v, targets) for v in (torch.zeros(1, 24), torch.ones(1, 24))
-        )
-    assert (one - other).abs().max() > 1e-4
+    responses = [policy.encode_response("tap")] * 2
+    prompts = [Prompt((5, 6, 7), {"image_vectors": vector}) for vector in (torch.zeros(1, 24), torch.ones(1, 24))]
+    one, other = score(policy.model, prompts, responses)
+    assert max(abs(a - b) for a, b in zip(one, other, strict=True)) > 1e-4
     pair = policy.vectors([shot("red"), shot("blue")])
     assert pair.shape == (2, 24)
     assert (pair[0] - pair[1]).abs().max() > 0
 
 
-def test_digirls_clamp_bounds_each_token(policy):
-    ids, mask = torch.tensor([[5, 6, 7]]), torch.ones(1, 3, dtype=torch.long)
-    targets = torch.tensor([[9, 10, -100]])
+def test_a_batch_of_prompts_and_responses_of_any_lengths_scores_as_each_alone(policy):
+    """The one forward pass of all models reads prompts in the encoder and writes responses in the decoder here."""
+    vectors = torch.randn(3, 24, generator=torch.Generator().manual_seed(2))
+    prompts = [
+        Prompt(ids, {"image_vectors": vectors[row : row + 1]}) for row, ids in enumerate(((5, 6, 7), (8,), (9, 4)))
+    ]
+    responses = [(11, 1), (12, 13, 14, 1), (1,)]
     with torch.no_grad():
-        free = policy.model.response_logprobs(ids, mask, torch.zeros(1, 24), targets)
-        kept = policy.model.response_logprobs(ids, mask, torch.zeros(1, 24), targets, clamp=True)
-    torch.testing.assert_close(kept[:, :2], free[:, :2].clamp(float(np.log(0.001)), float(np.log(0.99))))
-    assert float(free[0, 2]) == float(kept[0, 2]) == 0.0
+        for prompt, response, together in zip(prompts, responses, score(policy.model, prompts, responses), strict=True):
+            decoder = torch.tensor([[0, *response[:-1]]])
+            logits = policy.model(
+                input_ids=torch.tensor([prompt.ids]),
+                attention_mask=torch.ones(1, len(prompt.ids), dtype=torch.long),
+                decoder_input_ids=decoder,
+                **prompt.vision,
+            ).logits
+            alone = logits[0].log_softmax(dim=-1)[range(len(response)), list(response)].tolist()
+            np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_auto_ui_learns_what_it_is_shown(policy):
+    learner = policy.copy("learner")
+    texts = [aitw.render_aitw(call) for call in CALLS[:2]]
+    contexts = [context("red"), context("blue", goal="Type a lamp")]
+    examples = [
+        Example(ids, learner.encode_response(text), (True,) * len(learner.encode_response(text)), vision=vision)
+        for text, (ids, vision) in zip(texts, map(learner.encode_prompt, contexts), strict=True)
+    ]
+    optim = OptimConfig(learning_rate=1e-2, batch_size=2, epochs=40, warmup_updates=0, schedule="constant")
+    losses = train(learner.model, examples, optim)
+    assert losses[-1] < 0.5 * losses[0]
+    with pytest.raises(UserError, match="image vectors of 24 numbers"):
+        AutoUIPolicy(learner.model, learner.tokenizer, Wide())
+
+
+class Wide:
+    """Image vectors of another width than the model reads."""
+
+    size = 25
+
+    def __call__(self, images):
+        return torch.zeros(len(images), 25)
 
 
 def test_an_auto_ui_folder_loads_with_its_image_width(policy, tmp_path):

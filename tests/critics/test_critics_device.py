@@ -5,6 +5,7 @@ import copy
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from device_logs import GOALS, door_log, episode, log, screen, tap
@@ -12,7 +13,7 @@ from device_logs import GOALS, door_log, episode, log, screen, tap
 from turnsmith.agents.aitw import render_aitw
 from turnsmith.agents.frames import Frames
 from turnsmith.agents.screen_policy import new_screen_policy
-from turnsmith.critics.action_features import ActionFeatures
+from turnsmith.critics.action_features import ActionFeatures, pair_key
 from turnsmith.critics.advantage import AdvantageCritics
 from turnsmith.critics.change import (
     NO_ACTION,
@@ -28,14 +29,15 @@ from turnsmith.critics.change import (
     to_critic_action,
     with_cursor,
 )
+from turnsmith.critics.config import SMALL_CRITICS, Backup, Form, QConfig
 from turnsmith.critics.episodes import played, read, successes
+from turnsmith.critics.fitting import adam, fit_rows
 from turnsmith.critics.goal_words import GoalWords
-from turnsmith.critics.qlearning import Backup, Critics, Form, QConfig, lone_state, same, tabulate
+from turnsmith.critics.qlearning import Critics, lone_state, same, tabulate
 from turnsmith.critics.ranked import RankedPolicy
-from turnsmith.critics.screen_features import Features, ScreenAutoencoder, load_tensors, pretrain, save_tensors
+from turnsmith.critics.screen_features import Features, ScreenAutoencoder, pretrain
 from turnsmith.critics.values import (
     DelexicalisedTokenizer,
-    FitConfig,
     InstructionCritic,
     StepCritic,
     SuccessModel,
@@ -45,11 +47,15 @@ from turnsmith.critics.values import (
 from turnsmith.engine.forward import Prompt
 from turnsmith.errors import UserError
 from turnsmith.evaluate.ranking import auc
+from turnsmith.learn.checkpoint import TENSORS
 from turnsmith.learn.divergence import mean_token_kl, token_kl
 from turnsmith.learn.examples import context_at
 from turnsmith.learn.transforms.rename import keep_words
 from turnsmith.recipes.digiq.candidates import Candidates, draw_candidates, extract
-from turnsmith.recipes.shared.digirl_filter import CreditConfig, choose
+from turnsmith.recipes.digiq.config import ExtractionConfig
+from turnsmith.recipes.shared.digirl_filter import choose
+from turnsmith.recipes.shared.phone_config import CreditConfig
+from turnsmith.runs.run import Run
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import Action, Call, Outcome, Verdict
 
@@ -123,7 +129,7 @@ def test_the_step_critic_learns_the_known_values(world, loss):
     """In the hall the outcome is a toss-up; in the room it is known."""
     episodes, policy, features = world
     critic = StepCritic(policy.tokenizer, features, loss)
-    losses = critic.fit(episodes, FitConfig(updates=80, batch_size=32))
+    losses = critic.fit(episodes, adam(80, batch_size=32))
     assert losses[-1] < losses[0]
     values = critic.values(episodes)
     assert all(
@@ -138,26 +144,26 @@ def test_the_step_critic_learns_the_known_values(world, loss):
 def test_the_screen_judge_learns_to_read_goal_and_screen(world):
     episodes, policy, features = world
     judge = SuccessModel(policy.tokenizer, features)
-    judge.fit(episodes, FitConfig(updates=150, batch_size=32))
+    judge.fit(episodes, adam(150, batch_size=32))
     for goal, room in zip(GOALS, ("red", "blue"), strict=True):
         other = "blue" if room == "red" else "red"
         assert judge.probability(goal, [screen("hall"), screen(room)]) > 0.5
         assert judge.probability(goal, [screen("hall"), screen(other)]) < 0.5
         assert judge.probability(goal, [screen("hall"), screen("hall")]) < 0.5
     with pytest.raises(UserError, match="only one kind"):
-        judge.fit(successes(episodes)[:0] + [one for one in episodes if not one.success], FitConfig(updates=1))
+        judge.fit(successes(episodes)[:0] + [one for one in episodes if not one.success], adam(1))
 
 
 def test_digirl_keeps_the_steps_that_gained(world):
     episodes, policy, features = world
     critic = StepCritic(policy.tokenizer, features)
-    critic.fit(episodes, FitConfig(updates=60, batch_size=32))
+    critic.fit(episodes, adam(60, batch_size=32))
     offline = choose(episodes, critic, None, CreditConfig())
     assert {one.trace.id for one in offline.episodes} == {one.trace.id for one in successes(episodes)}
     for one in offline.episodes:
         assert offline.weights[one.trace.id][-1] == 1.0  # the step that won
     instruction = InstructionCritic(policy.tokenizer)
-    instruction.fit(episodes, FitConfig(updates=20, batch_size=32))
+    instruction.fit(episodes, adam(20, batch_size=32))
     online = choose(episodes, critic, instruction, CreditConfig(fraction=0.2))
     assert len(online.episodes) == 12
     assert all(one.success for one in online.episodes)  # failures are never a surprise here
@@ -210,7 +216,7 @@ def test_the_reader_learns_which_taps_change_the_screen(world, tmp_path):
     torch.testing.assert_close(  # before fine-tuning the feature is the autoencoder's vector
         reader(*inputs_of(frame, [NO_ACTION], policy.tokenizer)), plain
     )
-    config = FitConfig(updates=60, batch_size=24, learning_rate=3e-3)
+    config = adam(60, batch_size=24, learning_rate=3e-3)
     asked_less = copy.deepcopy(reader)
     fit_change(asked_less, data, policy.tokenizer, config)
     fit_change(reader, data, policy.tokenizer, config, foresee=1.0)
@@ -228,13 +234,14 @@ def test_the_reader_learns_which_taps_change_the_screen(world, tmp_path):
         [to_critic_action(tap("red", random.Random(1))), to_critic_action(Call("type", {"text": "a"}))],
     )
     made = cache(images, critic_actions)
-    cache.save(tmp_path / "f.safetensors")
     again = ActionFeatures(reader, policy.frames, policy.tokenizer)
-    assert again.load(tmp_path / "f.safetensors")
+    again.add([pair_key(*pair) for pair in zip(images, critic_actions, strict=True)], made)
+    assert again.unread(images, critic_actions) == []
     torch.testing.assert_close(again(images[::-1], critic_actions[::-1]), made.flip(0))
+    name = again.weights
     with torch.no_grad():
-        reader.answer.bias.add_(1.0)  # other weights: the file is not theirs
-    assert not ActionFeatures(reader, policy.frames, policy.tokenizer).load(tmp_path / "f.safetensors")
+        reader.answer.bias.add_(1.0)  # other weights have another name
+    assert again.weights != name
 
 
 # -- stages 2 and 3
@@ -276,14 +283,17 @@ def doors(world):
     plain = ActionReader(features.model, len(policy.tokenizer)).eval().requires_grad_(False)
     tuned = copy.deepcopy(plain)
     data = change_data(episodes, features)
-    fit_change(tuned, data, policy.tokenizer, FitConfig(updates=40, batch_size=24, learning_rate=3e-3))
+    fit_change(tuned, data, policy.tokenizer, adam(40, batch_size=24, learning_rate=3e-3))
     steps = tabulate(episodes, features, GoalWords(policy), 0.95)
     assert len(steps.images) == sum(len(one.rewards) + 1 for one in episodes)
     return episodes, steps, *(ActionFeatures(one, policy.frames, policy.tokenizer) for one in (tuned, plain))
 
 
 def trained(world, actions, steps, form: Form = "direct", backup: Backup = "td", decay=0.9):
-    config = QConfig(form, backup, decay=decay, updates=150, batch_size=64, learning_rate=3e-3, width=32)
+    config = QConfig(
+        form=form, backup=backup, discount=0.9, decay=decay, updates=150, batch_size=64, learning_rate=3e-3, width=32,
+        grad_clip=1.0, heads="min",
+    )  # fmt: skip
     made = AdvantageCritics if form == "advantage" else Critics
     critics = made(GoalWords(world[1]), world[2], actions, config, 0)
     critics.fit(steps)
@@ -329,7 +339,7 @@ def test_what_advantage_critics_say_of_an_episode_comes_from_others(world, doors
 
     luck = torch.randint(0, 2, (len(steps.place),), generator=torch.Generator().manual_seed(1)).float() * steps.done_S
     noise = replace(steps, reward_S=luck, return_S=luck)
-    config = QConfig(updates=400, batch_size=64, learning_rate=3e-3, width=64, value_updates=50)
+    config = replace(SMALL_CRITICS, updates=400, batch_size=64, learning_rate=3e-3, width=64, value_updates=50)
     critics = AdvantageCritics(GoalWords(world[1]), world[2], Telling(), config, 0)  # type: ignore[arg-type]
     critics.fit(noise)
     rows = torch.nonzero(steps.done_S)[:, 0].tolist()
@@ -367,8 +377,11 @@ def test_features_that_overlook_the_action_make_q_a_v_function(world, doors):
 
 def test_candidates_are_kept_and_the_first_is_the_executed_action(world, doors, tmp_path):
     episodes, steps = doors[:2]
-    policy, path = world[1], tmp_path / "candidates.safetensors"
-    made = [draw_candidates(policy, episodes, steps, 3, 10, seed=1, path=path) for _ in range(2)]
+    policy, config = world[1], ExtractionConfig(candidates=3, states=10, temperature=1.2)
+    with Run(tmp_path / "run", {"recipe": "digiq"}) as run:
+        made = [draw_candidates(run, policy, episodes, steps, config, seed=1) for _ in range(2)]
+        wider = replace(config, candidates=2, states=10_000, where="successes")
+        won = draw_candidates(run, policy, episodes, steps, wider, seed=1)  # what is kept is of other settings
     first, second = ([[action.token_ids for action in one] for one in found.actions] for found in made)
     assert first == second
     assert all(len(one) == 3 for one in first)
@@ -380,9 +393,6 @@ def test_candidates_are_kept_and_the_first_is_the_executed_action(world, doors, 
     prompt = policy.encode_prompt(context)[0]
     alone = policy.score([(context, replace(action, prompt_ids=prompt))])
     assert float(made[0].likelihood_BN[0, 1]) == pytest.approx(sum(alone[0]), abs=1e-3)
-    won = draw_candidates(
-        policy, episodes, steps, 2, 10_000, seed=1, path=path, where="successes"
-    )  # the file is of all
     assert {steps.place[row][0] for row in won.rows} == {i for i, one in enumerate(episodes) if one.success > 0}
 
 
@@ -473,13 +483,9 @@ def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
 def test_saved_critics_say_the_same(world, doors, form, tmp_path):
     _, steps, tuned, _ = doors
     critics, rng = trained(world, tuned, steps, form), random.Random(0)
-    path = tmp_path / "critics.safetensors"
-    save_tensors(path, critics.tensors(), {"of": "this log"})
-    assert load_tensors(path, {"of": "another"}) is None
-    found = load_tensors(path, {"of": "this log"})
-    assert found is not None
+    TENSORS.write(critics.tensors(), tmp_path)
     again = type(critics)(critics.words, critics.features, critics.actions, critics.config, critics.seed)
-    again.restore(found[0])
+    again.restore(TENSORS.read(tmp_path))
     rows, critic_actions = list(range(6)), [[to_critic_action(tap("red", rng)), to_critic_action(tap(None, rng))]] * 6
     torch.testing.assert_close(again.values(steps, rows), critics.values(steps, rows), rtol=0, atol=0)
     asked = [one.q_values(steps, rows, critic_actions, torch.zeros(6, 2)) for one in (again, critics)]
@@ -505,15 +511,37 @@ def _context(one):
     return context_at(one.trace, 0)
 
 
-def test_caches_are_valid_for_their_notes_only(tmp_path):
-    path = tmp_path / "a" / "x.safetensors"
-    save_tensors(path, {"values": torch.ones(2)}, {"seed": "1"})
-    found = load_tensors(path, {"seed": "1"})
-    assert found is not None
-    torch.testing.assert_close(found[0]["values"], torch.ones(2))
-    assert load_tensors(path, {"seed": "2"}) is None
-    path.write_bytes(b"torn")
-    assert load_tensors(path, {"seed": "1"}) is None
+@pytest.mark.parametrize("falling", [False, True])
+def test_fitting_is_the_loop_that_the_recorded_results_were_made_with(falling):
+    """Rows with replacement, Adam, a clip, dropout by the seed: written out here, to the last bit."""
+    data = torch.randn(40, 3, generator=torch.Generator().manual_seed(1))
+    target = data.sum(dim=1)
+
+    def net():
+        torch.manual_seed(5)
+        return torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(0.2), torch.nn.Linear(8, 1))
+
+    plain, optimizer, source, losses = net(), None, np.random.default_rng(3), []
+    optimizer = torch.optim.Adam(plain.parameters(), lr=2e-2)
+    torch.manual_seed(3)
+    for update in range(12):
+        rows = torch.from_numpy(source.integers(0, 40, size=7))
+        loss = (plain(data[rows])[:, 0] - target[rows]).square().mean()
+        if falling:
+            for group in optimizer.param_groups:
+                group["lr"] = 2e-2 * (1 - update / 12)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+
+    fitted = net()
+    config = adam(12, falling=falling, batch_size=7, learning_rate=2e-2, grad_clip=0.5, seed=3)
+    made = fit_rows(fitted, lambda rows: (fitted(data[rows])[:, 0] - target[rows]).square().mean(), 40, config)
+    assert made == losses
+    assert all(torch.equal(a, b) for a, b in zip(fitted.parameters(), plain.parameters(), strict=True))
+    assert not fitted.training
 
 
 def test_auc_counts_ties_half():

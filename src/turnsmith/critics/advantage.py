@@ -1,9 +1,9 @@
 """Digi-Q's critics in another form: Q(s, a) = V(s) + A(s, a), with A regressed on advantages instead of Q on values.
 
 Most of the variance of a value is the state's: how hard the task is and how far the episode got. A network that learns
-Q by its squared error spends itself on that, and what an action adds, a few hundredths, drowns in it (docs/digiq.md has
-the figures). Here V comes first, for each episode from the others; what then remains of a step's λ-return is the
-advantage of its action, and that alone is learned, in units of its own spread:
+Q by its squared error spends itself on that, and what an action adds, a few hundredths, drowns in it (the NOTES.md of
+`recipes/digiq` has the figures). Here V comes first, for each episode from the others; what then remains of a step's
+λ-return is the advantage of its action, and that alone is learned, in units of its own spread:
 
     δ = r + γ (1 − d) ((1 − λ) V(s') + λ G') − V(s)        A: E (A(s, a) − δ / σ)²        W: E (W(s) − δ / σ)²
 
@@ -12,7 +12,7 @@ J_Q, with V fixed in the place of the slow copies. Every critic is fitted once, 
 
 All three are cross-fitted: what is said of an episode comes from critics that saw the others. An A that has seen an
 episode knows how its steps turned out, and the best of the candidates is then the executed action wherever it was
-lucky: in half of all states, on the log of docs/digiq.md, instead of one in sixteen.
+lucky: in half of all states, on the log of those notes, instead of one in sixteen.
 """
 
 from collections.abc import Callable, Mapping, Sequence
