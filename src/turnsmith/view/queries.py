@@ -313,6 +313,11 @@ class Database:
         query = """SELECT trace_seq FROM turns WHERE position = 0 AND instr(body, '"images":[[') > 0"""
         return {seq for (seq,) in self._try_all(query)}
 
+    def credited(self) -> set[int]:
+        """The sequence numbers of the traces whose turns have credit."""
+        table = "credits" if self._has_credits() else "turns"
+        return {seq for (seq,) in self._try_all(f"SELECT DISTINCT trace_seq FROM {table} WHERE advantage IS NOT NULL")}
+
     def heads(self, seqs: list[int]) -> dict[int, dict[str, Any]]:
         """The heads (task, threads, info) of these traces, keyed by sequence number; unreadable ones are left out."""
         heads = {}

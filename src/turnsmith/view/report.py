@@ -81,7 +81,7 @@ def write_report(run_folder: str | Path, traces: int = 10) -> Path:
 def _data(run: Run, count: int) -> dict[str, Any]:
     overview = run.overview()
     picks, pages = [], {}
-    for row, group in pick_traces(run.rows.all(), count, run.database.pictured()):
+    for row, group in pick_traces(run.rows.all(), count, run.database.pictured(), run.database.credited()):
         page = run.trace(row.id)
         if page is not None:
             page["row"]["group"] = group
