@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import transformers
 from PIL import Image
+from safetensors import safe_open
 from torch import Tensor
 
 from turnsmith.errors import UserError
@@ -57,13 +58,26 @@ def load_blip2(folder: str | Path, device: str = "cpu") -> Blip2Vectors:
     """
     folder = Path(folder)
     try:
-        model = transformers.Blip2VisionModel.from_pretrained(folder)
-        processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
+        model, loaded = transformers.Blip2VisionModel.from_pretrained(folder, output_loading_info=True)
+        if loaded["missing_keys"]:
+            model.load_state_dict(_tower(folder))
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
     except (OSError, ValueError, RuntimeError) as error:
         line = str(error).strip().splitlines()[0]
         raise UserError(f"{folder}: not a BLIP-2 folder with its image processor ({line}).") from error
     model.to(device)  # type: ignore[arg-type]
     return Blip2Vectors(model, processor, hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16])
+
+
+def _tower(folder: Path) -> dict[str, Tensor]:
+    """The weights of the vision tower in the folder of a whole BLIP-2."""
+    weights: dict[str, Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as shard:
+            for name in shard.keys():  # noqa: SIM118
+                if "vision_model." in name:
+                    weights[name.partition("vision_model.")[2]] = shard.get_tensor(name).float()
+    return weights
 
 
 def _opened(image: ImageRef) -> Image.Image:
