@@ -23,6 +23,8 @@ class Options:
         sites: which local sites.
         split: of the local sites' tasks.
         count: how many tasks.
+        judge: who says what a success is: the oracle of the sites, or "exact_answer", which compares the closing answer
+            with the reference in a task's `hidden.answer` (task files of your own: the open web has no oracle).
         horizon: the most actions of an episode.
         temperature: of sampling.
         max_new_tokens: the most tokens of one response.
@@ -38,6 +40,7 @@ class Options:
     sites: tuple[str, ...] = ("shop", "forum", "docs", "recipes", "courses")
     split: str = "test"
     count: int = 64
+    judge: Literal["oracle", "exact_answer"] = "oracle"
     horizon: int = 12
     temperature: float = 1.0
     max_new_tokens: int = 512
@@ -83,6 +86,7 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
     from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig, OpenWeb
     from turnsmith.evaluate.show import summary_table
     from turnsmith.evaluate.summary import summarize
+    from turnsmith.judges.base import ExactAnswer
     from turnsmith.recipes.shared.web import SHIPPED_FOLDER
     from turnsmith.rollout.collect import Limits, evaluation_episodes
     from turnsmith.rollout.stored import collect_into
@@ -109,7 +113,7 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
     )
     episodes = evaluation_episodes(tasks, options.seed)
     async with BrowserEnvironment(host, options.sessions, observation) as environment:
-        with episode_bar("evaluating", len(episodes)) as on_trace:
+        with episode_bar("evaluating", len(episodes), options.judge) as on_trace:
             traces = await collect_into(
                 run.store,
                 environment,
@@ -117,20 +121,21 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
                 episodes,
                 Limits(horizon=options.horizon),
                 workers=options.sessions,
+                judge=ExactAnswer() if options.judge == "exact_answer" else None,
                 on_trace=on_trace,
             )
-    summary = summarize(traces)
+    summary = summarize(traces, options.judge)
     if not summary.episodes and not summary.unjudged:
         kinds = ", ".join(sorted({str(trace.info.get("infra_error", "")) for trace in traces}))
         raise UserError(
             f"there is no result: all {len(traces)} episodes were lost to machinery ({kinds}). "
             f"Look at them: turnsmith traces ls {run.folder}"
         )
-    console.print(summary_table({spec: summary}, "Success by the oracle"))
+    console.print(summary_table({spec: summary}, f"Success by {options.judge}"))
     if summary.unjudged:
         console.print(
             f"{summary.unjudged} episodes are not judged: their tasks have no oracle, so they are in no rate. "
-            f"See them: turnsmith view {run.folder}"
+            f"With references in their hidden.answer: --judge exact_answer. See them: turnsmith view {run.folder}"
         )
     low, high = summary.interval
     row = {"name": spec, "value": summary.success, "low": low, "high": high, "unit": "success"}

@@ -149,7 +149,7 @@ def forward_options(model: LanguageModel, mask_BT: Tensor, keep: int, width: int
 
 def response_logits(model: LanguageModel, batch: Batch) -> Tensor:
     """Logits of each response token before it was seen, (B, K, V) float32, with gradients where the model has them."""
-    if model.config.is_encoder_decoder:
+    if getattr(model.config, "is_encoder_decoder", False):
         return _encoder_decoder_logits(model, batch)
     keep = batch.targets_BK.shape[1]
     options = forward_options(model, batch.mask_BT, keep)

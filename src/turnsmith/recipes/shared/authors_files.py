@@ -9,9 +9,12 @@ Each dictionary is a step: `observation`, `action` (text in the AitW grammar), `
 `next_image_path` as well, the current one). Vectors (`image_features`, `q_rep_out`) are other models' and left behind.
 """
 
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from turnsmith.agents.aitw import parse_released
 from turnsmith.errors import UserError
@@ -25,13 +28,9 @@ def load_pt(path: str | Path) -> list[list[dict[str, Any]]]:
     Raises:
         UserError: if the file is missing, is not such a file, or holds objects that only unsafe loading could make.
     """
-    import pickle
-
-    import torch
-
     path = Path(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        trajectories = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file.") from None
     except pickle.UnpicklingError as error:
@@ -43,13 +42,13 @@ def load_pt(path: str | Path) -> list[list[dict[str, Any]]]:
     except Exception as error:  # the restricted unpickler stumbles over foreign bytes in its own ways
         line = (str(error).strip() or repr(error)).splitlines()[0]
         raise UserError(f"{path}: cannot be read as a .pt file ({line[:160]}).") from None
-    if not isinstance(found, list) or not all(isinstance(one, list) for one in found):
-        raise UserError(f"{path}: holds a {type(found).__name__}, not a list of trajectories (lists of steps).")
-    for number, steps in enumerate(found):
+    if not isinstance(trajectories, list) or not all(isinstance(steps, list) for steps in trajectories):
+        raise UserError(f"{path}: holds a {type(trajectories).__name__}, not a list of trajectories (lists of steps).")
+    for number, steps in enumerate(trajectories):
         for step in steps:
             if not isinstance(step, dict) or "action" not in step:
                 raise UserError(f'{path}: trajectory {number} has a step without "action".')
-    return found
+    return trajectories
 
 
 def traces_from_pt(path: str | Path, images: str | Path | None = None, name: str = "import") -> list[Trace]:
@@ -123,17 +122,17 @@ def _goal(prompt: str) -> str:
     return prompt.rpartition("Goal:")[2].removesuffix("</s>").strip()
 
 
-def _number(value: Any) -> float:
-    return float(value.item() if hasattr(value, "item") else value)
+def _number(value: float | str | torch.Tensor) -> float:
+    return float(value.item() if isinstance(value, torch.Tensor) else value)
 
 
-def _picture(path: Any, folder: Path | None) -> ImageRef | None:
+def _picture(path: object, folder: Path | None) -> ImageRef | None:
     if folder is None or not path:
         return None
     parts = Path(str(path)).parts
     for tail in (parts[-2:], parts[-1:]):
-        found = folder.joinpath(*tail)
-        if found.is_file() and folder.resolve() in found.resolve().parents:
-            kind = "image/png" if found.suffix.lower() == ".png" else "image/jpeg"
-            return ImageRef.of(found.read_bytes(), kind)
+        picture = folder.joinpath(*tail)
+        if picture.is_file() and folder.resolve() in picture.resolve().parents:
+            kind = "image/png" if picture.suffix.lower() == ".png" else "image/jpeg"
+            return ImageRef.of(picture.read_bytes(), kind)
     return None
