@@ -167,9 +167,9 @@ def test_digirl_keeps_the_steps_that_gained(world):
     online = choose(episodes, critic, instruction, CreditConfig(fraction=0.2))
     assert len(online.episodes) == 12
     assert all(one.success for one in online.episodes)  # failures are never a surprise here
-    everything = choose(episodes, critic, None, CreditConfig(step_level=False))
+    everything = choose(episodes, critic, None, CreditConfig(), "all")
     assert everything.steps == sum(len(one.rewards) for one in successes(episodes))
-    weighted = choose(episodes, critic, None, CreditConfig(weighting="awr", temperature=0.5))
+    weighted = choose(episodes, critic, None, CreditConfig(), "awr")
     assert all(weight > 0 for weights in weighted.weights.values() for weight in weights)
 
 
