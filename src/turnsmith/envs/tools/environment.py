@@ -27,17 +27,27 @@ UserMaker = Callable[[Task, int], User | None]
 """From a task and a seed to its user; None where nobody is there and the instruction says all."""
 
 
+AnswerGrader = Callable[[str | None, str], tuple[bool, bool]]
+"""From the given answer and the right one to (by the official grader, by the mended one)."""
+
+
 class ToolEnvironment:
     """Sessions over fresh toolboxes; use as `async with environment`.
+
+    Args:
+        toolboxes: where fresh worlds come from.
+        user: makes the user of a task.
+        grade_answer: grades tasks that have one answer (`task.hidden["answer"]`) instead of a state.
 
     Attributes:
         name: of the world.
         toolboxes: where fresh worlds come from.
     """
 
-    def __init__(self, toolboxes: Toolboxes, user: UserMaker) -> None:
+    def __init__(self, toolboxes: Toolboxes, user: UserMaker, grade_answer: AnswerGrader | None = None) -> None:
         self.name = toolboxes.name
         self.toolboxes = toolboxes
+        self.grade_answer = grade_answer
         self._user = user
         self._gold: dict[str, Mapping[tuple[str, str], str]] = {}
 
@@ -121,6 +131,10 @@ class ToolSession:
     async def grade(self) -> Verdict | None:
         """1 where the state is the gold one and all required outputs were said; None where the task has no truth."""
         toolbox, task = self._open(), self._task
+        grader = self._environment.grade_answer
+        if task is not None and grader is not None and "answer" in task.hidden:
+            strict, fixed = grader(self._said[-1] if self._said else None, str(task.hidden["answer"]))
+            return Verdict(ORACLE, float(fixed), f"by the official grader {'right' if strict else 'wrong'}")
         gold = None if task is None else self._environment.gold(task)
         if task is None or gold is None:
             return None
