@@ -74,13 +74,29 @@ class LogPolicy:
             ids += [*self.encode(piece), END]
         return ids
 
+    def stretches(self, context: Context, pieces: Sequence[str]) -> list[tuple[list[int], bool]]:
+        """The log as stretches of ids, and whether the agent said them. What was sampled stands as it was sampled.
+
+        Args:
+            context: of the log.
+            pieces: as the language reads it: role, observation, action, observation, …, observation.
+        """
+        found: list[tuple[list[int], bool]] = []
+        for number, piece in enumerate(pieces):
+            said = number >= 2 and number % 2 == 0
+            sampled = context.turns[number // 2 - 1].action.token_ids if said else ()
+            found.append((list(sampled) or self.encode_log([piece]), said))
+        return found
+
     async def act(self, contexts: Sequence[Context]) -> list[Action]:
         """One action a context."""
         return await asyncio.to_thread(self._act, list(contexts))
 
     def _act(self, contexts: list[Context]) -> list[Action]:
         logs = [self.language.read(context) for context in contexts]
-        prompts = [Prompt(tuple(self.encode_log(pieces))) for pieces, _ in logs]
+        prompts = []
+        for context, (pieces, _) in zip(contexts, logs, strict=True):
+            prompts.append(Prompt(tuple(token for ids, _ in self.stretches(context, pieces) for token in ids)))
         with self.lock:
             seeds = [context.seed for context in contexts]
             samples = sample(self.model, prompts, seeds, self.sampling, (END,))

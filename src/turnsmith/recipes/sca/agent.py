@@ -74,15 +74,9 @@ def challenge_tasks(world: DatabaseWorld, count: int, seed: int, role: str) -> l
 def log_ids(policy: LogPolicy, trace: Trace) -> list[tuple[list[int], bool]]:
     """The log of an episode as stretches of token ids, and whether the agent said them."""
     last = trace.turns[-1]
-    pieces, _ = policy.language.read(Context(trace.task, last.observation, trace.turns[:-1]))
-    pieces = [*pieces, last.action.text]
-    sampled = [turn.action.token_ids for turn in trace.turns]
-    stretches: list[tuple[list[int], bool]] = [(policy.encode_log(pieces[:1]), False)]
-    for number, piece in enumerate(pieces[1:]):
-        said = number % 2 == 1
-        ids = list(sampled[number // 2]) if said and sampled[number // 2] else policy.encode_log([piece])
-        stretches.append((ids, said))
-    return stretches
+    context = Context(trace.task, last.observation, trace.turns[:-1])
+    ids = list(last.action.token_ids) or policy.encode_log([last.action.text])
+    return [*policy.stretches(context, policy.language.read(context)[0]), (ids, True)]
 
 
 def example_of(policy: LogPolicy, trace: Trace, weight: float = 1.0) -> Example:

@@ -63,7 +63,7 @@ def ratio(runs: Runs[Evaluated], resamples: int = 4000) -> Claim:
         ours, before = np.mean([rows[source.integers(0, len(rows), len(rows))].mean(axis=0) for rows in picked], axis=0)
         drawn.append(ours / before if before else np.inf)
     low, high = (float(end) for end in np.quantile(drawn, [0.025, 0.975]))
-    value = float(means[0] / means[1]) if means[1] else None
+    value = round(float(means[0] / means[1]), 4) if means[1] else None
     return Claim(
         "pass1_ratio",
         "Pass@1 on held-out official tasks after learning from self-made tasks alone, over zero-shot Pass@1",

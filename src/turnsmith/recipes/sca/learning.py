@@ -85,7 +85,7 @@ def prefer(policy: LogPolicy, traces: Sequence[Trace], judge: str, config: Confi
     settings = preference.PreferenceConfig(beta=config.dpo_beta, nll=config.dpo_nll)
     with policy.lock:
         done = preference.train(policy.model, pairs, settings, replace(config.update, seed=config.seed))
-    return {"pairs": len(pairs), "loss": done[-1].loss, "accuracy": done[-1].accuracy}
+    return {"pairs": len(pairs), "loss": done[-1]}
 
 
 async def online(
@@ -104,10 +104,9 @@ async def online(
     """
     each = config.rollouts // config.online_iterations
     a_task = max(2, config.rollouts // max(1, arm.tasks))
-    settings = policy_gradient.PolicyGradientConfig(
-        learning_rate=config.online_rate, kl=0.0, inner_updates=4 if arm.method == "ppo" else 2
-    )
-    optimizer = make_optimizer(policy.model, config.update)
+    optim = replace(config.update, learning_rate=config.online_rate, schedule="constant", warmup_updates=0)
+    settings = policy_gradient.PolicyGradientConfig(kl=0.0, inner_updates=4 if arm.method == "ppo" else 2, optim=optim)
+    optimizer = make_optimizer(policy.model, optim)
     state = TrainingState(policy.model, None, optimizer)
     report: dict[str, Any] = {}
     for iteration in run.iterations(f"{arm.name}", config.online_iterations, state):
@@ -128,7 +127,7 @@ async def online(
         for trace, value in zip(traces, advantage.tolist(), strict=True):
             example = example_of(policy, trace)
             ids = (example.prompt_ids, example.token_ids, example.mask)
-            sequences.append(policy_gradient.Sequence(*ids, advantage=value, share=1 / len(traces)))
+            sequences.append(policy_gradient.CreditedSequence(*ids, advantage=value, share=1 / len(traces)))
         with policy.lock:
             found = policy_gradient.update(policy.model, sequences, settings, optimizer)
         report = {"iteration": iteration, "reward": float(reward.mean()), "clipped": found.clipped}
