@@ -261,7 +261,7 @@ def test_a_model_of_the_papers_kind_runs_every_stage(tmp_path, monkeypatch):
     # A model of random weights says nothing valid and succeeds at nothing: here it learns from that all the same.
     everything = partial(examples_from_traces, keep_truncated=True, keep_invalid=True)
     monkeypatch.setattr(recipe, "examples_from_traces", everything)
-    monkeypatch.setattr(recipe, "successes", lambda config, run, phase, _: list(run.store.traces(phase=phase)))
+    monkeypatch.setattr(recipe, "successes", lambda config, run, phase, *_: list(run.store.traces(phase=phase)))
     monkeypatch.chdir(tmp_path)
     smoke = Config.preset("smoke")
     config = replace(
