@@ -187,8 +187,8 @@ class Subarray:
         """Joules to sum passes, cells of a weight and the bit plane for so many outputs, in all their columns."""
         columns = outputs * self.cells_per_weight
         added = (self.passes - 1) * columns * self.code_bits
-        # The register of a running sum is on average half as much wider than a code as it is at the end.
-        stored = (self.passes - 1) * columns * (self.code_bits - math.ceil(math.log2(self.passes)) / 2)
+        # Each pass writes the running sum, the first one too, in a register as wide as the adder with its carry.
+        stored = self.passes * columns * (self.code_bits + 1) if self.passes > 1 else 0
         both = outputs * (self.cells_per_weight - 1) * self.weight_sum_bits + outputs * self.partial_sum_bits
         transitions = (added + both) * self.counts.adder_bit + (stored + both) * self.counts.register_bit
         return transitions * self.tech.inverter_energy
@@ -213,6 +213,8 @@ class Subarray:
         converters = shared * (self.levels - 1) * self.counts.comparator_area
         # Adders belong to a converter; every output has its own accumulator register.
         bits = shared * (2 * self.weight_sum_bits + self.partial_sum_bits) + outputs * self.partial_sum_bits
+        if self.passes > 1:  # the running sum of passes: an adder and a register a converter
+            bits += shared * (2 * self.code_bits + 1)
         adders = bits * self.counts.gate_area
         box = (wide + drivers / high) * (high + (converters + adders) / wide)
         parts = {"cells": wide * high, "row drivers": drivers, "converters": converters, "adders": adders}
