@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from turnsmith.eeg import fit as fitting
-from turnsmith.eeg.batches import Crops, Scaler, Source, fit_scaler, rows_of_step, stream
+from turnsmith.eeg.batches import Crops, Scaler, Source, fit_scaler, orders, stream
 from turnsmith.eeg.fit import Fitted, fit_windows, linear_probe, supervised
 from turnsmith.eeg.relevance import channel_relevance
 from turnsmith.eeg.settings import FitConfig, paper_optim, small_fit
@@ -102,11 +102,11 @@ def test_patience_ends_training():
 
 def test_every_epoch_holds_every_row_once_in_a_new_order():
     rows = np.arange(100, 110)
-    epochs = [np.concatenate([rows_of_step(rows, 4, 1, 3 * epoch + i) for i in range(3)]) for epoch in range(2)]
+    epochs = [np.concatenate(list(orders(rows, 4, 1, first, first + 3, True))) for first in (0, 3)]
     for epoch in epochs:
         assert sorted(epoch) == list(rows)
     assert list(epochs[0]) != list(epochs[1])
-    assert list(rows_of_step(rows, 4, 1, 2, shuffle=False)) == [108, 109]
+    assert list(next(orders(rows, 4, 1, 2, 3, False))) == [108, 109]
 
 
 def test_a_stream_from_the_middle_gives_the_batches_of_the_middle():

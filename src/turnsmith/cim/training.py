@@ -70,24 +70,20 @@ def train(
     """Train a quantised classifier in place (`learn.fit`).
 
     Args:
-        quantized: from `quantize`; its device is where it is trained. Products are of bfloat16, which holds 8-bit
-            integers exactly, on CUDA and on processors with instructions for it (elsewhere it is slower).
+        quantized: from `quantize`; its device is where it is trained, in bfloat16 (exact for 8-bit integers) on CUDA
+            and on processors with instructions for it.
         loader: batches of inputs and labels, gone through each epoch, or `loader(epoch, first batch)`, which a resumed
             run needs to go on in the middle of an epoch.
         optim: the schedule, of so many `epochs`; `qat_optim` without.
         steps_per_epoch: batches an epoch; needed when `loader` is a function.
         checkpoints: folder to resume from and save to; None keeps nothing.
         on_epoch: called with (epoch from 1, mean loss) after each; after a resume again for those past the checkpoint.
-        on_step: called with the loss of each step, those done before a resume not counted. It is on the training
-            device, and reading it waits for the step.
+        on_step: called with the loss of each step of this call; reading it waits for the device.
         loss: `classification_loss()` without.
         checkpoint_seconds: the most work that a kill can lose.
 
     Returns:
         The same module, in evaluation mode.
-
-    Raises:
-        UserError: if the loss is not a number.
     """
     steps = steps_per_epoch or len(loader)  # type: ignore[arg-type]
     optim = optim or qat_optim(steps)
@@ -105,9 +101,9 @@ def train(
         epoch_ended = epochs.updated(progress.loss_tensor)
         if on_step is not None:
             on_step(progress.loss_tensor)
-        if epoch_ended and on_epoch is not None:
-            on_epoch(epochs.epoch, epochs.mean_loss())
         if epoch_ended:
+            if on_epoch is not None:
+                on_epoch(epochs.epoch, epochs.mean_loss())
             epochs.losses = []
         due = time.monotonic() - saved_at > checkpoint_seconds or progress.update == progress.total
         if checkpoints is not None and due:

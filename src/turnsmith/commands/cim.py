@@ -86,6 +86,13 @@ def main(argv: list[str]) -> int:
     claims = verb("claims", "what needs no trained network: fluctuation, noise margins, TOPS/W", _claims)
     claims.add_argument("--record", action="store_true", help="write results/trecim.json")
 
+    _add_networks(verb)
+    options = parser.parse_args(argv)
+    return options.run(options)
+
+
+def _add_networks(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    """The verbs that take a trained network."""
     deploy = verb("deploy", "put a trained model on a chip: decisions and energy against temperature", _deploy)
     deploy.add_argument("model", help="an int8 VGG-8 checkpoint, or the model folder of another recipe")
     _chip(deploy, "0,27,55,85")
@@ -101,9 +108,6 @@ def main(argv: list[str]) -> int:
     report.add_argument("model", help="an int8 checkpoint")
     _chip(report, None)
     report.add_argument("--images", type=int, default=4, help="test images of the sample")
-
-    options = parser.parse_args(argv)
-    return options.run(options)
 
 
 def _temps(parser: argparse.ArgumentParser, default: str) -> None:

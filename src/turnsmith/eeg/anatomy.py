@@ -7,6 +7,7 @@ The head is a sphere with constant conductivity. MNE's default four-shell sphere
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 HEAD_RADIUS_M = 0.095
 EYES_M = np.array([[-0.032, 0.067, 0.005], [0.032, 0.067, 0.005]])
@@ -115,8 +116,6 @@ def make_anatomy(electrodes_m: np.ndarray, rng: np.random.Generator, sources: in
 
 def _worn(electrodes_m: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The cap as it sits: shifted by about 5 mm and turned by about 3 degrees, then pressed onto the sphere."""
-    from scipy.spatial.transform import Rotation
-
     centred = electrodes_m - _sphere_centre(electrodes_m)
     turned = Rotation.from_rotvec(np.radians(rng.normal(0, 3, 3))).apply(centred) + rng.normal(0, 0.005 / 3**0.5, 3)
     return turned / np.linalg.norm(turned, axis=1, keepdims=True) * HEAD_RADIUS_M

@@ -170,12 +170,7 @@ def steps_an_epoch(rows: int, batch: int) -> int:
     return -(-rows // batch)
 
 
-def rows_of_step(rows: np.ndarray, batch: int, seed: int, step: int, shuffle: bool = True) -> np.ndarray:
-    """The rows of batch `step`, counted from 0 over all epochs."""
-    return next(_orders(rows, batch, seed, step, step + 1, shuffle))
-
-
-def _orders(
+def orders(
     rows: np.ndarray, batch: int, seed: int, first: int, last: int, shuffle: bool
 ) -> Generator[np.ndarray, None, None]:
     """The rows of steps first..last-1; an epoch's order is drawn once, for there may be very many rows."""
@@ -191,9 +186,9 @@ def stream(
     source: Source, rows: np.ndarray, batch: int, seed: int, first: int, last: int, shuffle: bool = True
 ) -> Generator[tuple[int, Tensor, Tensor | None], None, None]:
     """(step, windows, targets) for steps first..last-1, read one ahead by a thread where they are not kept."""
-    orders = _orders(rows, batch, seed, first, last, shuffle)
+    chosen_rows = orders(rows, batch, seed, first, last, shuffle)
     if source.kept is not None:
-        for step, chosen in zip(range(first, last), orders, strict=True):
+        for step, chosen in zip(range(first, last), chosen_rows, strict=True):
             yield (step, *source.batch(chosen))
         return
     ready: queue.Queue = queue.Queue(maxsize=2)
@@ -201,7 +196,7 @@ def stream(
 
     def read() -> None:
         try:
-            for step, chosen in zip(range(first, last), orders, strict=True):
+            for step, chosen in zip(range(first, last), chosen_rows, strict=True):
                 item = (step, *source.batch(chosen))
                 while not stop.is_set():
                     try:

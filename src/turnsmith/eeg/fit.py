@@ -108,21 +108,7 @@ def fit_windows(
     groups = _groups(model, optim.weight_decay)
     optimizer = torch.optim.AdamW(groups, optim.learning_rate, optim.betas, optim.epsilon, fused=True)
     watch = _Watch(model, config, steps_an_epoch(len(rows), optim.batch_size), evaluate)
-    found = checkpoint.latest(folder) if folder is not None else None
-    if found is not None:
-        watch.state = checkpoint.load(found, watch.kept, optimizer)
-    saved_at = time.monotonic()
-
-    def on_update(progress: Progress) -> bool:
-        nonlocal saved_at
-        if not watch.updated(progress):
-            return False
-        if folder is not None and (watch.done or time.monotonic() - saved_at > save_seconds):
-            checkpoint.save(folder, progress.update, watch.kept, optimizer=optimizer, state=watch.state, keep=1)
-            saved_at = time.monotonic()
-        watch.start_clocks()
-        return watch.done
-
+    watch.keep_in(folder, optimizer, save_seconds)
     if not watch.done:
         model.train()
         batches = stream(source, rows, optim.batch_size, seed, watch.step, config.updates, config.shuffle)
@@ -134,7 +120,7 @@ def fit_windows(
 
         watch.start_clocks()
         try:
-            fit(model, losses, optim, config.updates, optimizer=optimizer, start=watch.step, on_update=on_update)
+            fit(model, losses, optim, config.updates, optimizer=optimizer, start=watch.step, on_update=watch.on_update)
         finally:
             batches.close()
     if config.keep_best and watch.kept.best is not None:
@@ -172,6 +158,26 @@ class _Watch:
 
     def start_clocks(self) -> None:
         self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def keep_in(self, folder: Path | None, optimizer: torch.optim.Optimizer, every: float) -> None:
+        """Go on from the last checkpoint of a folder, and save there at most every so many seconds."""
+        self._folder, self._optimizer, self._every, self._saved_at = folder, optimizer, every, time.monotonic()
+        found = checkpoint.latest(folder) if folder is not None else None
+        if found is not None:
+            self.state = checkpoint.load(found, self.kept, optimizer)
+
+    def on_update(self, progress: Progress) -> bool:
+        """Measure, and save now and then; True where the training ends."""
+        if not self.updated(progress):
+            return False
+        due = self.done or time.monotonic() - self._saved_at > self._every
+        if self._folder is not None and due:
+            checkpoint.save(
+                self._folder, progress.update, self.kept, optimizer=self._optimizer, state=self.state, keep=1
+            )
+            self._saved_at = time.monotonic()
+        self.start_clocks()
+        return self.done
 
     def updated(self, progress: Progress) -> bool:
         """Take note of an update; True where it was evaluated, which the clocks leave out."""

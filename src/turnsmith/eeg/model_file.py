@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from turnsmith.eeg.baselines import BASELINES
@@ -77,8 +78,6 @@ def build(kind: str, arguments: dict[str, Any]) -> nn.Module:
 
 def save_model(folder: str | Path, model: nn.Module, card: Card) -> Path:
     """Write the model's folder."""
-    from safetensors.torch import save_file
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -93,8 +92,6 @@ def load_model(folder: str | Path, device: str = "cpu") -> tuple[nn.Module, Card
     Raises:
         UserError: if it is not one, or its weights do not fit its card.
     """
-    from safetensors.torch import load_file
-
     folder = Path(folder)
     try:
         row = json.loads((folder / "card.json").read_text(encoding="utf-8"))

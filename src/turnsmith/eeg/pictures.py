@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as pyplot
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from turnsmith.eeg.fit import Point
 
@@ -12,21 +18,14 @@ from turnsmith.eeg.fit import Point
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c", "#e69f00")
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
     figure, axes = pyplot.subplots(1, columns, figsize=(width, height), layout="constrained", squeeze=False)
     for axis in axes[0]:
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes[0]
 
 
-def _save(figure: Any, path: Path) -> Path:
-    from matplotlib import pyplot
-
+def _save(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Equal figures give equal files: no date in the metadata.
     figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -62,17 +61,6 @@ def loss_curves(path: Path, curves: Mapping[str, Sequence[Point]], floor: Mappin
         axis.set_xlabel("updates")
         axis.legend(frameon=False, fontsize=8)
     axes[0].set_ylabel("loss on hidden values")
-    return _save(figure, path)
-
-
-def bars(path: Path, values: Mapping[str, float], what: str) -> Path:
-    """One horizontal bar a name, best at the top."""
-    ordered = sorted(values.items(), key=lambda pair: -pair[1])
-    figure, (axis,) = _figure(6, 0.32 * len(ordered) + 0.9)
-    axis.barh([name for name, _ in ordered], [value for _, value in ordered], color=COLOURS[0], height=0.65)
-    for index, (_, value) in enumerate(ordered):
-        axis.text(value, index, f" {value:.1f}", va="center", fontsize=8)
-    axis.set_xlabel(what)
     return _save(figure, path)
 
 
@@ -113,7 +101,7 @@ def gaze_path(
     return _save(figure, path)
 
 
-def _screen(axis: Any) -> None:
+def _screen(axis: Axes) -> None:
     axis.set_xlim(0, 800)
     axis.set_ylim(600, 0)
     axis.set_aspect("equal")

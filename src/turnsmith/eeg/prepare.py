@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.io import loadmat
 
 from turnsmith.eeg import files
 from turnsmith.eeg.files import FileName
@@ -266,8 +267,6 @@ def read_mat(path: Path) -> tuple[np.ndarray, EventTable]:
 
 
 def _read_mat_5(path: Path) -> tuple[np.ndarray, EventTable]:
-    from scipy.io import loadmat
-
     content = loadmat(path)
     structure = next(value for key, value in content.items() if not key.startswith("__"))[0, 0]
     rows = structure["event"].ravel()

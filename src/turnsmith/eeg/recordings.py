@@ -7,10 +7,12 @@ factor that would mend them, or with the channels that are unlike the others.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.signal import resample_poly
 
 from turnsmith.eeg.edf_check import check_edf
 from turnsmith.errors import UserError, require
@@ -184,10 +186,6 @@ def resampled(signal: Signal, rate: float) -> Signal:
     """The signal at another sampling rate (polyphase, anti-aliased)."""
     if rate == signal.rate:
         return signal
-    from fractions import Fraction
-
-    from scipy.signal import resample_poly
-
     ratio = Fraction(rate / signal.rate).limit_denominator(1000)
     values = resample_poly(signal.values, ratio.numerator, ratio.denominator, axis=0)
     return Signal(values, rate, signal.channels, signal.marks, signal.name)

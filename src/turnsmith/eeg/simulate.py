@@ -16,6 +16,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.signal import hilbert
 
 from turnsmith.eeg import files, gaze
 from turnsmith.eeg.anatomy import HYDROCEL, Anatomy, make_anatomy, montage
@@ -304,16 +306,12 @@ def remove_eyes(recording: Recording) -> np.ndarray:
 
 def hilbert_features(signal: np.ndarray) -> np.ndarray:
     """Phase and amplitude of each channel's analytic signal, (samples, 2 channels), as the Hilbert files hold them."""
-    from scipy.signal import hilbert
-
     analytic = np.asarray(hilbert(signal, axis=0))
     return np.concatenate([np.angle(analytic), np.abs(analytic)], 1).astype(np.float32)
 
 
 def band_pass(signal: np.ndarray, low_hz: float, high_hz: float, rate_hz: float) -> np.ndarray:
     """Zero-phase band-pass along axis 0: squared magnitude of a fourth-order Butterworth, ends reflected."""
-    from scipy.fft import irfft, rfft
-
     pad = min(len(signal) - 1, int(4 * rate_hz / max(low_hz, 0.1)))
     after = min(len(signal) - 1, _fast_length(len(signal) + 2 * pad) - len(signal) - pad)
     length = len(signal) + pad + after
@@ -332,15 +330,11 @@ def band_pass(signal: np.ndarray, low_hz: float, high_hz: float, rate_hz: float)
 
 def _fast_length(samples: int) -> int:
     """The next length that the Fourier transform is fast at."""
-    from scipy.fft import next_fast_len
-
     return int(next_fast_len(samples, real=True) or samples)
 
 
 def _coloured(samples: int, rng: np.random.Generator, spectrum: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Gaussian noise of unit variance whose amplitude spectrum (as a function of Hz) is given, (samples,)."""
-    from scipy.fft import irfft, rfft
-
     length = _fast_length(samples)
     frequency = np.fft.rfftfreq(length, 1 / SAMPLING_RATE)
     shape = spectrum(np.maximum(frequency, frequency[1]))

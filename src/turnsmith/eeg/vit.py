@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -283,8 +284,6 @@ def load_image_weights(model: EEGViT, folder: str | Path) -> list[str]:
     Raises:
         UserError: if the folder holds no ViT of these sizes.
     """
-    from safetensors.torch import load_file
-
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
