@@ -14,7 +14,7 @@ A GET that changes something is the site's own fault and is not caught: such a s
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -41,6 +41,7 @@ class GuardedWeb(OpenWeb):
         allow_writes: let everything through.
         reset: an http(s) address to POST to, or a shell command, before each episode; "" for none.
         state: Playwright's storage state of a login; None for none.
+        login: makes such a state anew after each reset, which often forgets who was logged in.
         viewport: (width, height) in CSS pixels instead of 1024x768.
     """
 
@@ -50,12 +51,14 @@ class GuardedWeb(OpenWeb):
         allow_writes: bool = False,
         reset: str = "",
         state: Mapping[str, Any] | None = None,
+        login: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
         viewport: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(viewport)
         self.allow_writes = allow_writes
         self.reset = reset
         self.state = state
+        self.login = login
 
     async def visit(self, task: Task, seed: int) -> "GuardedVisit":
         """Put the site's state back, then read the task's params.
@@ -66,6 +69,8 @@ class GuardedWeb(OpenWeb):
         """
         if self.reset:
             await put_back(self.reset)
+            if self.login is not None:
+                self.state = await self.login()
         base = await super().visit(task, seed)
         return GuardedVisit(base.start_url, base.hosts, tuple(base.cookies), self.allow_writes, self.state)
 

@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,7 +88,8 @@ async def _main(config: Config, run: Run) -> None:
     run.report(status="running", recipe="pae", config=run.config)
     judge = None if config.own.dry_run else given_judge(config)  # what is missing is said before anything is spent
     state, words = await _login(config)
-    host = GuardedWeb(allow_writes=config.own.allow_writes, reset=config.own.reset, state=state)
+    again = partial(_log_in, config) if config.own.login and not config.own.storage_state else None
+    host = GuardedWeb(allow_writes=config.own.allow_writes, reset=config.own.reset, state=state, login=again)
     seen = ObservationConfig(screenshot="marked" if config.web.screenshots else None)
     cost = Cost()
     async with Redacted(BrowserEnvironment(host, config.web.sessions, seen), words) as pages:
@@ -149,8 +151,12 @@ async def _login(config: Config) -> tuple[Mapping[str, Any] | None, list[str]]:
         return None, words
     if len(words) < 2:
         raise UserError(f"--login needs the environment variables {USER} and {PASSWORD}.")
-    state = await log_in(own.login, os.environ[USER], os.environ[PASSWORD], own.allow)
-    return state, words
+    return await _log_in(config), words
+
+
+async def _log_in(config: Config) -> Mapping[str, Any]:
+    """Fill the login form in with what the environment variables hold."""
+    return await log_in(config.own.login, os.environ[USER], os.environ[PASSWORD], config.own.allow)
 
 
 def _params(config: Config) -> dict[str, Any]:

@@ -139,7 +139,8 @@ class _Writer:
         """The step of going to a page: by its address where it was seen, else by the link that stands somewhere."""
         if name in self.known.pages:
             return {"go": name, "path": self.known.pages[name].path}
-        return {"go": name, "from": self.known.stands[name]}
+        start = self.known.start
+        return {"go": name, "from": self.known.stands.get(name, start.path if start else "/")}
 
     def _page(self, fits: Callable[[Sketch], object]) -> Sketch | None:
         """A page that was seen and fits, by chance."""
@@ -158,6 +159,8 @@ class _Writer:
 
     def _open(self) -> tuple[dict[str, str], list[Step], str] | None:
         names = [name for name in self.known.stands if len(name) > 3]
+        if not names:  # nothing but the site's own sections was seen
+            names = [name for name in self.known.frame if len(name) > 3]
         if not names:
             return None
         name = self.rng.choice(names)

@@ -7,7 +7,7 @@ differ in numbers only ("/item/104" and "/item/117"), which holds for most sites
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from turnsmith.tasks.propose.sketch import Sketch, Visited, visited
@@ -31,6 +31,7 @@ class Knowledge:
         chrome: what stands on most pages.
         orders: head of a list -> menu -> the options that were seen when it was opened.
         options: buttons of which one is chosen at a time, by kind of page.
+        frame: every link that was seen, those of the frame among them.
         pressed: button -> how often somebody pressed it and the page changed.
         typed: label of a field -> how often somebody typed into it.
     """
@@ -43,6 +44,7 @@ class Knowledge:
     chrome: frozenset[str] = frozenset()
     orders: dict[str, dict[str, set[str]]] = field(default_factory=dict)
     options: dict[str, set[str]] = field(default_factory=dict)
+    frame: tuple[str, ...] = ()
     pressed: Counter[str] = field(default_factory=Counter)
     typed: Counter[str] = field(default_factory=Counter)
     _expected: dict[str, str] = field(default_factory=dict)
@@ -100,11 +102,14 @@ def _share(knowns: Sequence[Knowledge]) -> None:
 
 
 def _read(known: Knowledge, walks: Sequence[Sequence[Visited]]) -> None:
+    if _name_first([step.page for walk in walks for step in walk]):
+        walks = [[_turned(step) for step in walk] for walk in walks]
     steps = [step for walk in walks for step in walk]
     looks = {step.page.path: step.page for step in steps if step.page.head}
     if not looks:
         return
     known.start = walks[0][0].page
+    known.frame = tuple(dict.fromkeys(text for page in looks.values() for text in page.links))
     texts = Counter(text for page in looks.values() for text in {*page.links, *page.buttons})
     least = max(2.0 if len(looks) < 4 else 3.0, _CHROME * len(looks))
     known.chrome = frozenset(text for text, count in texts.items() if count >= least)
@@ -117,6 +122,16 @@ def _read(known: Knowledge, walks: Sequence[Sequence[Visited]]) -> None:
                 known.stands.setdefault(text, page.path)
     for step in steps:
         _learn(known, step)
+
+
+def _name_first(pages: Sequence[Sketch]) -> bool:
+    """Whether this site puts its own name first in titles ("Wagtail - Images"): the tails tell its pages apart."""
+    return len({page.tail for page in pages}) > len({page.head for page in pages})
+
+
+def _turned(step: Visited) -> Visited:
+    after = None if step.after is None else replace(step.after, head=step.after.tail)
+    return replace(step, page=replace(step.page, head=step.page.tail), after=after)
 
 
 def _learn(known: Knowledge, step: Visited) -> None:

@@ -26,6 +26,7 @@ class Sketch:
     Attributes:
         path: path and query of its address.
         head: the page's own part of its title ("Amberfall Kettle" of "Amberfall Kettle | Crestbay").
+        tail: the last part of its title, which is the page's own on sites that put their name first.
         links: the texts of its links, in order, without counts.
         buttons: the texts of its buttons; a leading ✓ is dropped.
         menus: what drop-down menus are called -> what they have chosen ("Sort" -> "Popular").
@@ -39,6 +40,7 @@ class Sketch:
 
     path: str
     head: str
+    tail: str = ""
     links: tuple[str, ...] = ()
     buttons: tuple[str, ...] = ()
     menus: Mapping[str, str] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Sketch:
         return cls(
             address(str(info.get("url", ""))),
             head(str(info.get("title", ""))),
+            _HEAD.split(str(info.get("title", "")).strip())[-1].strip(),
             tuple(links),
             tuple(buttons),
             menus,
