@@ -91,27 +91,44 @@ def export(
     run: RunName,
     target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE|FOLDER")],
     /,
-    format: Literal["jsonl", "parquet"] = "jsonl",
+    format: Literal["jsonl", "parquet", "sft", "dpo", "kto", "grpo"] = "jsonl",
     phase: str | None = None,
     site: str | None = None,
     outcome: OutcomeName | None = None,
     images: bool = False,
     hidden: bool = False,
+    by: Literal["outcome", "credit"] = "outcome",
+    min_reward: float | None = None,
+    judge: str = ORACLE,
 ) -> None:
-    """Write traces as OpenAI messages (one JSON row a trace), or as a folder of parquet files.
+    """Write traces as OpenAI messages (one JSON row a trace), as parquet files, or as training data for TRL.
 
     Args:
         run: a run folder or name.
         target: the JSONL file, or the folder for parquet.
-        format: jsonl can be imported again; parquet is for analysis.
+        format: jsonl can be imported again; parquet is for analysis; sft, dpo, kto and grpo are TRL's formats.
         phase: keep only this phase, such as train or eval.
         site: keep only this site.
         outcome: keep only this outcome.
         images: include the images.
         hidden: include the tasks' hidden fields (reference answers, goal states).
+        by: choose training rows by the outcome of episodes, or turn by turn by credit (turnsmith credit RUN).
+        min_reward: for training rows: an outcome from here on is good (default: above 0.5).
+        judge: for training rows: whose verdict is the outcome.
     """
     filters = {"phase": phase, "site": site, "outcome": None if outcome is None else Outcome(outcome)}
     with Store(find_run(run), read_only=True) as store:
+        if format in ("sft", "dpo", "kto", "grpo"):
+            from turnsmith.trace.training_rows import export_training_rows
+
+            if images or hidden:
+                raise UserError(f"--format {format} has neither pictures nor hidden fields.")
+            rows = store.traces(**filters)
+            count = export_training_rows(
+                rows, target, format, by_credit=by == "credit", min_reward=min_reward, judge=judge
+            )
+            print(f"wrote {count:,} rows of {format} to {target}")
+            return
         if format == "parquet":
             from turnsmith.trace.parquet import export_parquet
 
