@@ -1,11 +1,11 @@
 """Traces as training data of other toolkits: TRL's conversational formats, one JSON row an example.
 
-| format | rows by outcome                                          | rows by credit                                    |
-|--------|----------------------------------------------------------|---------------------------------------------------|
-| `sft`  | `messages` of each success                               | `prompt`, `completion`: each turn that helped     |
-| `dpo`  | `prompt`, `chosen`, `rejected`: two attempts at one task | the same: two turns after one prompt              |
-| `kto`  | `prompt`, `completion`, `label`: each attempt            | the same: each turn, by the sign of its advantage |
-| `grpo` | `prompt` of each task, `task`, `attempts`, `mean_reward` | –                                                 |
+| format | rows by outcome                                          | rows by credit                                  |
+|--------|----------------------------------------------------------|-------------------------------------------------|
+| `sft`  | `messages` of each success                               | `prompt`, `completion`: each turn that helped   |
+| `dpo`  | `prompt`, `chosen`, `rejected`: two attempts at one task | the same: two turns after one prompt            |
+| `kto`  | `prompt`, `completion`, `label`: each attempt            | the same: each turn, by its advantage's sign  |
+| `grpo` | `prompt`, `attempts`, `mean_reward` of each `task`       | –                                               |
 
 Messages are the system prompt and all that the agent saw and wrote, tool calls included, as in `messages.py`; what came
 after the last action is left out, for nobody is to learn to write it. `tools`, where the log has them, is JSON text,
