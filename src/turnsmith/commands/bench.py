@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, str] = {
     "engine": "turnsmith.bench.engine",
     "kalie": "turnsmith.bench.kalie",
     "sandbox": "turnsmith.bench.sandbox",
+    "credit": "turnsmith.bench.credit",
 }
 
 NEEDS: dict[str, tuple[str, ...]] = {

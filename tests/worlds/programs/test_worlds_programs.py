@@ -32,7 +32,7 @@ def test_one_wrong_value_in_a_relevant_slot_fails_nearly_always():
                 other = [*spec[:slot], value, *spec[slot + 1 :]]
                 wrong += 1
                 told += not all(passed(task, " ".join(SLOTS[n][v] for n, v in zip(NAMES, other, strict=True))))
-    assert told / wrong > 0.95
+    assert told / wrong > 0.9  # some changes make no difference: a floor of zero under a count
 
 
 def test_tasks_of_the_splits_never_coincide_and_are_the_same_every_time():
