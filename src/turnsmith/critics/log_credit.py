@@ -35,6 +35,7 @@ class LogCredit:
         values, advantages: of each turn of each episode.
         fitted: the critic behind them.
         left_out: how many traces had no outcome, no turns, or were lost to infrastructure.
+        vocabulary: of the log, for describing actions that are not in it.
     """
 
     traces: list[Trace]
@@ -43,6 +44,7 @@ class LogCredit:
     advantages: list[list[float]]
     fitted: Fitted
     left_out: int
+    vocabulary: Vocabulary
 
 
 def hidden_texts(traces: Sequence[Trace], field: str | None) -> list[str]:
@@ -144,7 +146,7 @@ def credit_log(
         else:
             after = [*judged.values[1:count], reward]
             advantages.append([later - now for now, later in zip(judged.values, after, strict=False)])
-    return LogCredit(kept, rewards, values, advantages, fitted, len(traces) - len(kept))
+    return LogCredit(kept, rewards, values, advantages, fitted, len(traces) - len(kept), vocabulary)
 
 
 def _add_numbers(described: Sequence[Described], name: str, numbers: Sequence[Sequence[float]]) -> None:

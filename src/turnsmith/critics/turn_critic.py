@@ -89,6 +89,7 @@ class Fitted:
         log_loss, base_loss: of held-out outcomes, and of always saying the mean.
         agreement: correlation of the scores that independent fits gave the same turns; NaN with one repeat.
         telling: the names with the largest weights for and against success, with their weights.
+        weights: of all features, fitted to all episodes: for actions that are not in the log.
     """
 
     episodes: list[Judged]
@@ -98,6 +99,11 @@ class Fitted:
     base_loss: float
     agreement: float
     telling: list[tuple[str, float]] = field(default_factory=list)
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def score(self, action: Features) -> float:
+        """The score of an action's features, in log-odds."""
+        return sum(value * self.weights.get(name, 0.0) for name, value in action.items())
 
 
 def fit_log(
@@ -170,9 +176,9 @@ def fit_log(
         on_fit(total, total)
     mean = outcome_N.mean()
     base = float(-(mean * math.log(mean) + (1 - mean) * math.log(1 - mean))) if 0 < mean < 1 else 0.0
-    return Fitted(
-        problem.judged(rounds), name, ridge, loss, base, problem.agreement(rounds), problem.telling(whole)
-    )  # fmt: skip
+    by_name = dict(zip(problem.names, whole.tolist(), strict=False))
+    judged, agreement = problem.judged(rounds), problem.agreement(rounds)
+    return Fitted(judged, name, ridge, loss, base, agreement, problem.telling(whole), by_name)
 
 
 def _folds(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:

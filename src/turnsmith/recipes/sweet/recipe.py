@@ -45,6 +45,7 @@ from turnsmith.recipes.sweet.data import (
     trajectory_pairs,
     turn_comparison,
 )
+from turnsmith.recipes.sweet.offline import learn_from_logs
 from turnsmith.runs.config import changed, to_json
 from turnsmith.runs.once import JsonFormat
 from turnsmith.runs.progress import console, progress_bar
@@ -66,14 +67,16 @@ def main(config: Config) -> Path:
     """Run the recipe, or go on with a run that was stopped.
 
     Returns:
-        The path of `report.html`.
+        The path of `report.html`; of the new policy's folder where it learned from logs.
 
     Raises:
         UserError: if something that the user can mend is missing or wrong.
     """
-    if config.source or config.model:
-        raise UserError("sweet --from RUN is not there yet: give credit with `turnsmith credit RUN`, and export it.")
+    if config.model and not config.source:
+        raise UserError("--model is for --from RUN; the local world trains a small model of its own.")
     with Run(Path("runs") / config.name, to_json("sweet", config), may_grow=("arms",)) as run:
+        if config.source:
+            return learn_from_logs(config, run)
         _main(config, run)
     if config.preset_name == "laptop" and set(config.arms) == set(Arm) and not changed(config):
         record_sweet(config)
