@@ -124,7 +124,7 @@ def _new_model(config: Config) -> PreTrainedModel:
 def pretrain(config: Config) -> PreTrainedModel:
     """A model that converses, and reads a hidden specification where there is one."""
     model, base = _new_model(config), config.base
-    tasks = make_tasks("train", base.dialogues, turn_seed(config.seed, 1_000_000))
+    tasks = make_tasks("train", base.dialogues, turn_seed(config.seed, 1_000_000), tests=False)
     examples = []
     for index, task in enumerate(tasks):
         hidden = index % 2 == 0
