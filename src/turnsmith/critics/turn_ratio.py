@@ -68,12 +68,14 @@ class TurnHead(nn.Module):
 
     def token_scores(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         """w · h of each response token and the mask of those that count, (B, K): their turn means are turn scores."""
-        batch = collate([Prompt(e.prompt_ids) for e in examples], [e.token_ids for e in examples], self.model.device)
+        # One token more behind each, so that the last one is read too: a state says nothing of the token it predicts.
+        responses = [(*example.token_ids, 0) for example in examples]
+        batch = collate([Prompt(example.prompt_ids) for example in examples], responses, self.model.device)
         with _last_hidden(self.model) as hidden:
             response_logprobs(self.model, batch)
-        width = batch.targets_BK.shape[1]
+        width = batch.targets_BK.shape[1] - 1
         score_BK = self.head(hidden[0][:, -width:])[..., 0]
-        mask_BK = torch.zeros_like(batch.real_BK)
+        mask_BK = torch.zeros_like(batch.real_BK[:, 1:])
         for row, example in enumerate(examples):
             mask_BK[row, -len(example.mask) :] = torch.tensor(example.mask, device=mask_BK.device)
         return score_BK, mask_BK
