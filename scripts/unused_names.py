@@ -16,6 +16,12 @@ render_mode, action_space, observation_space, action_mapping, caption_justify
 # Contracts: a policy scores as well as it acts, an environment is told how its block ended.
 log_prob, exc
 
+# Arguments in a Protocol of what transformers' models and tokenizers take.
+add_special_tokens, skip_special_tokens, save_directory
+
+# Held so that it is closed with its owner; started by a user's own program (docs: MCP).
+_stack, serve_stdio
+
 # Under TYPE_CHECKING, in annotations that are strings.
 Page, CDPSession, BrowserContext, Dialog, Download, AdbDevice, WebSocketRoute
 
