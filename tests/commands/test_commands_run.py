@@ -29,16 +29,12 @@ print(*(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)
     return set(done.stderr.split())
 
 
-NOT_YET = {"digiq", "digirl"}
-"""Recipes whose settings still lie in files that load torch."""
-
-
-@pytest.mark.parametrize("recipe", sorted({*recipe_names()} - NOT_YET))
+@pytest.mark.parametrize("recipe", recipe_names())
 def test_the_help_of_a_recipe_loads_nothing_heavy(recipe, tmp_path):
     assert loaded_by(["run", recipe, "--help"], tmp_path) == set()
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["demo", "--help"], ["resume", "--help"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["run", "--help"], ["demo", "--help"], ["resume", "--help"]])
 def test_no_help_loads_anything_heavy(arguments, tmp_path):
     assert loaded_by(arguments, tmp_path) == set()
 

@@ -29,8 +29,6 @@ def config_module(name: str) -> ModuleType:
     """
     if name not in recipe_names():
         raise UserError(f"unknown recipe {name!r}. Recipes: {', '.join(recipe_names())}.")
-    if not (_folder() / name / "config.py").exists():
-        return importlib.import_module(f"turnsmith.recipes.{name}.recipe")
     return importlib.import_module(f"turnsmith.recipes.{name}.config")
 
 
