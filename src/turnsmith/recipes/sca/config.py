@@ -160,7 +160,7 @@ class Config:
             "laptop": cls(
                 name="sca-laptop-s0",
                 preset_name="laptop",
-                rollouts=3_200,
+                rollouts=1_600,
                 most_proposals=6_000,
                 horizon=16,
                 most_writes=2,
