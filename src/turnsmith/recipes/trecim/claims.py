@@ -222,12 +222,19 @@ def _paired(ideal: IdealRow, row: ChipRow) -> tuple[float, float, float]:
     return 100 * mean, 100 * low, 100 * high
 
 
+def _points(ideals: Mapping[str, IdealRow], row: ChipRow) -> float:
+    """Points lost, as `_drop` has them, without an interval."""
+    right = unpack(row.hits, row.images).astype(float)
+    references = (unpack(ideals[name].hits, ideals[name].images)[: len(right)] for name in {"plain", row.arm.network})
+    return max(100 * float((reference.astype(float) - right).mean()) for reference in references)
+
+
 def _describe(ideals: Mapping[str, IdealRow], rows: Sequence[ChipRow]) -> str:
     """The worst temperature of each other chip."""
     chips: dict[tuple[str, float, float, int], list[tuple[float, float]]] = {}
     for row in rows:
         key = row.arm.network, row.arm.sigma_vt, row.arm.kappa_mismatch, row.arm.seed
-        chips.setdefault(key, []).append((_drop(ideals, row)[0], row.celsius))
+        chips.setdefault(key, []).append((_points(ideals, row), row.celsius))
     return "; ".join(
         f"{network} network, σ {1e3 * sigma:g} mV, κ mismatch {1e3 * kappa:g} mV/K, chip {seed}: "
         f"{max(drops)[0]:.2f} at {max(drops)[1]:g} °C"
