@@ -24,6 +24,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "view": ("browser",),
     "eeg": ("eeg",),
     "cim": ("cim",),
+    "credit": ("hf",),
     "engine": ("hf",),
 }
 """The extras without which a benchmark cannot even be imported."""

@@ -138,8 +138,8 @@ class Config:
             laptop,
             name="sweet-smoke",
             preset_name="smoke",
-            base=Base(dialogues=1600, optim=replace(_SMALL, learning_rate=5e-3), width=48, layers=2),
-            tasks=60,
+            base=Base(dialogues=640, optim=replace(_SMALL, learning_rate=5e-3), width=48, layers=2),
+            tasks=30,
             attempts=3,
             test_tasks=16,
             candidates=6,
@@ -148,7 +148,7 @@ class Config:
             actor=tiny,
             mtdpo=tiny,
             rft=tiny,
-            best_of=(1, 2),
+            best_of=(2,),
         )
         presets = {"smoke": smoke, "laptop": laptop, "paper": cls()}
         if name not in presets:
