@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import tyro
@@ -214,7 +214,7 @@ def _aihwkit(layer: "ArrayLayer", x_int: "Tensor", kind: str) -> "Callable[[], T
     return run
 
 
-def _median(run: "Callable[[], Any]", repeats: int) -> float:
+def _median(run: "Callable[[], object]", repeats: int) -> float:
     run()
     times = []
     for _ in range(repeats):

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import psutil
 import tyro
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from turnsmith.envs.browser.chromium import find_chromium
 from turnsmith.evaluate.claims import Claim, record
@@ -129,7 +129,7 @@ def _measure(link: str, name: str, server: psutil.Process, options: Options) -> 
 
 
 @contextmanager
-def _page(browser: Any, link: str, width: int = 1400, dark: bool = False) -> Iterator[Any]:
+def _page(browser: Browser, link: str, width: int = 1400, dark: bool = False) -> Iterator[Page]:
     """A page with empty caches, signed in, on the list of runs."""
     viewport = {"width": width, "height": 900}
     context = browser.new_context(viewport=viewport, color_scheme="dark" if dark else "light")
@@ -140,14 +140,14 @@ def _page(browser: Any, link: str, width: int = 1400, dark: bool = False) -> Ite
     context.close()
 
 
-def _open_list(browser: Any, link: str, name: str) -> float:
+def _open_list(browser: Browser, link: str, name: str) -> float:
     with _page(browser, link) as page:
         page.goto(f"{link.split('#')[0]}#/run/{name}")
         page.wait_for_selector("table.traces")
         return page.evaluate(_MEASURE, ["a[href$='/traces']", _LIST_IS_THERE, 100])
 
 
-def _filter_list(browser: Any, link: str, name: str) -> list[float]:
+def _filter_list(browser: Browser, link: str, name: str) -> list[float]:
     """Times of filters and orders that each fill a window of 100 rows, from a list that is empty."""
     queries = ("outcome=failure", "site=shop", "task=kettle", "min_turns=12", "disagree=any", "sort=surprise")
     times = []
@@ -160,7 +160,7 @@ def _filter_list(browser: Any, link: str, name: str) -> list[float]:
     return times
 
 
-def _open_trace(browser: Any, link: str, name: str, width: int) -> float:
+def _open_trace(browser: Browser, link: str, name: str, width: int) -> float:
     """From the list to the trace of 30 screenshots; in a wide window, until every one of them is drawn."""
     with _page(browser, link, width) as page:
         page.evaluate(_MEASURE, [f"#/run/{name}/traces?task=long-trace", _LIST_IS_THERE, 1])
@@ -172,7 +172,7 @@ def _open_trace(browser: Any, link: str, name: str, width: int) -> float:
         return page.evaluate(_MEASURE, ["table.traces a", condition, images])
 
 
-def _memory(browser: Any, link: str, name: str, server: psutil.Process) -> dict[str, Any]:
+def _memory(browser: Browser, link: str, name: str, server: psutil.Process) -> dict[str, Any]:
     """Megabytes (10^6 bytes) of the server, and of the page's process after a walk through lists and traces."""
     with _page(browser, link) as page:
         for offset in range(0, 1000, 100):
@@ -192,7 +192,7 @@ def _memory(browser: Any, link: str, name: str, server: psutil.Process) -> dict[
     }
 
 
-def _axe(browser: Any, link: str, name: str, axe: Path) -> tuple[int | None, str]:
+def _axe(browser: Browser, link: str, name: str, axe: Path) -> tuple[int | None, str]:
     """Serious and critical violations of axe-core's rules over all pages, light, dark and at phone width."""
     if not axe.exists():
         return None, f"{axe} is not here"

@@ -133,7 +133,7 @@ class OpenAIClient:
         self.tokens += reply.prompt_tokens + reply.new_tokens
         return reply
 
-    async def _with_patience(self, method: str, path: str, body: Any, read: Callable[[Any], T]) -> T:
+    async def _with_patience(self, method: str, path: str, body: dict[str, Any] | None, read: Callable[[Any], T]) -> T:
         async with self._places:
             wait = self._first_wait
             for attempt in range(1, self.endpoint.tries + 1):
@@ -150,7 +150,7 @@ class OpenAIClient:
                     wait *= 2
         raise AssertionError("unreachable")
 
-    async def _once(self, method: str, path: str, body: Any) -> Any:
+    async def _once(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         """One try: the reply's JSON."""
         sent = body and {self._limit_name if name == "max_tokens" else name: value for name, value in body.items()}
         try:
@@ -175,7 +175,7 @@ class OpenAIClient:
             return await self._once(method, path, body)
         raise self._trouble(response, content)
 
-    async def _exchange(self, method: str, path: str, body: Any) -> tuple[httpx.Response, bytes]:
+    async def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[httpx.Response, bytes]:
         """Send a request and read its reply, as much of it as a reply should have."""
         key = os.environ.get(self.endpoint.key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}

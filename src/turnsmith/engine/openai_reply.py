@@ -12,7 +12,7 @@ Providers disagree on words, so both directions read the kind and not the case:
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,7 +134,7 @@ def _answer(choice: Mapping[str, Any]) -> tuple[str, StopReason]:
     return text, StopReason.EOS
 
 
-def _text(content: Any) -> str:
+def _text(content: object) -> str:
     """A message's content: a string, nothing, or a list of parts of which those of text count."""
     if content is None:
         return ""
@@ -143,14 +143,14 @@ def _text(content: Any) -> str:
     return "".join(part["text"] for part in content if part.get("type") in ("text", "output_text"))
 
 
-def _logprob(value: Any) -> float:
+def _logprob(value: float | str) -> float:
     number = float(value)
     if math.isnan(number) or number > 1e-4:  # a server's rounding may leave a little above 0
         raise ValueError("not a log-probability")
     return min(number, 0.0)
 
 
-def _ids(values: Any) -> tuple[int, ...]:
+def _ids(values: Sequence[object] | None) -> tuple[int, ...]:
     ids = tuple(values or ())
     if any(isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31 for value in ids):
         raise ValueError("not token ids")
@@ -185,7 +185,7 @@ def trouble(
     return UserError(f"{where}: the request was refused ({status}: {said}).")
 
 
-def message_of(reply: Any) -> str:
+def message_of(reply: object) -> str:
     """What a server says of an error, on one line of at most 200 characters."""
     try:
         said = reply.get("error") or reply.get("message") or reply
@@ -201,7 +201,7 @@ def shorten(text: str) -> str:
     return line[: _LONGEST_MESSAGE - 1] + "…" if len(line) > _LONGEST_MESSAGE else line
 
 
-def _status_of(error: Any) -> int | None:
+def _status_of(error: object) -> int | None:
     """The code in an error object, where it is a status."""
     code = error.get("code", error.get("status")) if isinstance(error, dict) else None
     try:

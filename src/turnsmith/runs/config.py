@@ -20,6 +20,8 @@ T = TypeVar("T")
 class RecipeConfig(Protocol):
     """What every recipe's `Config` has."""
 
+    __dataclass_fields__: typing.ClassVar[dict[str, Any]]
+
     @property
     def name(self) -> str:
         """The run's name: its folder is `runs/NAME`."""
@@ -28,6 +30,11 @@ class RecipeConfig(Protocol):
     @property
     def seed(self) -> int:
         """Of everything that happens by chance."""
+        ...
+
+    @property
+    def preset_name(self) -> str:
+        """Which preset the settings started from."""
         ...
 
     @classmethod
@@ -66,12 +73,12 @@ def preset_names(kind: type[RecipeConfig]) -> tuple[str, ...]:
     return PRESETS
 
 
-def to_json(recipe: str, config: Any) -> dict[str, Any]:
+def to_json(recipe: str, config: "RecipeConfig") -> dict[str, Any]:
     """The resolved configuration as JSON, with the recipe's name."""
     return {"recipe": recipe, **dataclasses.asdict(config)}
 
 
-def changed(config: Any, free: typing.Collection[str] = ()) -> dict[str, Any]:
+def changed(config: "RecipeConfig", free: typing.Collection[str] = ()) -> dict[str, Any]:
     """The settings in which a configuration differs from its preset, by the name of their option ("web.sites").
 
     Args:
@@ -93,7 +100,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def command_of(recipe: str, config: Any, named: bool = False) -> str:
+def command_of(recipe: str, config: "RecipeConfig", named: bool = False) -> str:
     """The command that runs a recipe with these settings; the seed is left out where it is 0.
 
     Args:

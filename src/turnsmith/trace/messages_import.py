@@ -176,7 +176,7 @@ def _checked_messages(row: Mapping[str, Any]) -> list[Message]:
     return messages
 
 
-def _is_tool_call(call: Any) -> bool:
+def _is_tool_call(call: object) -> bool:
     if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
         return False
     fields = (call.get("id"), call["function"].get("name"), call["function"].get("arguments"))
@@ -401,7 +401,7 @@ def _outcome(row: Mapping[str, Any], reward: float | None) -> Outcome:
     return Outcome(given)
 
 
-def _number(value: Any, name: str) -> float:
+def _number(value: object, name: str) -> float:
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return value

@@ -175,7 +175,7 @@ class _File:
             self._temporary.unlink()
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: object) -> object:
     return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if isinstance(value, str) else value
 
 

@@ -147,5 +147,5 @@ def _int64(number: int, name: str) -> int:
     return number
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)

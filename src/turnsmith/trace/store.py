@@ -361,7 +361,7 @@ def _translated(path: Path, what: str, consolation: str = "") -> Iterator[None]:
         raise UserError(f"{path}: {what} ({error}).{consolation}") from error
 
 
-def _where(**filters: Any) -> tuple[str, list[Any]]:
+def _where(**filters: Any) -> tuple[str, list[object]]:
     given = {column: value for column, value in filters.items() if value is not None}
     clause = "".join(f" AND {column} = {TEXT if isinstance(given[column], str) else '?'}" for column in given)
     return clause, [text_bytes(str(value)) if isinstance(value, str) else value for value in given.values()]

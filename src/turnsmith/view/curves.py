@@ -57,7 +57,7 @@ def telling(series: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [one for phases in kept.values() for one in phases if one["metric"] not in silent]
 
 
-def report_charts(charts: Any) -> list[dict[str, Any]]:
+def report_charts(charts: object) -> list[dict[str, Any]]:
     """Curves over something else than time, from `report.json`'s "charts", as series with an axis of their own.
 
     Args:
@@ -93,5 +93,5 @@ def report_charts(charts: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -185,7 +185,7 @@ def steps_per_second(folder: Folder, recent: list[Row]) -> float | None:
     return sum(row.turns for row in recent) / span if span > 0 else None
 
 
-def seconds_left(folder: Folder, iterations: Any) -> float | None:
+def seconds_left(folder: Folder, iterations: object) -> float | None:
     """Time left, by the pace of the iterations so far; None where the run does not say how many there will be."""
     marks = [
         (row["iteration"], row["time"])
@@ -231,7 +231,7 @@ _FRACTIONS = ("success", "fraction", "rate")
 """Units of report.json whose figures are fractions, shown in per cent."""
 
 
-def _figures(summary: Any) -> list[dict[str, Any]]:
+def _figures(summary: object) -> list[dict[str, Any]]:
     """The rows of report.json's "summary" that are what they should be, fractions in per cent."""
     figures = []
     for row in summary if isinstance(summary, list) else []:

@@ -5,7 +5,7 @@ Everything here is data: no HTML is made on this side, and the pages only ever p
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from turnsmith.view.queries import Row, unpack_tokens
@@ -14,7 +14,7 @@ TokenTexts = Callable[[tuple[int, ...]], list[str] | None]
 """The text of each token of a sequence; None where no tokenizer is at hand."""
 
 
-def to_json(value: Any) -> str:
+def to_json(value: object) -> str:
     """JSON that every browser parses: ASCII only, and null for numbers that JSON does not have."""
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":"))
@@ -22,7 +22,7 @@ def to_json(value: Any) -> str:
         return json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -125,22 +125,22 @@ def _observation_json(observation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_thread(thread: Any) -> bool:
+def _is_thread(thread: object) -> bool:
     return isinstance(thread, list) and len(thread) in (5, 6)  # the delay is missing in older rows
 
 
-def _thread_json(thread: list[Any]) -> dict[str, Any]:
+def _thread_json(thread: Sequence[object]) -> dict[str, Any]:
     names = ("id", "parent", "spawned_at", "joined_at", "status", "delay")
     return dict(zip(names, [*thread, 0][: len(names)], strict=True))
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _sequence(value: Any) -> list[Any]:
+def _sequence(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "" if value is None else str(value)

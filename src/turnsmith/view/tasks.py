@@ -110,7 +110,7 @@ def _sort_key(name: str) -> Any:
     return keys.get(name, lambda task: -task["last_seq"])
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 

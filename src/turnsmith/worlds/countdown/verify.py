@@ -25,5 +25,5 @@ def verify_row(row: Mapping[str, Any]) -> tuple[bool, str]:
     return check(int(target), numbers, operations)  # type: ignore[arg-type]
 
 
-def _is_integer(value: Any) -> bool:
+def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
