@@ -135,7 +135,7 @@ def test_without_a_template_the_chat_is_a_transcript(later):
     text = policy.tokenizer.decode(policy.encode_prompt(later)[0])
     assert text.startswith("System: You carry out a task")
     assert text.endswith("Assistant: ")
-    assert policy.encode_response("x")[-1] == policy.tokenizer.eos_token_id
+    assert policy.encode_response("x")[-1] == policy.tokenizer.eos_token_id  # type: ignore
 
 
 async def test_a_chat_model_acts_and_scores(later, tmp_path):

@@ -111,7 +111,7 @@ async def test_a_lora_adapter_acts_trains_and_loads(folder, shelves, tmp_path):
         if "lora_B" in name:
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
     contexts = [context for context, _ in shelves(2, 1)]
-    expected = await HFPolicy(wrapped, policy.tokenizer, rendering="compact", dialect="tti").act(contexts)
+    expected = await HFPolicy(wrapped, policy.tokenizer, rendering="compact", dialect="tti").act(contexts)  # type: ignore
     wrapped.save_pretrained(tmp_path / "adapter")
     loaded = load_local(tmp_path / "adapter")
     assert [action.token_ids for action in await loaded.act(contexts)] == [action.token_ids for action in expected]

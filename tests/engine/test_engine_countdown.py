@@ -55,7 +55,7 @@ def test_the_engine_makes_the_solvers_tree_in_words(join, four, rows):
     for search in trees(4, four):
         calls = compact.parallel_calls(search, rewrite=join == "rewrite")
         written = [[*vocabulary.ids([*call.prompt, *call.words]), 1] for call in calls]
-        engine = Engine(ScriptedLM(follow(written), len(vocabulary)), protocol, Limits(4096), temperature=0, rows=rows)
+        engine = Engine(ScriptedLM(follow(written), len(vocabulary)), protocol, Limits(4096), temperature=0, rows=rows)  # type: ignore
         root = Place.root(search.problem)
         tree = engine.run([Request(protocol.prompt(search.problem), 0, root)])[0]
         made = [
@@ -82,7 +82,7 @@ def test_the_engine_makes_the_solvers_tree_in_the_papers_text():
     for search in trees(2, False, seed=4):
         calls = grammar.parallel_calls(search)
         written = [[1, *tokenizer(call.prompt + call.text).input_ids, 1] for call in calls]
-        engine = Engine(ScriptedLM(follow(written), 128, 65536), protocol, Limits(32768), temperature=0)
+        engine = Engine(ScriptedLM(follow(written), 128, 65536), protocol, Limits(32768), temperature=0)  # type: ignore
         tree = engine.run([Request(protocol.prompt(search.problem), 0, Place.root(search.problem))])[0]
         made = [
             (protocol.text(call.prompt_ids), protocol.text(call.token_ids)) for t in tree.threads for call in t.calls
@@ -98,7 +98,7 @@ def run(texts, cancel: Cancel = "never", target=30, numbers=(3, 8, 1)):
     problem = Problem(target, numbers)
     protocol = CompactThreads(vocabulary)
     lm = ScriptedLM(follow([vocabulary.ids(text.split()) for text in texts]), len(vocabulary))
-    engine = Engine(lm, protocol, Limits(128, cancel=cancel), temperature=0)
+    engine = Engine(lm, protocol, Limits(128, cancel=cancel), temperature=0)  # type: ignore
     tree = engine.run([Request(protocol.prompt(problem), 0, Place.root(problem))])[0]
     return protocol, tree, [" ".join(vocabulary.words(thread.ids)) for thread in tree.threads]
 

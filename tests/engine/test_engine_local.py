@@ -185,7 +185,7 @@ def test_end_tokens_of_model_and_tokenizer_are_joined():
     class Tokenizer:
         eos_token_id = 9
 
-    assert end_tokens(model, Tokenizer()) == (7, 1, 9)
+    assert end_tokens(model, Tokenizer()) == (7, 1, 9)  # type: ignore
 
 
 def test_left_padding():

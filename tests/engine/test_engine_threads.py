@@ -240,7 +240,7 @@ def test_the_critical_path_is_parent_slowest_child_parent():
     # the root says 9, spawns; children write 3 and 1 tokens; the root goes on with 2 more
     sequences = [[10, 9, 2, 8, 31, 3], [11, 9, 2, 3], [20, 9, 2, 4, 31, 2, 6, 6, 3]]
     script = follow(sequences)
-    tree = Engine(ScriptedLM(script, 60), Toy(), Limits(window=40), temperature=0).run([Request([20], 0)])[0]
+    tree = Engine(ScriptedLM(script, 60), Toy(), Limits(window=40), temperature=0).run([Request([20], 0)])[0]  # type: ignore
     assert [thread.ids for thread in tree.threads] == [
         [20, 9, 2, 4, 31, 2, 6, 6, 3],
         [10, 9, 2, 8, 31, 3],
@@ -262,7 +262,7 @@ def test_a_failed_thread_fails_alone():
             return super().spawn(thread)
 
     script = follow([[20, 9, 2, 4, 2, 3], [10, 9, 2, 3], [11, 9, 2, 3]])
-    engine = Engine(ScriptedLM(script, 60), Broken(), Limits(window=40), temperature=0)
+    engine = Engine(ScriptedLM(script, 60), Broken(), Limits(window=40), temperature=0)  # type: ignore
     root, broken, fine = engine.run([Request([20], 0)])[0].threads
     assert (broken.status, broken.reason) == (Status.FAILED, "KeyError: 'hostile text'")
     assert (fine.status, root.status) == (Status.ENDED, Status.ENDED)
@@ -278,14 +278,14 @@ def test_a_failed_thread_fails_alone():
     ],
 )
 def test_limits_are_typed_outcomes(limits, reason):
-    engine = Engine(ScriptedLM(follow([[20, 9, 2]]), 60), Toy(), limits, temperature=0)
+    engine = Engine(ScriptedLM(follow([[20, 9, 2]]), 60), Toy(), limits, temperature=0)  # type: ignore
     root = engine.run([Request([20], 0)])[0].root
     assert root.status is Status.FAILED
     assert reason in root.reason
 
 
 def test_a_thread_that_never_ends_is_ended_by_its_window():
-    engine = Engine(ScriptedLM(lambda context: 31, 60), Toy(), Limits(window=25), temperature=0)
+    engine = Engine(ScriptedLM(lambda context: 31, 60), Toy(), Limits(window=25), temperature=0)  # type: ignore
     root = engine.run([Request([20], 0)])[0].root
     assert (root.status, len(root.ids), root.own) == (Status.WINDOW, 25, 24)
 
@@ -298,14 +298,14 @@ def test_a_parent_that_spawns_for_ever_is_ended_even_where_joins_shrink_it():
     def script(context):
         return 2 if len(context) < 4 and context[0] == 20 else 3
 
-    engine = Engine(ScriptedLM(script, 60), Shrinking(), Limits(window=25, spawns=5), temperature=0)
+    engine = Engine(ScriptedLM(script, 60), Shrinking(), Limits(window=25, spawns=5), temperature=0)  # type: ignore
     root = engine.run([Request([20], 0)])[0].root
     assert root.status is Status.FAILED
     assert len(root.groups) == 5
 
 
 def test_a_window_too_small_for_the_prompt_is_an_outcome():
-    root = Engine(ScriptedLM(follow([]), 60), Toy(), Limits(window=5)).run([Request([20] * 5, 0)])[0].root
+    root = Engine(ScriptedLM(follow([]), 60), Toy(), Limits(window=5)).run([Request([20] * 5, 0)])[0].root  # type: ignore
     assert (root.status, root.own) == (Status.WINDOW, 0)
     assert "5 tokens in a window of 5" in root.reason
 

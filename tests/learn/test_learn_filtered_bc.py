@@ -23,7 +23,7 @@ def episodes(count: int) -> list[tuple[Example, float]]:
     return found
 
 
-def gradient(model, loss) -> torch.Tensor:
+def gradient(model, loss) -> torch.Tensor:  # type: ignore
     """All gradients of a loss in one row."""
     model.zero_grad(set_to_none=True)
     loss.backward()
@@ -31,7 +31,7 @@ def gradient(model, loss) -> torch.Tensor:
     return torch.cat([row.flatten() for row in rows]).double()
 
 
-def reinforce(model, pairs: list[tuple[Example, float]]) -> torch.Tensor:
+def reinforce(model, pairs: list[tuple[Example, float]]) -> torch.Tensor:  # type: ignore
     """−(1/N) Σ_i r_i (1/T_i) Σ_j log π(y_ij | x_i), written out one episode after the other."""
     total = torch.zeros(())
     for example, reward in pairs:

@@ -138,7 +138,7 @@ def test_weights_and_tensors_are_kept_once(tmp_path):
             Tiny.save_pretrained(value, folder)
 
     for _ in range(2):
-        model = once(tmp_path, "net", {"seed": 0}, make, Saved(scalar(0.0)))
+        model = once(tmp_path, "net", {"seed": 0}, make, Saved(scalar(0.0)))  # type: ignore
         assert model.weight.item() == 7.0
         view = torch.arange(6.0).reshape(2, 3).T
         tensors = once(tmp_path, "view", {}, lambda view=view: {"v": view, "same": view}, TENSORS)

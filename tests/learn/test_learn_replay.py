@@ -38,7 +38,7 @@ def test_draws_without_replacement_follow_the_exact_law():
     chances = [0.1, 0.2, 0.3, 0.4]
     exact: Counter[tuple[int, ...]] = Counter()
     for first, second in permutations(range(4), 2):
-        exact[tuple(sorted((first, second)))] += chances[first] * chances[second] / (1 - chances[first])
+        exact[tuple(sorted((first, second)))] += chances[first] * chances[second] / (1 - chances[first])  # type: ignore
     count = 20_000
     found = Counter(tuple(draw(range(4), chances, 2, seed)) for seed in range(count))
     for pair, chance in exact.items():

@@ -86,7 +86,7 @@ def test_what_is_noted_in_the_model_makes_its_renamer(tokenizer, examples):
     model = SimpleNamespace(config=SimpleNamespace(turnsmith={"dialect": "x"}))
     policy = SimpleNamespace(model=model, tokenizer=tokenizer)
     assert renamer_of(policy) is None
-    keep_words(model, KEPT, 4)
+    keep_words(model, KEPT, 4)  # type: ignore
     assert model.config.turnsmith == {"dialect": "x", "kept_words": list(KEPT), "name_pieces": 4}
     again, made = Renamer(tokenizer, KEPT, longest=4), renamer_of(policy)
     assert made is not None

@@ -163,7 +163,7 @@ def stored_cell(row):
     elif label in ("short budget", "long budget"):
         budget = Budget("tokens", LAPTOP.window if label == "short budget" else LAPTOP.windows[-1])
     kinds: tuple[Cancel, ...] = ("verified", "claimed")
-    cancel: Cancel = next((kind for kind in kinds if f"cancel {kind}" in row["key"]), "never")
+    cancel: Cancel = next((kind for kind in kinds if f"cancel {kind}" in row["key"]), "never")  # type: ignore
     abreast = int(row["key"].split(", ")[-1].split()[0]) if "abreast" in row["key"] else None
     serial = row["arm"].startswith("sos")
     method = apr_rollout.Method(row["window"], budget, row["temperature"], cancel, abreast, serial)

@@ -398,6 +398,6 @@ def test_both_arms_learn_from_the_first_four_fifths_of_each_collection():
         for phase, iteration, count in (("offline", 0, 10), ("train-digirl", 1, 5), ("train-digirl", 2, 1))
         for n in range(count)
     ]
-    train, held_out = digirl._split(log)
+    train, held_out = digirl._split(log)  # type: ignore
     assert [one.trace.id for one in held_out] == ["offline-0-8", "offline-0-9", "train-digirl-1-4"]
     assert len(train) + len(held_out) == len(log)

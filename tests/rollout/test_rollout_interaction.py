@@ -273,7 +273,7 @@ class Told:
 
 async def test_an_action_is_taken_back_and_the_thought_goes_on(policy):
     told = Told(policy, "Thought: go on [1]\nAction:", "it is here\nAction:", "Thought\nAction: Click [1]")
-    (forced,) = await BudgetForcing(told, 2).act(contexts(1))
+    (forced,) = await BudgetForcing(told, 2).act(contexts(1))  # type: ignore
     text = policy.tokenizer.decode(list(forced.token_ids))
     assert text == "Thought: go on [1]\nWait, it is here\nWait, Thought\nAction: Click [1]"
     assert forced.call == Call("click", {"mark": 1})
@@ -292,7 +292,7 @@ async def test_an_action_is_taken_back_and_the_thought_goes_on(policy):
 
 async def test_who_ends_by_itself_is_not_held_back(policy):
     told = Told(policy, "Thought: a", "Thought: b\nAction:", "c\nAction: Click [1]")
-    first, second = await BudgetForcing(told, 1).act(contexts(2))
+    first, second = await BudgetForcing(told, 1).act(contexts(2))  # type: ignore
     assert (first.text, first.call) == ("Thought: a", None)
     assert second.call == Call("click", {"mark": 1})
     assert [len(prompts) for prompts in told.prompts] == [2, 1]

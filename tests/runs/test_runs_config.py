@@ -26,7 +26,7 @@ class Config:
 
 def test_a_configuration_survives_json():
     config = Config("y", 3, 7, Inner(0.5, (4,)), (Inner(), Inner(0.2)))
-    assert from_json(Config, json.loads(json.dumps(to_json("r", config)))) == config
+    assert from_json(Config, json.loads(json.dumps(to_json("r", config)))) == config  # type: ignore
 
 
 def test_unknown_settings_are_named():

@@ -80,7 +80,7 @@ def test_pae_rows_keep_their_evaluator_hidden(tmp_path):
 
 def test_pae_rows_of_webarena_get_their_addresses(tmp_path, monkeypatch):
     row = {"web_name": "shopping", "id": "s--1", "ques": "Go.", "web": "__SHOPPING__"}
-    row["eval"] = {"eval_types": ["url_match"], "reference_url": "__SHOPPING__/cart"}
+    row["eval"] = {"eval_types": ["url_match"], "reference_url": "__SHOPPING__/cart"}  # type: ignore
     monkeypatch.setenv("SHOPPING", "http://localhost:7770/")
     (task,) = load_tasks(written(tmp_path, row))
     assert task.params["start_url"] == "http://localhost:7770"

@@ -58,7 +58,7 @@ def load_blip2(folder: str | Path, device: str = "cpu") -> Blip2Vectors:
     """
     folder = Path(folder)
     try:
-        model, loaded = transformers.Blip2VisionModel.from_pretrained(folder, output_loading_info=True)
+        model, loaded = transformers.Blip2VisionModel.from_pretrained(folder, output_loading_info=True)  # type: ignore
         if loaded["missing_keys"]:
             model.load_state_dict(_tower(folder))
         processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")

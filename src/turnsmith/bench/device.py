@@ -110,7 +110,7 @@ async def record_episodes(options: Options) -> list[Recorded]:
         for task in pair
         if task is not None
     ]
-    environment = DeviceEnvironment(LocalPhones(ROUGH), 4, script=ChromiumPhone.boxes)
+    environment = DeviceEnvironment(LocalPhones(ROUGH), 4, script=ChromiumPhone.boxes)  # type: ignore
     async with environment:
         episodes = [Episode(task.id, task, options.seed + number) for number, task in enumerate(tasks)]
         demonstrator = Demonstrator(tasks, "all")

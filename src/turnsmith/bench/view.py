@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import psutil
 import tyro
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from turnsmith.envs.browser.chromium import find_chromium
 from turnsmith.evaluate.claims import Claim, record
@@ -131,7 +131,7 @@ def _measure(link: str, name: str, server: psutil.Process, options: Options) -> 
 @contextmanager
 def _page(browser: Browser, link: str, width: int = 1400, dark: bool = False) -> Iterator[Page]:
     """A page with empty caches, signed in, on the list of runs."""
-    viewport = {"width": width, "height": 900}
+    viewport: ViewportSize = {"width": width, "height": 900}
     context = browser.new_context(viewport=viewport, color_scheme="dark" if dark else "light")
     page = context.new_page()
     page.goto(link)

@@ -40,7 +40,7 @@ def learning_curves(path: Path, curves: Mapping[str, Sequence[Point]], what: str
         for (name, curve), colour in zip(curves.items(), COLOURS * 2, strict=False):
             points = [point for point in curve if point.error is not None]
             at = [getattr(point, along) for point in points]
-            errors = [point.error for point in points]
+            errors = [float(point.error or 0.0) for point in points]
             axis.plot(at, errors, color=colour, label=name, linewidth=1.5)
             best = int(np.argmin(np.array(errors, float)))
             axis.plot(at[best], errors[best], "o", color=colour, markersize=4)

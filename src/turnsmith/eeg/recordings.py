@@ -130,7 +130,7 @@ def check_units(signal: Signal, where: str) -> None:
     Raises:
         UserError: naming the factor that would make them plausible, or the channels.
     """
-    finite = np.isfinite(signal.values).all(0)
+    finite = np.asarray(np.isfinite(signal.values).all(0))
     broken = [name for name, sound in zip(signal.channels, finite, strict=True) if not sound]
     if broken:
         raise UserError(f"{where}: samples of {_named(broken)} are no numbers. Drop these channels or samples.")

@@ -134,7 +134,7 @@ def _answer(choice: Mapping[str, Any]) -> tuple[str, StopReason]:
     return text, StopReason.EOS
 
 
-def _text(content: object) -> str:
+def _text(content: Any) -> str:
     """A message's content: a string, nothing, or a list of parts of which those of text count."""
     if content is None:
         return ""
@@ -150,7 +150,7 @@ def _logprob(value: float | str) -> float:
     return min(number, 0.0)
 
 
-def _ids(values: Sequence[object] | None) -> tuple[int, ...]:
+def _ids(values: Sequence[int] | None) -> tuple[int, ...]:
     ids = tuple(values or ())
     if any(isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31 for value in ids):
         raise ValueError("not token ids")
@@ -185,7 +185,7 @@ def trouble(
     return UserError(f"{where}: the request was refused ({status}: {said}).")
 
 
-def message_of(reply: object) -> str:
+def message_of(reply: Any) -> str:
     """What a server says of an error, on one line of at most 200 characters."""
     try:
         said = reply.get("error") or reply.get("message") or reply

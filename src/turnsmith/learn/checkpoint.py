@@ -14,15 +14,35 @@ import random
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from turnsmith.engine.models import LanguageModel, Tokenizer
 from turnsmith.errors import UserError
 from turnsmith.runs.once import remove_folder, whole_folder
+
+
+class SavesItself(Protocol):
+    """A tokenizer or processor: writes itself into a model folder."""
+
+    def save_pretrained(self, folder: Any, /) -> Any:
+        """Write the files."""
+        ...
+
+
+class Saved(SavesItself, Protocol):
+    """What a checkpoint holds: a Hugging Face model, or any module that saves itself."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """The weights by name."""
+        ...
+
+    def load_state_dict(self, weights: Any, /, strict: bool) -> Any:
+        """Take weights over."""
+        ...
+
 
 _STEP = re.compile(r"step-(\d+)")
 
@@ -30,8 +50,8 @@ _STEP = re.compile(r"step-(\d+)")
 def save(
     folder: str | Path,
     step: int,
-    model: LanguageModel,
-    tokenizer: Tokenizer | None = None,
+    model: Saved,
+    tokenizer: SavesItself | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     state: Mapping[str, Any] | None = None,
     keep: int | None = None,
@@ -62,8 +82,8 @@ def save(
 
 def write(
     folder: Path,
-    model: LanguageModel,
-    tokenizer: Tokenizer | None = None,
+    model: Saved,
+    tokenizer: SavesItself | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     state: Mapping[str, Any] | None = None,
     step: int = 0,
@@ -95,7 +115,7 @@ class TrainingState:
     """
 
     def __init__(
-        self, model: LanguageModel, tokenizer: Tokenizer | None = None, optimizer: torch.optim.Optimizer | None = None
+        self, model: Saved, tokenizer: SavesItself | None = None, optimizer: torch.optim.Optimizer | None = None
     ) -> None:
         self.model, self.tokenizer, self.optimizer = model, tokenizer, optimizer
         self.notes: dict[str, Any] = {}
@@ -107,7 +127,7 @@ class TrainingState:
     def load(self, folder: Path) -> None:
         """Be what was saved; the model is left in `eval()` mode."""
         self.notes = load(folder, self.model, self.optimizer)
-        self.model.eval()
+        self.model.eval()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class ModelFormat:
@@ -118,7 +138,7 @@ class ModelFormat:
         tokenizer: saved beside the weights; None leaves it out.
     """
 
-    def __init__(self, model: LanguageModel, tokenizer: Tokenizer | None = None) -> None:
+    def __init__(self, model: Saved, tokenizer: SavesItself | None = None) -> None:
         self.model, self.tokenizer = model, tokenizer
 
     def write(self, value: Any, folder: Path) -> None:
@@ -130,7 +150,7 @@ class ModelFormat:
     def read(self, folder: Path) -> Any:
         """The model with these weights, in `eval()` mode."""
         load_weights(folder, self.model)
-        return self.model.eval()
+        return self.model.eval()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class TensorsFormat:
@@ -161,9 +181,7 @@ def latest(folder: str | Path) -> Path | None:
     return Path(folder) / f"step-{found[-1]}" if found else None
 
 
-def load(
-    checkpoint: str | Path, model: LanguageModel, optimizer: torch.optim.Optimizer | None = None
-) -> dict[str, Any]:
+def load(checkpoint: str | Path, model: Saved, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
     """Put a checkpoint's weights into `model`, its moments into `optimizer`, and its random state into effect.
 
     Args:
@@ -195,7 +213,7 @@ def load(
     return trainer["state"]
 
 
-def load_weights(folder: str | Path, model: LanguageModel) -> None:
+def load_weights(folder: str | Path, model: Saved) -> None:
     """Put the weights of a model folder (`save_pretrained`'s) into a model of the same architecture.
 
     Raises:
@@ -209,7 +227,7 @@ def load_weights(folder: str | Path, model: LanguageModel) -> None:
     config_file = folder / "config.json"
     if config_file.exists():
         theirs = json.loads(config_file.read_text(encoding="utf-8")).get("model_type")
-        ours = model.config.model_type
+        ours = model.config.model_type  # pyright: ignore[reportAttributeAccessIssue]
         if theirs != ours:
             raise UserError(f"{folder}: a checkpoint of model type {theirs!r} does not fit a model of type {ours!r}.")
     weights = {name: value for file in files for name, value in load_file(file).items()}

@@ -357,9 +357,9 @@ def _row(values: tuple) -> Row:
     )
 
 
-def _object(text: object) -> dict[str, Any] | None:
+def _object(text: str | bytes | None) -> dict[str, Any] | None:
     try:
-        value = json.loads(text)
+        value = json.loads(text)  # type: ignore
     except (TypeError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -378,7 +378,7 @@ def _negative_log_prob(packed: bytes) -> tuple[float, int]:
     return float(-logprob_T.sum()), int(logprob_T.size)
 
 
-def unpack_tokens(packed: object) -> tuple[tuple, tuple, tuple, tuple]:
+def unpack_tokens(packed: Any) -> tuple[tuple, tuple, tuple, tuple]:
     """`codec.unpack_tokens`, or four empty tuples for bytes that are not a packed action."""
     try:
         return codec.unpack_tokens(packed)

@@ -140,7 +140,7 @@ async def test_every_kind_of_task_can_be_done(phones):
         for t in tasks
     ]
     assert len({task.params["template"] for task in tasks}) >= len(GENERAL)
-    environment = DeviceEnvironment(phones, 3, script=ChromiumPhone.boxes)
+    environment = DeviceEnvironment(phones, 3, script=ChromiumPhone.boxes)  # type: ignore
     demonstrator = Demonstrator(tasks, "all")
     episodes = [Episode(task.id, task, number) for number, task in enumerate(tasks)]
     traces = await collect(

@@ -95,7 +95,7 @@ async def test_a_flawless_hunt_takes_the_promised_steps(chromium):
 async def test_demonstrations_wander_and_go_back_and_fail_at_times(chromium):
     tasks = generate(("shop", "forum"), "train", 12, 5, long=True)
     traces = await played(tasks, Demonstrator(tasks, 0.6, 0.0, 5, detour=0.15, roam=1.0), 24)
-    backs = [sum(turn.action.call.name == "go_back" for turn in trace.turns) for trace in traces]
+    backs = [sum(turn.action.call.name == "go_back" for turn in trace.turns) for trace in traces]  # type: ignore
     assert sum(backs) > 12
     detours = 0
     for trace in traces:
@@ -103,7 +103,7 @@ async def test_demonstrations_wander_and_go_back_and_fail_at_times(chromium):
             if turn.action.text.startswith(f"Thought: {DETOUR}"):
                 moved = turn.observation.info["url"] != after.observation.info["url"]
                 detours += moved
-                assert not moved or after.action.call.name == "go_back"
+                assert not moved or after.action.call.name == "go_back"  # type: ignore
     assert detours > 0
     assert 0 < sum(trace.reward() or 0.0 for trace in traces) < len(traces)
     again = await played(tasks[:3], Demonstrator(tasks, 0.6, 0.0, 5, detour=0.15, roam=1.0), 24)

@@ -53,7 +53,7 @@ class Scripts:
         self._worlds: dict[int, str] = {}  # our worlds of the main frame's document: id -> unique id
         self._world_known = asyncio.Event()
         cdp.on("Runtime.executionContextCreated", self._on_world)
-        cdp.on("Runtime.executionContextDestroyed", lambda event: self._worlds.pop(event["executionContextId"], None))
+        cdp.on("Runtime.executionContextDestroyed", self._on_world_gone)
         cdp.on("Runtime.executionContextsCleared", lambda _: self._worlds.clear())
 
     async def enable_scripts(self) -> None:
@@ -69,6 +69,9 @@ class Scripts:
         if context["name"] == WORLD and context.get("auxData", {}).get("frameId") == self._frame:
             self._worlds[context["id"]] = context["uniqueId"]
             self._world_known.set()
+
+    def _on_world_gone(self, event: Mapping[str, Any]) -> None:
+        self._worlds.pop(event["executionContextId"], None)
 
     async def world(self) -> tuple[int, str]:
         """The id and the unique id of our world in the present document.

@@ -92,6 +92,7 @@ class GymEnvironment(gymnasium.Env):
             await self._environment.__aenter__()
             self._borrowed = self._environment.session()
             self._session = await self._borrowed.__aenter__()
+        assert self._session is not None
         return await self._seen(await self._session.reset(self.task, seed), "")
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:

@@ -226,7 +226,7 @@ def elements_of(seen: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str
 
 def _both_lines() -> Any:
     """BrowserGym's mapping of actions, with several lines allowed: our typing is `fill` and `press`."""
-    from browsergym.core.action.highlevel import HighLevelActionSet
+    from browsergym.core.action.highlevel import HighLevelActionSet  # pyright: ignore[reportMissingImports]
 
     return HighLevelActionSet(subsets=["chat", "infeas", "nav", "bid", "coord"], multiaction=True).to_python_code
 

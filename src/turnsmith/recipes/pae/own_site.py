@@ -248,7 +248,7 @@ def _policy(config: Config) -> Policy:
         from turnsmith.agents.lora import add_adapter
 
         adapter = settings.lora
-        policy.model = add_adapter(policy.model, adapter.rank, adapter.alpha, adapter.dropout, config.seed)
+        policy.model = add_adapter(policy.model, adapter.rank, adapter.alpha, adapter.dropout, config.seed)  # type: ignore
     return policy
 
 

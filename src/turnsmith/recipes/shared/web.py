@@ -214,7 +214,7 @@ def starting_policy(config: PolicyConfig, seed: int, demonstrations: Sequence[Tr
         policy = load_local(folder, sampling=sampling, device=config.device, version="step-0")
     if config.lora.rank:
         adapter = config.lora
-        policy.model = add_adapter(policy.model, adapter.rank, adapter.alpha, adapter.dropout, seed)
+        policy.model = add_adapter(policy.model, adapter.rank, adapter.alpha, adapter.dropout, seed)  # type: ignore
     return policy
 
 
