@@ -4,4 +4,4 @@ The loop: propose tasks, act in real environments, judge what came of it, credit
 Start with `turnsmith demo`; `docs/architecture.md` shows the rooms and which way the arrows point.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
