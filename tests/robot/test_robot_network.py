@@ -68,6 +68,7 @@ def test_what_the_text_head_writes_next_does_not_depend_on_what_comes_after():
     digits = torch.randint(0, 10, (1, 30))
     other = digits.clone()
     other[:, 12:] = (other[:, 12:] + 3) % 10
+    assert isinstance(net.head, TextHead)
     assert torch.allclose(net.head.logits(levels, digits)[:, :12], net.head.logits(levels, other)[:, :12], atol=1e-5)
 
 

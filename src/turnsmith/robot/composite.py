@@ -112,7 +112,8 @@ def _fill(rgb_HW3: np.ndarray, hole_HW: np.ndarray, grow: int) -> np.ndarray:
     hole = ndimage.binary_dilation(hole_HW, iterations=grow)
     if hole.all() or not hole.any():
         return rgb_HW3.astype(np.float32)
-    rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
+    nearest = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
+    rows, columns = np.asarray(nearest)
     filled = rgb_HW3[rows, columns].astype(np.float32)
     smooth = np.stack([ndimage.gaussian_filter(filled[..., c], 3.0) for c in range(3)], axis=-1)
     return np.where(hole[..., None], smooth, rgb_HW3)

@@ -35,8 +35,8 @@ def context_map(kind: Context, rgb_HW3: np.ndarray, depth_HW: np.ndarray, parts_
 def _gradient(rgb_HW3: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Row and column derivative of the channel that changes most at each pixel."""
     image = rgb_HW3.astype(np.float32) / 255
-    down = np.stack([ndimage.gaussian_filter(image[..., c], sigma, order=(1, 0)) for c in range(3)])
-    right = np.stack([ndimage.gaussian_filter(image[..., c], sigma, order=(0, 1)) for c in range(3)])
+    down = np.stack([ndimage.gaussian_filter(image[..., c], sigma, order=(1, 0)) for c in range(3)])  # pyright: ignore[reportArgumentType]
+    right = np.stack([ndimage.gaussian_filter(image[..., c], sigma, order=(0, 1)) for c in range(3)])  # pyright: ignore[reportArgumentType]
     strongest = np.argmax(down**2 + right**2, axis=0)[None]
     return np.take_along_axis(down, strongest, 0)[0], np.take_along_axis(right, strongest, 0)[0]
 
@@ -66,7 +66,7 @@ def canny(rgb_HW3: np.ndarray, low: float = 0.25, high: float = 0.6) -> np.ndarr
         behind = padded[1 - dy : 1 - dy + rows, 1 - dx : 1 - dx + columns]
         thin |= (octant == index) & (strength >= ahead) & (strength >= behind)
     weak = thin & (strength > low)
-    labels, count = ndimage.label(weak, np.ones((3, 3)))
+    labels, count = ndimage.label(weak, np.ones((3, 3)))  # pyright: ignore[reportGeneralTypeIssues]
     if not count:
         return np.zeros(strength.shape, np.float32)
     strong = np.unique(labels[weak & (strength > high)])

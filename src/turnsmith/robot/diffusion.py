@@ -111,4 +111,4 @@ def load_pipeline(base: str | Path, controlnet: str | Path, device: str = "cpu")
         raise UserError(f"{base} with {controlnet}: the weights could not be loaded ({line}).") from error
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    return pipeline.to(device)  # pyright: ignore[reportReturnType]

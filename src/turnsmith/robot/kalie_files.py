@@ -147,7 +147,7 @@ def read_hdf5(path: Path, task: str = "", objects: Sequence[str] = (), prompt: s
     entries = []
     try:
         with h5py.File(path, "r") as file:
-            for name in sorted(file, key=lambda key: _number(path, key)):
+            for name in sorted(file, key=lambda key: _number(path, str(key))):
                 group: Any = file[name]
                 points = np.array([np.asarray(group[key], float) for key in HDF5_NAMES])
                 entries.append(Entry(np.asarray(group["init_image"]), points, task, tuple(objects), prompt))

@@ -63,7 +63,7 @@ Chooser = Callable[[TableTask, np.ndarray, Marks], Mapping[str, str]]
 def make_marks(depth_HW: np.ndarray, camera: Camera) -> Marks:
     """Marks on everything that is raised above the table and large enough."""
     height = ndimage.gaussian_filter(camera.height - depth_HW, 0.7)
-    labels, count = ndimage.label(height > _RAISED)
+    labels, count = ndimage.label(height > _RAISED)  # pyright: ignore[reportGeneralTypeIssues]
     least = 0.0005 * depth_HW.size
     sizes = ndimage.sum_labels(np.ones_like(labels), labels, range(1, count + 1)) if count else []
     order = [index + 1 for index in np.argsort(sizes)[::-1] if sizes[index] >= least]

@@ -68,7 +68,10 @@ class Request:
 class Generator(Protocol):
     """g: draws one object anew. `name` is kept with every image it makes."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Of the generator."""
+        ...
 
     def draw(self, request: Request) -> np.ndarray:
         """The image with the object at its new place and with new looks, uint8 (H, W, 3)."""
@@ -179,8 +182,9 @@ def _is_free(sample: Labelled, point_2: np.ndarray, slack: int = 3) -> bool:
 
 def _bled(rgb_HW3: np.ndarray, mask_HW: np.ndarray) -> np.ndarray:
     """The image with the object's border colours continued outwards, so that warping mixes in no background."""
-    inside = ndimage.binary_erosion(mask_HW) if mask_HW.sum() > 60 else mask_HW
+    inside = np.asarray(ndimage.binary_erosion(mask_HW) if mask_HW.sum() > 60 else mask_HW, bool)
     if not inside.any():
         return rgb_HW3.astype(np.float32)
-    rows, columns = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    rows, columns = np.asarray(nearest)
     return rgb_HW3[rows, columns].astype(np.float32)

@@ -46,7 +46,8 @@ class VlmPredictor:
     """
 
     def __init__(self, model: Any, processor: Any, max_new_tokens: int = 256) -> None:
-        self.model, self.processor, self.max_new_tokens = model, processor, max_new_tokens
+        self.model: Any = model
+        self.processor, self.max_new_tokens = processor, max_new_tokens
         self.unreadable = 0
         """How many answers could not be read so far; such an image's points are in its middle."""
 

@@ -51,7 +51,12 @@ class Warp:
         planes = image[..., None] if image.ndim == 2 else image
         warped = [
             ndimage.affine_transform(
-                planes[..., c].astype(np.float32), swapped, start, order=order, mode="constant", cval=fill
+                planes[..., c].astype(np.float32),
+                swapped,
+                start,  # pyright: ignore[reportArgumentType]
+                order=order,
+                mode="constant",
+                cval=fill,
             )
             for c in range(planes.shape[-1])
         ]

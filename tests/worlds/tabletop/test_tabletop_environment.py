@@ -1,5 +1,7 @@
 """The table top behind the contract of environments."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ class Scripted:
     def __init__(self, points):
         self.points = points
 
-    async def act(self, contexts: "list[Context]"):
+    async def act(self, contexts: Sequence[Context]):
         assert all(not context.task.hidden for context in contexts)
         return [Action("", Call("keypoints", {"points": self.points})) for _ in contexts]
 
@@ -38,6 +40,7 @@ async def test_an_episode_is_one_look_one_action_and_the_oracles_word(tmp_path):
         (lost,) = await collect(environment, Scripted(far), evaluation_episodes([task], 0), Limits(horizon=1))
     assert won.outcome is Outcome.SUCCESS
     assert won.reward() == 1.0
+    assert won.final is not None
     assert won.final.images[0].media_type == "image/webp"
     assert won.turns[0].observation.images[0].data == seen.jpeg
     assert max(won.turns[0].info["pixel_errors"]) < 0.5
@@ -60,7 +63,9 @@ async def test_words_that_are_no_keypoints_change_nothing(tmp_path):
             step = await session.step(action)
             assert not step.done
             assert step.observation.error
-        assert (await session.grade()).reward == 0.0
+        verdict = await session.grade()
+    assert verdict is not None
+    assert verdict.reward == 0.0
 
 
 async def test_wrong_params_are_the_users_error():

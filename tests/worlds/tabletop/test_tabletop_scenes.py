@@ -26,6 +26,7 @@ def test_the_true_grasp_lies_on_its_part_in_the_picture_and_at_its_depth(task):
     scene = scenes.make_scene(task, 1, 3)
     seen = trial.observe(scene, label=True)
     column, row = scene.oracle()[Key.GRASP].astype(int)
+    assert seen.parts_HW is not None
     assert seen.parts_HW[row - 1 : row + 2, column - 1 : column + 2].max() == 1  # the first part is the tool
     world = scenes.CAMERA.at_height(scene.oracle()[Key.GRASP], scene.keypoints_53[Key.GRASP, 2])
     assert world == pytest.approx(scene.keypoints_53[Key.GRASP], abs=1e-6)

@@ -168,7 +168,7 @@ def adapted_vlm(config: Config, run: Run, arm: str) -> VlmPredictor:
         run.log(phase="vlm", arm=arm, first_loss=losses[0], last_loss=losses[-1], updates=len(losses))
         return predictor
 
-    place: Any = run.once(f"vlm/{arm}", {**inputs_of(config, arm), "vlm": asdict(vlm)}, make, AdapterFormat())
+    place: Any = run.once(f"vlm/{arm}", {**inputs_of(config, arm), "vlm": asdict(vlm)}, make, AdapterFormat())  # pyright: ignore[reportArgumentType]
     predictor = load_vlm(Path(vlm.folder), vlm.device)
     predictor.model = PeftModel.from_pretrained(predictor.model, str(place)).eval()
     return predictor

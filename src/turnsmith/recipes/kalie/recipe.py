@@ -98,7 +98,7 @@ async def _main(config: Config, run: Run) -> Path:
     async with environment:
         for script in config.scripts:
             count = config.trials if script == "oracle" else config.script_trials
-            await play(config, run, environment, scripted(script, config, cache), script, config.tasks, count)
+            await play(config, run, environment, scripted(script, config, cache), script, config.tasks, count)  # pyright: ignore[reportArgumentType]
         errors = {}
         for arm in config.arms:
             for task in _tasks_of(config, arm):

@@ -72,5 +72,5 @@ def smooth_depth(depth_HW: np.ndarray, rounds: int = 100) -> np.ndarray:
     for axis in (0, 1):
         padded = np.pad(depth, [(3, 3) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
         shifted = [np.take(padded, np.arange(k, k + depth.shape[axis]), axis=axis) for k in range(7)]
-        depth = sum(weight * part for weight, part in zip(kernel, shifted, strict=True))
-    return np.asarray(depth)
+        depth = np.asarray(sum(weight * part for weight, part in zip(kernel, shifted, strict=True)))
+    return depth

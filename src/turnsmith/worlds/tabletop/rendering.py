@@ -4,7 +4,7 @@ The backend must be chosen before MuJoCo is imported, so the other files here im
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,7 +15,10 @@ from turnsmith.worlds.tabletop.graphics import choose_backend
 require("mujoco", "robot")
 BACKEND = choose_backend()
 
-import mujoco  # noqa: E402  (after the backend was chosen)
+import mujoco as _mujoco  # noqa: E402  (after the backend was chosen)
+
+mujoco = cast(Any, _mujoco)
+"""Without types: most of its names come from compiled modules that have no stubs."""
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,7 @@ def turned(angle: float, x: float, y: float) -> np.ndarray:
 
 
 def clutter(
-    rng: np.random.Generator, keep_clear: Sequence[Sequence[float]], radius: float, count: int = 3
+    rng: np.random.Generator, keep_clear: Sequence[Sequence[float] | np.ndarray], radius: float, count: int = 3
 ) -> list[Body]:
     """Things that lie about and do not move, away from the given places (x, y)."""
     bodies: list[Body] = []

@@ -33,7 +33,7 @@ def draft(rng: np.random.Generator, geometry: int) -> Draft:
 
     def succeeded(view: View) -> bool:
         at = view.place("trash")
-        return at[2] < -0.03 or at[:2] @ towards > edge
+        return bool(at[2] < -0.03 or at[:2] @ towards > edge)
 
     bodies = [brush, trash]
     if geometry == HARD_SET:

@@ -35,7 +35,7 @@ def draft(rng: np.random.Generator, geometry: int) -> Draft:
     def succeeded(view: View) -> bool:
         middle = np.mean([view.place(name)[2] for name in names])
         held = view.touching("left", "cloth") or view.touching("right", "cloth")
-        return view.touching("rack", "cloth") and middle > 0.05 and not held
+        return view.touching("rack", "cloth") and bool(middle > 0.05) and not held
 
     bodies = [rack, cloth]
     if geometry == HARD_SET:
