@@ -30,7 +30,7 @@ def model(tmp_path_factory):
     return save_model(tmp_path_factory.mktemp("model"), made, card)
 
 
-def _signal(channels=CHANNELS, rate=500, seconds=4, microvolts=15.0):
+def _signal(channels=CHANNELS, rate=500, seconds=8, microvolts=15.0):
     rng = np.random.default_rng(0)
     return Signal(rng.normal(0, microvolts, (seconds * rate, len(channels))), rate, channels, name="a.edf")
 
@@ -38,10 +38,10 @@ def _signal(channels=CHANNELS, rate=500, seconds=4, microvolts=15.0):
 def test_a_csv_and_a_picture_are_written(model, tmp_path, capsys):
     recording = write_edf(tmp_path / "a.edf", _signal())
     assert main(["eeg", "predict", str(model), str(recording), "--step", "0.5"]) == 0
-    assert "7 windows" in capsys.readouterr().out
+    assert "15 windows" in capsys.readouterr().out
     with open(tmp_path / "a_gaze.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["start_s"] for row in rows] == ["0.000", "0.500", "1.000", "1.500", "2.000", "2.500", "3.000"]
+    assert [row["start_s"] for row in rows] == [f"{0.5 * window:.3f}" for window in range(15)]
     assert rows[0]["end_s"] == "1.000"
     assert all(np.isfinite(float(row["x_px"])) for row in rows)
     assert (tmp_path / "a_gaze.png").read_bytes()[:4] == b"\x89PNG"
@@ -85,9 +85,12 @@ def test_a_recording_of_another_net_or_rate_or_unit_or_length_is_refused_with_th
     assert "--scale 0.001 would make them 15" in error
     assert says(_signal(microvolts=15_000), "--scale", "0.001")[0] == 0
     short = _signal()
-    status, error = says(Signal(short.values[:500], 500, CHANNELS), "--step", "0")
+    status, error = says(short, "--step", "0")
     assert status == 2
     assert "--step" in error
+    status, error = says(Signal(short.values[:2000], 500, CHANNELS))
+    assert status == 2
+    assert "is 4.00 s long; a filter from 0.5 Hz needs 6.60 s. Use a longer recording." in error
 
 
 def test_a_folder_that_is_no_model_says_what_one_is(tmp_path):

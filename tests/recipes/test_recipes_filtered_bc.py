@@ -151,7 +151,7 @@ def test_the_presets_are_the_papers_and_the_recorded_ones():
     small = {
         "optimizer": "adamw", "betas": (0.9, 0.98), "epsilon": 1e-8, "weight_decay": 0.01, "momentum": 0.9,
         "grad_clip": 1.0, "pass_tokens": 8192, "schedule": "constant", "final_rate": 0.05, "seed": 0,
-        "learning_rate": 3e-4, "batch_size": 8, "warmup_updates": 5,
+        "learning_rate": 3e-4, "batch_size": 8, "warmup_updates": 5, "stairs": (), "stair_factor": 0.1,
     }  # fmt: skip
     assert laptop == {
         "name": "filtered_bc-laptop-s0",

@@ -166,7 +166,9 @@ def test_the_page_follows_a_run_that_is_being_written_without_a_reload(page, tmp
         page.get_by_role("link", name="A task that was not there before").wait_for()
         page.get_by_text("1 to 5 of 5").wait_for()
         with (folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"iteration": 1, "phase": "eval", "new_metric": 0.5}) + "\n" + '{"iteration": 2, "ne')
+            for iteration, value in ((1, 0.5), (2, 0.6)):  # a curve of one point says nothing, and is not drawn
+                file.write(json.dumps({"iteration": iteration, "phase": "eval", "new_metric": value}) + "\n")
+            file.write('{"iteration": 3, "ne')
         page.get_by_role("link", name="Overview").click()
         page.get_by_role("img", name=re.compile("New metric")).wait_for()
         assert page.evaluate("window.sameDocument")

@@ -8,11 +8,12 @@ world says how its observations and actions look in words (`Language`).
 import asyncio
 import threading
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from turnsmith.agents.base import Context
 from turnsmith.engine.forward import Prompt
 from turnsmith.engine.local import sample
+from turnsmith.engine.models import LanguageModel
 from turnsmith.engine.sampling import Sampling
 from turnsmith.engine.score import score
 from turnsmith.errors import ParseError
@@ -50,7 +51,7 @@ class LogPolicy:
     """
 
     def __init__(
-        self, model: Any, language: Language, sampling: Sampling | None = None, version: str = "step-0"
+        self, model: LanguageModel, language: Language, sampling: Sampling | None = None, version: str = "step-0"
     ) -> None:
         self.model = model.eval()
         self.language = language

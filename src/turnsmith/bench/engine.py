@@ -25,9 +25,8 @@ import argparse
 import concurrent.futures
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import numpy as np
@@ -225,7 +224,9 @@ def countdown_work(count: int, seed: int) -> list[Work]:
     return work[:count]
 
 
-def clock(run: Any, model: LanguageModel, work: Sequence[Work]) -> tuple[float, list[list[int]]]:
+def clock(
+    run: Callable[..., list[list[int]]], model: LanguageModel, work: Sequence[Work]
+) -> tuple[float, list[list[int]]]:
     """Seconds of one way, and what each thread wrote."""
     began = time.perf_counter()
     tokens = run(model, work)
@@ -300,7 +301,7 @@ def machine_limits(device: str) -> tuple[float, float]:
     memory = torch.ones(2, 64 * 2**20, device=device)
     square = torch.randn(1024, 1024, device=device)
 
-    def best(work: Any, repeats: int) -> float:
+    def best(work: Callable[[], object], repeats: int) -> float:
         times = []
         for _ in range(repeats):
             began = time.perf_counter()

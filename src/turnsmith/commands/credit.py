@@ -22,6 +22,7 @@ from turnsmith.trace.types import ORACLE
 
 if TYPE_CHECKING:
     from turnsmith.critics.log_credit import LogCredit
+    from turnsmith.trace.types import Trace, Turn
 
 _WIDTH = 78
 _SHOWN = 5
@@ -98,7 +99,7 @@ def main(argv: list[str]) -> int:
 
 
 def _likelihoods(
-    options: Options, folder: Path, traces: Sequence[Any], texts: Sequence[str]
+    options: Options, folder: Path, traces: "Sequence[Trace]", texts: Sequence[str]
 ) -> list[tuple[str, list[list[float]]]]:
     """Log-probabilities of the model, scored once for these traces and kept in the run's folder."""
     require("transformers", "hf")
@@ -215,7 +216,7 @@ def _different(credit: "LogCredit", rows: Sequence[tuple[float, int, int]]) -> l
     return found
 
 
-def _said(turn: Any) -> str:
+def _said(turn: "Turn") -> str:
     from turnsmith.commands.traces_show import printable
     from turnsmith.critics.turn_words import said
 

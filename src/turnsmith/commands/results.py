@@ -69,5 +69,5 @@ def _verdict(row: dict[str, Any]) -> str:
     return held + goal
 
 
-def _number(value: Any) -> str:
+def _number(value: object) -> str:
     return "not measured" if value is None else f"{value:.4g}" if isinstance(value, (int, float)) else str(value)

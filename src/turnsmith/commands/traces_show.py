@@ -5,7 +5,7 @@ What a page or a model wrote is not trusted: control characters, which could dri
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,7 +66,7 @@ def print_trace(trace: Trace, labels: Sequence[Label], full: bool) -> None:
     sys.stdout.flush()
 
 
-def _put_turn(put: Any, turn: Turn, full: bool) -> None:
+def _put_turn(put: Callable[..., None], turn: Turn, full: bool) -> None:
     for credit in turn.credits:
         put("credit", _credit(credit))
     put("sees", _summary(turn.observation, full))

@@ -213,10 +213,10 @@ class RelativeGain(Row, Generic[K]):
         return relative_gain(runs, self.ours, self.rivals)
 
 
-AnyRow: TypeAlias = Level[K] | Difference[K] | RelativeGain[K]
+ClaimRow: TypeAlias = Level[K] | Difference[K] | RelativeGain[K]
 
 
-def claims_of(table: Sequence[AnyRow[K]], runs: Runs[K]) -> list[Claim]:
+def claims_of(table: Sequence[ClaimRow[K]], runs: Runs[K]) -> list[Claim]:
     """The claims of a table, row by row.
 
     Raises:
@@ -225,7 +225,7 @@ def claims_of(table: Sequence[AnyRow[K]], runs: Runs[K]) -> list[Claim]:
     return [claim_of(row, runs) for row in table if not row.optional or everywhere(runs, *row.keys)]
 
 
-def claim_of(row: AnyRow[K], runs: Runs[K]) -> Claim:
+def claim_of(row: ClaimRow[K], runs: Runs[K]) -> Claim:
     """One row as a claim. Where there is nothing to be relative to, the value is None and the note says why."""
     text = {"goal": row.goal, "paper": row.paper, "baseline": row.baseline}
     try:

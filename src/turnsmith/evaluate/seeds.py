@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from turnsmith.runs.config import command_of, from_json, to_json
+from turnsmith.runs.config import RecipeConfig, command_of, from_json, to_json
 from turnsmith.runs.run import read_json
 
 
 def finished_runs(
-    recipe: str, config: Any, ignore: Sequence[str] = (), runs: Path = Path("runs")
+    recipe: str, config: RecipeConfig, ignore: Sequence[str] = (), runs: Path = Path("runs")
 ) -> list[dict[str, Any]]:
     """The `report.json` of every finished run with these settings, whatever its seed and name.
 

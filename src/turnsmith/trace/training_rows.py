@@ -15,15 +15,17 @@ task information is in none of them. Pictures are left out.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from turnsmith.errors import UserError
 from turnsmith.jsonl import dump_row
 from turnsmith.trace.messages import VERBATIM, Message, assistant_message, observation_messages, tool_call_id
 from turnsmith.trace.types import ORACLE, Outcome, Trace
+
+T = TypeVar("T")
 
 Format = Literal["sft", "dpo", "kto", "grpo"]
 Row = dict[str, Any]
@@ -145,13 +147,13 @@ def _with_tools(row: Row, episode: _Episode) -> Row:
     return row if episode.tools is None else {**row, "tools": episode.tools}
 
 
-def _sft(episodes: Sequence[_Episode], good: Any) -> Iterator[Row]:
+def _sft(episodes: Sequence[_Episode], good: Callable[[float], bool]) -> Iterator[Row]:
     for one in episodes:
         if good(one.reward):
             yield _with_tools({"messages": one.messages}, one)
 
 
-def _attempts(episodes: Sequence[_Episode], good: Any) -> Iterator[Row]:
+def _attempts(episodes: Sequence[_Episode], good: Callable[[float], bool]) -> Iterator[Row]:
     for one in episodes:
         first = one.places[0]
         row = {"prompt": one.prompt(first), "completion": one.messages[first:], "label": bool(good(one.reward))}
@@ -167,7 +169,7 @@ def _turns(episodes: Sequence[_Episode], only_good: bool) -> Iterator[Row]:
             yield _with_tools(row if only_good else {**row, "label": advantage > 0}, one)
 
 
-def _attempt_pairs(episodes: Sequence[_Episode], good: Any) -> Iterator[Row]:
+def _attempt_pairs(episodes: Sequence[_Episode], good: Callable[[float], bool]) -> Iterator[Row]:
     """Of each task, good attempts against worse ones, best against worst first."""
     for group in _grouped((dump_row({"m": one.prompt(one.places[0])}), one) for one in episodes):
         ranked = sorted(group, key=lambda one: -one.reward)
@@ -207,8 +209,8 @@ def _prompts(episodes: Sequence[_Episode]) -> Iterator[Row]:
         yield _with_tools(row, one)
 
 
-def _grouped(rows: Iterable[tuple[str, Any]]) -> Iterable[list[Any]]:
-    groups: dict[str, list[Any]] = {}
+def _grouped(rows: Iterable[tuple[str, T]]) -> Iterable[list[T]]:
+    groups: dict[str, list[T]] = {}
     for key, value in rows:
         groups.setdefault(key, []).append(value)
     return groups.values()

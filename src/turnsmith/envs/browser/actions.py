@@ -166,7 +166,7 @@ class Actor:
         info.update(_where(await self._aim(mark, target)))
         if isinstance(target, str):
             raise StepError(f"Element [{mark}] is only in the accessibility tree; nothing was done.")
-        await self.tab.evaluate(f"__turnsmith__.element({target}).focus()")
+        await self.tab.ask(f"__turnsmith__.element({target}).focus()")
         try:
             await self.tab.page.keyboard.press(str(key))
         except Error as error:

@@ -101,7 +101,7 @@ async def raw_page(tab: "Tab", count: int) -> tuple[dict[str, Any], dict[str, An
                 _backends_of_marks(tab, count),
                 tab.send("DOMSnapshot.captureSnapshot", {"computedStyles": [], "includeDOMRects": True}),
                 tab.send("Accessibility.getFullAXTree", {}),
-                tab.evaluate(
+                tab.ask(
                     f"[...Array({count}).keys()].find(n => __turnsmith__.element(n) === document.activeElement) ?? null"
                 ),
             )

@@ -6,7 +6,7 @@ Ids of the paper's own comparisons have no arm in them; others are made of the a
 from collections.abc import Sequence
 
 from turnsmith.evaluate.claims import Claim
-from turnsmith.evaluate.figures import AnyRow, Difference, Level, RelativeGain, Runs, claims_of
+from turnsmith.evaluate.figures import ClaimRow, Difference, Level, RelativeGain, Runs, claims_of
 from turnsmith.recipes.digiq.arm_names import ArmName, parse_arm
 from turnsmith.recipes.digiq.config import Config
 from turnsmith.recipes.shared.device_claims import Report, finished, record_runs, runs_of
@@ -29,14 +29,14 @@ def arm_of(name: str) -> ArmName:
     return BEHAVIOUR if name == str(BEHAVIOUR) else parse_arm(name)
 
 
-def table(arms: Sequence[ArmName], note: str = "") -> list[AnyRow[ArmName]]:
+def table(arms: Sequence[ArmName], note: str = "") -> list[ClaimRow[ArmName]]:
     """The rows for runs that have these arms.
 
     Args:
         arms: in the order of their names.
         note: goes with every difference.
     """
-    rows: list[AnyRow[ArmName]] = [
+    rows: list[ClaimRow[ArmName]] = [
         Level(id=f"{_slug(arm)}_success", words=f"Success of {arm}", key=arm) for arm in arms
     ]
     for arm in arms:
@@ -51,7 +51,7 @@ def table(arms: Sequence[ArmName], note: str = "") -> list[AnyRow[ArmName]]:
 
 def _difference(
     arms: Sequence[ArmName], better: ArmName, worse: ArmName, id: str, words: str, note: str, paper: str = ""
-) -> list[AnyRow[ArmName]]:
+) -> list[ClaimRow[ArmName]]:
     """One difference, where both arms were run."""
     if better not in arms or worse not in arms:
         return []
@@ -61,7 +61,7 @@ def _difference(
     ]
 
 
-def _acting(arms: Sequence[ArmName], arm: ArmName, note: str) -> list[AnyRow[ArmName]]:
+def _acting(arms: Sequence[ArmName], arm: ArmName, note: str) -> list[ClaimRow[ArmName]]:
     """What an arm that chooses among draws is compared with."""
     learner, id = arm.learned, _slug(arm.learned)
     if arm.acting == "likeliest" and arm.count is None:
@@ -83,7 +83,7 @@ def _acting(arms: Sequence[ArmName], arm: ArmName, note: str) -> list[AnyRow[Arm
     return []
 
 
-def _over_best_offline(arm: ArmName, arms: Sequence[ArmName], note: str) -> list[AnyRow[ArmName]]:
+def _over_best_offline(arm: ArmName, arms: Sequence[ArmName], note: str) -> list[ClaimRow[ArmName]]:
     """Digi-Q's policy, or one that its critics rank, against the offline methods after as many updates.
 
     One that ranks its draws is compared with those that do the likeliest of theirs as well, where they were run.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import Claim
-from turnsmith.evaluate.figures import AnyRow, Difference, Level, Runs, claims_of
+from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, claims_of
 from turnsmith.recipes.digirl.config import Config
 from turnsmith.recipes.shared.device_claims import finished, record_runs, runs_of
 
@@ -41,7 +41,7 @@ class Evaluation:
         return cls(found[1], training=True) if found[1] else cls(found[2], int(found[3]))
 
 
-def table(iterations: int, drift: int) -> list[AnyRow[Evaluation]]:
+def table(iterations: int, drift: int) -> list[ClaimRow[Evaluation]]:
     """The rows, for runs of so many online iterations and iterations of drift."""
     fbc, digirl = Evaluation("fbc", iterations), Evaluation("digirl", iterations)
     return [

@@ -9,7 +9,7 @@ import numpy as np
 
 from turnsmith.eeg.cue import CueResult
 from turnsmith.eeg.curves import compare
-from turnsmith.eeg.fit import Fitted
+from turnsmith.eeg.fit import Fitted, Point
 from turnsmith.eeg.proxy import ProxyResult
 from turnsmith.eeg.transfer import STARTS
 from turnsmith.evaluate.claims import Claim, record
@@ -49,7 +49,7 @@ def match_ratio(stages: dict[str, Any], axis: str = "step") -> tuple[float, bool
 def study_claims(stages: Sequence[dict[str, Any]], seeds: tuple[int, ...]) -> list[Claim]:
     """The simulator's claims from the stages of each seed's run."""
 
-    def curves(row: dict[str, Any]) -> tuple[Any, Any]:
+    def curves(row: dict[str, Any]) -> tuple[list[Point], list[Point]]:
         return Fitted.from_dict(row["scratch-100"]).curve, Fitted.from_dict(row["mae-100"]).curve
 
     def claim(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from turnsmith.evaluate.claims import record
-from turnsmith.evaluate.figures import AnyRow, Difference, Level, Runs, SeedRun, claims_of, level
+from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, claims_of, level
 from turnsmith.evaluate.seeds import commands_of, finished_runs
 from turnsmith.recipes.filtered_bc.config import Config, Method
 from turnsmith.runs.progress import console
@@ -48,7 +48,7 @@ def runs_of(reports: Sequence[Mapping[str, Any]], method: Method) -> list[SeedRu
     ]
 
 
-def table(iterations: int, control: Runs[Evaluated]) -> list[AnyRow[Evaluated]]:
+def table(iterations: int, control: Runs[Evaluated]) -> list[ClaimRow[Evaluated]]:
     """The claims after K iterations.
 
     Args:

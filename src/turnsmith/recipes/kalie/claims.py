@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from turnsmith.evaluate.claims import Claim, record
-from turnsmith.evaluate.figures import AnyRow, Difference, Level, Runs, SeedRun, claims_of, level
+from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, claims_of, level
 from turnsmith.evaluate.seeds import commands_of, finished_runs
 from turnsmith.evaluate.stats import clustered_bootstrap
 from turnsmith.recipes.kalie.config import Config
@@ -50,10 +50,10 @@ def evaluations(rewards: Mapping[str, Mapping[str, float]], tasks: Sequence[str]
     return found
 
 
-def table(config: Config) -> list[AnyRow[Trials]]:
+def table(config: Config) -> list[ClaimRow[Trials]]:
     """The claims about success."""
     ours, rl_task = Trials("composite"), config.rl.task
-    rows: list[AnyRow[Trials]] = [
+    rows: list[ClaimRow[Trials]] = [
         Level(
             id="unseen_success",
             words="Success over all tasks and unseen geometry sets with 50 images and synthesis",

@@ -1,8 +1,7 @@
 """The one small model of the recipe: executor, challenger, proposer and judge are roles of it."""
 
 import random
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -16,6 +15,8 @@ from turnsmith.envs.tools.base import DatabaseWorld
 from turnsmith.envs.tools.environment import ToolEnvironment
 from turnsmith.learn import sft
 from turnsmith.learn.examples import Example
+from turnsmith.learn.fit import Progress
+from turnsmith.learn.optim import OptimConfig
 from turnsmith.recipes.sca.config import Config, Pretraining, Size
 from turnsmith.rollout.collect import Limits, collect, evaluation_episodes
 from turnsmith.trace.types import Task, Trace, Verdict
@@ -162,7 +163,12 @@ class ModelJudge:
         ]
 
 
-def train(policy: LogPolicy, examples: Sequence[Example], optim: Any, on_update: Any = None) -> list[float]:
+def train(
+    policy: LogPolicy,
+    examples: Sequence[Example],
+    optim: OptimConfig,
+    on_update: Callable[[Progress], bool | None] | None = None,
+) -> list[float]:
     """Supervised training in place."""
     torch.manual_seed(optim.seed)
     with policy.lock:

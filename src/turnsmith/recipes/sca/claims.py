@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from turnsmith.evaluate.claims import Claim, record
-from turnsmith.evaluate.figures import AnyRow, Difference, Level, Runs, SeedRun, claims_of
+from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, claims_of
 from turnsmith.evaluate.seeds import commands_of, finished_runs
 from turnsmith.evaluate.stats import wilson
 from turnsmith.recipes.sca.config import Config
@@ -77,9 +77,9 @@ def ratio(runs: Runs[Evaluated], resamples: int = 4000) -> Claim:
     )
 
 
-def table(config: Config) -> list[AnyRow[Evaluated]]:
+def table(config: Config) -> list[ClaimRow[Evaluated]]:
     """The claims about arms."""
-    rows: list[AnyRow[Evaluated]] = [
+    rows: list[ClaimRow[Evaluated]] = [
         Difference(
             id="over_pae_points",
             words="Self-made, verified tasks over PAE-style ones (no exploration, judged by the model), in points",

@@ -3,7 +3,7 @@
 from statistics import fmean
 
 from turnsmith.evaluate.claims import Claim, record
-from turnsmith.evaluate.figures import AnyRow, Difference, Level, Runs, SeedRun, claims_of
+from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, claims_of
 from turnsmith.evaluate.seeds import commands_of, finished_runs
 from turnsmith.recipes.sweet.config import Arm, Config
 from turnsmith.runs.progress import console
@@ -28,7 +28,7 @@ def sweet_claims(runs: Runs[str], aucs: list[float]) -> list[Claim]:
         runs: by arm: the reward of each test task.
         aucs: of each seed's critic, for useful questions among candidates of test tasks.
     """
-    table: list[AnyRow[str]] = [
+    table: list[ClaimRow[str]] = [
         Difference(
             id="over_mtdpo_points",
             words="SWEET above multi-turn DPO on the same dialogues, in points",

@@ -23,6 +23,7 @@ from turnsmith.critics.turn_likelihood import encode, transcript
 from turnsmith.critics.turn_words import describe
 from turnsmith.engine.forward import Prompt
 from turnsmith.engine.local import end_tokens, sample
+from turnsmith.engine.models import LanguageModel, Tokenizer
 from turnsmith.engine.sampling import Sampling, turn_seed
 from turnsmith.learn.checkpoint import ModelFormat
 from turnsmith.learn.examples import Example
@@ -121,7 +122,7 @@ def learn_from_logs(config: Config, run: Run) -> Path:
     return folder
 
 
-def _model_of(config: Config, traces: Sequence[Trace]) -> tuple[Any, Any]:
+def _model_of(config: Config, traces: Sequence[Trace]) -> tuple[LanguageModel, Tokenizer]:
     if config.model:
         return load_model(Path(config.model)), load_tokenizer(Path(config.model))[0]
     texts = [message.text for trace in traces for message in transcript(trace)]
@@ -130,7 +131,7 @@ def _model_of(config: Config, traces: Sequence[Trace]) -> tuple[Any, Any]:
     return new_copy_llama(len(tokenizer), size.width, size.layers, size.heads, 4096, config.seed), tokenizer
 
 
-def _places(tokenizer: Any, traces: Sequence[Trace], end: int) -> list[_Place]:
+def _places(tokenizer: Tokenizer, traces: Sequence[Trace], end: int) -> list[_Place]:
     """Every turn of the log with the tokens before it and its own; what the agent does not know is not among them."""
     found = []
     for number, trace in enumerate(traces):
@@ -145,7 +146,7 @@ def _places(tokenizer: Any, traces: Sequence[Trace], end: int) -> list[_Place]:
 
 
 def _draw(
-    config: Config, model: Any, places: Sequence[_Place], ends: Sequence[int], seed: int
+    config: Config, model: LanguageModel, places: Sequence[_Place], ends: Sequence[int], seed: int
 ) -> list[list[tuple[int, ...]]]:
     found: list[list[tuple[int, ...]]] = []
     with progress_bar(f"{config.candidates} candidates a turn", len(places)) as advance:

@@ -1,7 +1,7 @@
 """The claims of `results/tti.json`: what the finished runs of all seeds amount to."""
 
 from turnsmith.evaluate.claims import Claim, record
-from turnsmith.evaluate.figures import AnyRow, Difference, Level, Runs, SeedRun, best_of, claims_of
+from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, best_of, claims_of
 from turnsmith.evaluate.seeds import commands_of, finished_runs
 from turnsmith.recipes.tti.config import Arm, Config
 from turnsmith.runs.progress import console
@@ -25,7 +25,7 @@ def tti_claims(runs: Runs[str], checked: Runs[str]) -> list[Claim]:
         checked: by method at test time ("plain", "answers-2", …): the reward of each task; may be empty.
     """
     curriculum, fixed = best_of(runs, CURRICULA), best_of(runs, FIXED)
-    table: tuple[AnyRow[str], ...] = (
+    table: tuple[ClaimRow[str], ...] = (
         Difference(
             id="over_best_fixed_points",
             words="The better curriculum above the better fixed horizon, at equal steps and updates, in points",

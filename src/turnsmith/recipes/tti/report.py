@@ -16,7 +16,7 @@ from turnsmith.rollout.spent import tokens_spent
 from turnsmith.runs.progress import console
 from turnsmith.runs.run import Run
 from turnsmith.tasks.horizon import needed_bin
-from turnsmith.trace.types import ORACLE, Outcome, Trace
+from turnsmith.trace.types import ORACLE, Call, Outcome, Trace
 
 BOUNDS = (10, 15)
 """Bins of needed steps: up to 10, 11 to 15, 16 and more (a third of the hunts each)."""
@@ -45,7 +45,7 @@ def behaviour(traces: Sequence[Trace], judge: str = ORACLE) -> dict[str, float]:
     }
 
 
-def _is_back(call: Any) -> bool:
+def _is_back(call: Call | None) -> bool:
     return call is not None and call.name == "go_back"
 
 

@@ -9,6 +9,7 @@ always scrolls as far.
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +33,8 @@ SIZE = (360, 760)
 HOST = "phone.localhost"
 _HOSTS = frozenset({HOST})
 _SWIPE_STEPS = 6
+_FRAME, _REST = 0.016, 0.1
+"""Seconds between the moves of a finger, and for which it rests before it lifts."""
 
 
 class LocalPhones:
@@ -205,10 +208,16 @@ class ChromiumPhone:
     async def _touch(self, events: list[tuple[str, int, int]]) -> None:
         self._lifts += 1
         tab = self.tab
+        # The browser reckons speeds by these times: a finger that was seen to rest before it lifts flings nothing on, and
+        # the next tap is a tap and not what stops a fling.
+        times = [time.time() - _FRAME * (len(events) - index) - _REST for index in range(len(events) - 1)] + [
+            time.time()
+        ]
         sent = []
-        for kind, x, y in events:
+        for (kind, x, y), at in zip(events, times, strict=True):
             points = [] if kind == "touchEnd" else [{"x": x, "y": y}]
-            sent.append(tab.cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}))
+            touch = {"type": kind, "touchPoints": points, "timestamp": at}
+            sent.append(tab.cdp.send("Input.dispatchTouchEvent", touch))
         self._picture = None
         await tab.guard(asyncio.gather(*sent, self._run(f"phone.rest({self._lifts})")))
 

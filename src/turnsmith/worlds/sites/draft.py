@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from turnsmith.worlds.sites import plan
 from turnsmith.worlds.sites.plan import Stage, act, found, place, read
@@ -77,7 +77,10 @@ class Thing(Protocol):
     def facts(self) -> Mapping[str, str]: ...
 
 
-def family(thing: Thing, others: Sequence[Any]) -> list[Any]:
+N = TypeVar("N", bound=Thing)
+
+
+def family(thing: Thing, others: Sequence[N]) -> list[N]:
     """Those of `others` that share the first word of a thing's name, without itself."""
     first = thing.name.split()[0]
     return [other for other in others if other.name.split()[0] == first and other.name != thing.name]
@@ -89,7 +92,7 @@ def reach(thing: Thing, featured: Sequence[Thing], before: Thing | None = None) 
     return 1 if linked else 2
 
 
-def pair(rng: random.Random, things: Sequence[Any]) -> tuple[Any, Any]:
+def pair(rng: random.Random, things: Sequence[N]) -> tuple[N, N]:
     """Two things; half of the time of one family, so that only the last words of their names differ."""
     one = rng.choice(things)
     kin = family(one, things)

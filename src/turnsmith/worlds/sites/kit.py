@@ -131,6 +131,7 @@ class State(Protocol):
         ...
 
 
+T = TypeVar("T")
 W = TypeVar("W", bound=World)
 S = TypeVar("S", bound=State)
 
@@ -253,7 +254,7 @@ class _Slice:
     pages: int
 
 
-def _paged(request: Request, items: Sequence[Any]) -> _Slice:
+def _paged(request: Request, items: Sequence[object]) -> _Slice:
     """The part of `items` that `?page=N` asks for."""
     pages = max(1, -(-len(items) // PAGE_SIZE))
     asked = request.query_params.get("page", "1")
@@ -322,7 +323,7 @@ async def form(request: Request) -> dict[str, str]:
     return {key: value.strip() for key, value in parse_qsl(body, keep_blank_values=True)}
 
 
-def found(query: str, items: Sequence[Any], name: Callable[[Any], str]) -> list[Any]:
+def found(query: str, items: Sequence[T], name: Callable[[T], str]) -> list[T]:
     """The items whose name has a word that starts with a word of the query, in the order given.
 
     Popularity decides the order, as in many shops, and not how well a name fits: results have to be read.
