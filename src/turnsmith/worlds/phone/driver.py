@@ -208,8 +208,8 @@ class ChromiumPhone:
     async def _touch(self, events: list[tuple[str, int, int]]) -> None:
         self._lifts += 1
         tab = self.tab
-        # The browser reckons speeds by these times: a finger that was seen to rest before it lifts flings nothing on, and
-        # the next tap is a tap and not what stops a fling.
+        # The browser reckons speeds by these times: a finger that was seen to rest before it lifts flings nothing on,
+        # and the next tap is a tap and does not merely stop a fling.
         times = [time.time() - _FRAME * (len(events) - index) - _REST for index in range(len(events) - 1)] + [
             time.time()
         ]
