@@ -36,3 +36,19 @@ def test_impossible_arguments_are_refused():
         sequence_weights([0, 0], [True])
     with pytest.raises(ValueError, match="price"):
         cost_aware(torch.ones(2), torch.ones(2), 1.5, 10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("value", [0.9, 0.1, 1 / 3, 0.7, 1e-30, 1e30, 0.0, -0.3])
+def test_equal_rewards_prefer_nothing_whatever_they_are_stored_in(dtype, value):
+    for count in (2, 3, 5, 7, 8, 16, 33):
+        reward = torch.full((count,), value, dtype=dtype)
+        assert not attempt_advantages(reward, [0] * count).any()
+        assert not attempt_advantages(reward, [0] * count, scale=False).any()
+
+
+def test_equal_costs_prefer_nothing_and_a_small_real_difference_does():
+    reward = cost_aware(torch.ones(8), torch.full((8,), 200.0), 0.5, 1000.0)
+    assert not attempt_advantages(reward, [0] * 8).any()
+    reward[0] += 1e-4
+    assert attempt_advantages(reward, [0] * 8)[0] > 2

@@ -1,5 +1,6 @@
 """Credit from outcomes alone: rewards to go, and advantages relative to a group of attempts at the same task."""
 
+import torch
 from torch import Tensor, stack
 
 
@@ -28,6 +29,10 @@ def rewards_to_go(reward_T: Tensor, discount: float = 1.0) -> Tensor:
     return stack(returns[::-1]) if returns else reward_T.clone()
 
 
+_ROUNDINGS = 16
+"""So many roundings of the largest reward are no difference between rewards."""
+
+
 def group_relative(reward_G: Tensor, scale: bool = True, epsilon: float = 1e-10) -> Tensor:
     """GRPO's advantage of each attempt within its group: A_i = (r_i − mean r) / (std r + ε).
 
@@ -47,5 +52,10 @@ def group_relative(reward_G: Tensor, scale: bool = True, epsilon: float = 1e-10)
     """
     if reward_G.ndim != 1 or reward_G.numel() < 2:
         raise ValueError(f"reward_G has shape {tuple(reward_G.shape)}: a group needs at least two attempts")
+    # Equal rewards need not equal their own rounded mean, and an equally small deviation would blow the rest up to ±1:
+    # what is apart by no more than rewards are rounded by is equal. An epsilon cannot tell, since it knows no scale.
+    apart = (reward_G - reward_G[0]).abs().max()
+    if apart <= _ROUNDINGS * torch.finfo(reward_G.dtype).eps * reward_G.abs().max():
+        return torch.zeros_like(reward_G)
     centred = reward_G - reward_G.mean()
     return centred / (reward_G.std() + epsilon) if scale else centred
