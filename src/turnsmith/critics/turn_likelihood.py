@@ -10,7 +10,7 @@ model's chat template, or as a plain transcript where it has none.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from turnsmith.engine.forward import Prompt
 from turnsmith.engine.models import LanguageModel
@@ -24,9 +24,6 @@ from turnsmith.trace.messages import (
     tool_call_id,
 )
 from turnsmith.trace.types import Trace
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _LONGEST = 4000
 """Characters of one message that are read: pages and tool output say most at their beginning."""
@@ -65,7 +62,7 @@ def _text(row: dict[str, Any]) -> str:
     return "\n".join([content, *(f"{call['name']}({call['arguments']})" for call in calls)]).strip()[:_LONGEST] or " "
 
 
-def encode(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+def encode(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
     """Token ids of a dialogue, and of each the agent's turn it belongs to, −1 for what others said and for markup."""
     pieces = _templated(tokenizer, messages) if getattr(tokenizer, "chat_template", None) else None
     pieces = pieces or [
@@ -86,7 +83,7 @@ def _turn(message: Message) -> int:
     return -1 if message.turn is None else message.turn
 
 
-def _templated(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> list[tuple[str, int]] | None:
+def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[tuple[str, int]] | None:
     """The dialogue through the chat template in pieces; None where the template does not grow message by message."""
     from jinja2 import TemplateError
 
@@ -113,7 +110,7 @@ def _templated(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]
 
 def turn_likelihoods(
     model: LanguageModel,
-    tokenizer: "PreTrainedTokenizerBase",
+    tokenizer: Any,
     traces: Sequence[Trace],
     hidden: Sequence[str] | None = None,
     batch_tokens: int = 8192,
