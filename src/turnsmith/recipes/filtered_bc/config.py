@@ -4,31 +4,21 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from turnsmith.learn.optim import OptimConfig
-from turnsmith.recipes.shared.web_config import SHIPPED, Demonstrations, PolicyConfig, SmallModel, WebConfig
+from turnsmith.recipes.shared.web_config import (
+    PAPER_SFT,
+    PAPER_UPDATE,
+    SHIPPED,
+    SMALL_OPTIM,
+    Demonstrations,
+    PolicyConfig,
+    SmallModel,
+    WebConfig,
+)
 from turnsmith.runs.config import unknown_preset
 
 EXTRAS = ("browser", "hf")
 
 Method = Literal["filtered_bc", "sft"]
-
-
-PAPER_UPDATE = OptimConfig(
-    learning_rate=2e-5,
-    batch_size=32,
-    epochs=2,
-    warmup_updates=0,
-    schedule="constant",
-    betas=(0.9, 0.999),
-    weight_decay=0.0,
-    grad_clip=0.0,
-)
-"""Adam with 32 turns an update, no warm-up, no clipping; two passes in each of 20 iterations."""
-
-PAPER_SFT = replace(PAPER_UPDATE, batch_size=1, epochs=32)
-"""Of the first policy: 16 times two passes, a turn an update."""
-
-SMALL_OPTIM = OptimConfig(learning_rate=3e-4, batch_size=8, warmup_updates=5, schedule="constant")
-"""For the small models, all of whose weights learn."""
 
 ENDLESS = 10_000
 """Epochs, where the number of updates is what counts."""

@@ -8,7 +8,16 @@ import tyro
 
 from turnsmith.judges.outcome_config import JudgeConfig
 from turnsmith.learn.optim import OptimConfig
-from turnsmith.recipes.shared.web_config import SHIPPED, Demonstrations, PolicyConfig, SmallModel, WebConfig
+from turnsmith.recipes.shared.web_config import (
+    PAPER_SFT,
+    PAPER_UPDATE,
+    SHIPPED,
+    SMALL_OPTIM,
+    Demonstrations,
+    PolicyConfig,
+    SmallModel,
+    WebConfig,
+)
 from turnsmith.runs.config import unknown_preset
 
 EXTRAS = ("browser", "hf")
@@ -38,25 +47,6 @@ class Tests(StrEnum):
     """Templates that no training task has, on the training sites."""
     UNSEEN = "eval-unseen"
     """Sites that nothing in the run has seen."""
-
-
-PAPER_UPDATE = OptimConfig(
-    learning_rate=2e-5,
-    batch_size=32,
-    epochs=2,
-    warmup_updates=0,
-    schedule="constant",
-    betas=(0.9, 0.999),
-    weight_decay=0.0,
-    grad_clip=0.0,
-)
-"""Adam with 32 turns an update, no warm-up, no clipping; two passes in each of 20 iterations."""
-
-PAPER_SFT = replace(PAPER_UPDATE, batch_size=1, epochs=32)
-"""Of the first policy: 16 times two passes, a turn an update."""
-
-SMALL_OPTIM = OptimConfig(learning_rate=3e-4, batch_size=8, warmup_updates=5, schedule="constant")
-"""For the small models, all of whose weights learn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

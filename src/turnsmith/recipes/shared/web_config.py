@@ -1,6 +1,8 @@
 """Settings that the recipes for web agents share. Nothing heavy is loaded here: the command line's help reads it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from turnsmith.learn.optim import OptimConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +87,21 @@ class PolicyConfig:
 
 SHIPPED = PolicyConfig(model="shipped", lora=Lora(rank=0), max_new_tokens=48)
 """The small policy in the package, all of whose weights learn (two CPU cores)."""
+
+PAPER_UPDATE = OptimConfig(
+    learning_rate=2e-5,
+    batch_size=32,
+    epochs=2,
+    warmup_updates=0,
+    schedule="constant",
+    betas=(0.9, 0.999),
+    weight_decay=0.0,
+    grad_clip=0.0,
+)
+"""Adam with 32 turns an update, no warm-up, no clipping; two passes in each of 20 iterations."""
+
+PAPER_SFT = replace(PAPER_UPDATE, batch_size=1, epochs=32)
+"""Of the first policy: 16 times two passes, a turn an update."""
+
+SMALL_OPTIM = OptimConfig(learning_rate=3e-4, batch_size=8, warmup_updates=5, schedule="constant")
+"""For the small models, all of whose weights learn."""
