@@ -30,7 +30,8 @@ def parse_options(options: type[T], argv: Sequence[str], *, prog: str, **more: A
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(options, args=list(argv), prog=prog, **more)
+            by_value = tyro.conf.EnumChoicesFromValues
+            return tyro.cli(options, args=list(argv), prog=prog, config=(by_value, *more.pop("config", ())), **more)
     except SystemExit as error:
         if not error.code:
             raise

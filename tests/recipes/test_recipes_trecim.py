@@ -28,7 +28,7 @@ def test_the_smoke_preset_resumes_where_it_was_killed_and_reports(tmp_path, monk
     assert json.loads((folder / "report.json").read_text())["status"] == "stopped"
     monkeypatch.setattr(recipe, "train", lambda *_: pytest.fail("training was done already"))
     page = recipe.main(config)
-    assert json.loads((folder / "report.json").read_text())["status"] == "finished"
+    assert json.loads((folder / "report.json").read_text())["status"] == "done"
     expected = len(config.temps) * len(recipe.compared(config))
     assert len(list((folder / "made" / "chips").glob("*/*/value.json"))) == expected
     assert len(calls) == expected + 1  # the one that was killed is run again, those before it are not

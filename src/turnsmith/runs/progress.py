@@ -1,5 +1,6 @@
 """Progress with time left, for work that takes longer than a few seconds."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,8 @@ from rich.text import Text
 from turnsmith.trace.types import Outcome, Trace
 
 console = Console(highlight=False)
+_LOG_SECONDS = 60.0
+"""How often a bar says where it is where nobody watches: in a log file."""
 
 
 class _Times(ProgressColumn):
@@ -35,7 +38,8 @@ def _clock(seconds: float | None) -> str:
 def progress_bar(what: str, total: int) -> Iterator[Callable[..., None]]:
     """A bar that is advanced by calling what this yields: `advance(step=1, note="")`.
 
-    On a terminal it is drawn in place; elsewhere (a log file) only its last line is printed. It fits 80 columns.
+    On a terminal it is drawn in place; elsewhere (a log file) a line is printed every minute, and the last one. It fits
+    80 columns.
     """
     columns = (
         TextColumn("{task.description:26}"),
@@ -46,10 +50,15 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[..., None]]:
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=total, note="")
+        told = time.monotonic()
 
         def advance(step: float = 1, note: str | None = None) -> None:
+            nonlocal told
             fields: dict[str, Any] = {} if note is None else {"note": note}
             progress.update(task, advance=step, **fields)
+            if not console.is_terminal and time.monotonic() - told > _LOG_SECONDS and not progress.finished:
+                told = time.monotonic()
+                console.print(progress.get_renderable())
 
         yield advance
 

@@ -11,13 +11,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from turnsmith.errors import UserError
 from turnsmith.runs.once import JSON, Format, State, iterations, last_step, once, scratch
 from turnsmith.trace.store import Store
 
 T = TypeVar("T")
+Status = Literal["running", "done", "stopped", "failed"]
 
 _NAME = re.compile(r"[\w@+=,-][\w@+=,.-]*")
 
@@ -139,11 +140,17 @@ class Run:
         """The number of the last saved turn of a loop; None before the first."""
         return last_step(self.folder / "checkpoints" / name)
 
-    def report(self, **fields: Any) -> None:
-        """Merge fields into `report.json` ("status", "summary", …); adds "updated_at"."""
+    def report(self, *, status: Status | None = None, **fields: Any) -> None:
+        """Merge fields into `report.json` ("summary", "rewards", …); adds "updated_at".
+
+        Args:
+            status: where the run stands; None leaves what it says. Only runs that are "done" count for claims.
+            fields: JSON.
+        """
         path = self.folder / "report.json"
         before = read_json(path) if path.exists() else {}
-        write_json(path, {**before, **fields, "updated_at": round(time.time(), 3)})
+        told = {} if status is None else {"status": status}
+        write_json(path, {**before, **told, **fields, "updated_at": round(time.time(), 3)})
 
 
 class _Logged:

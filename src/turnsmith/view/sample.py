@@ -267,4 +267,4 @@ def _write_text_files(folder: Path, wins: dict[int, list[bool]], rng: random.Ran
         summary.append({"name": name, "value": 100 * mean, "low": 100 * low, "high": 100 * high, "unit": "%"})
     summary.append({"name": "Mean steps after", "value": 6.4, "low": None, "high": None, "unit": "steps"})
     summary.append({"name": "Infra errors", "value": 1, "low": None, "high": None, "unit": "episodes"})
-    (folder / "report.json").write_text(json.dumps({"status": "finished", "summary": summary}), encoding="utf-8")
+    (folder / "report.json").write_text(json.dumps({"status": "done", "summary": summary}), encoding="utf-8")

@@ -117,7 +117,7 @@ def learn_from_logs(config: Config, run: Run) -> Path:
     folder = run.folder / "policy"
     policy.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    run.report(status="finished")
+    run.report(status="done")
     console.print(f"the policy is in {folder}; no episode was played with it")
     return folder
 

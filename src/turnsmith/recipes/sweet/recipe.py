@@ -107,7 +107,7 @@ def _main(config: Config, run: Run) -> None:
     if config.best_of and Arm.SWEET in critics:
         best_of_n(config, run, base, test, critics)
     seconds = round(time.time() - started, 1)
-    run.report(status="finished", rewards=rewards, turn_auc=numbers.get(Arm.SWEET.value), turn_aucs=numbers,
+    run.report(status="done", rewards=rewards, turn_auc=numbers.get(Arm.SWEET.value), turn_aucs=numbers,
                seconds=seconds)  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def _main(config: Config, run: Run) -> Path:
     ideals = ideal_rows(config, run, networks)
     rows = chip_rows(config, run, networks, reading)
     claims += accuracy_claims(ideals, rows, _setup(config, reading, digests), (config.seed,))
-    run.report(status="finished", claims=[{**asdict(claim), "holds": claim.holds} for claim in claims], sha256=digests)
+    run.report(status="done", claims=[{**asdict(claim), "holds": claim.holds} for claim in claims], sha256=digests)
     if config.preset_name != "smoke":
         console.print(f"recorded {record('trecim', claims, command_of('trecim', config))}")
     log = [row for row in run.metrics() if row.get("phase") in ("train", *networks)]

@@ -184,16 +184,15 @@ def task_of(program: Program, split: str, index: int, source: random.Random, tes
 
 
 def make_tasks(split: str, count: int, seed: int = 0, tests: bool = True) -> list[Task]:
-    """Tasks of a split; specifications of train and test tasks never coincide.
+    """Tasks of a split; no description of a test task ever occurs in training.
 
-    Whether a specification belongs to the test split follows from its own digest, one in four does. Without `tests`
+    Whether a program belongs to the test split follows from its description alone, one in four does. Without `tests`
     nothing can be graded; finding tests that tell right from wrong takes most of the time.
     """
     source = random.Random(f"programs/{split}/{seed}")
     found: list[Task] = []
     while len(found) < count:
         program = draw(source)
-        key = f"{program.domain}/{program.operation}/{program.spec}/{program.told}"
-        if (random.Random(key).random() < 0.25) == (split == "test"):
+        if (random.Random(program.description()).random() < 0.25) == (split == "test"):
             found.append(task_of(program, split, index=len(found), source=source, tests=tests))
     return found
