@@ -161,7 +161,7 @@ class Config:
                 name="sca-laptop-s0",
                 preset_name="laptop",
                 rollouts=1_600,
-                most_proposals=6_000,
+                most_proposals=12_000,
                 horizon=16,
                 most_writes=2,
             ),

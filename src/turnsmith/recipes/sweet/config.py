@@ -51,7 +51,7 @@ class Base:
     """
 
     dialogues: int = 24_000
-    quality: float = 0.3
+    quality: float = 0.6
     quality_hidden: float = 0.8
     optim: OptimConfig = field(default_factory=lambda: replace(_SMALL, learning_rate=2e-3, batch_size=32))
     width: int = 96
