@@ -47,7 +47,7 @@ class Seed:
 
 def record_seeds(config: Config, runs: Path = Path("runs")) -> None:
     """Combine all finished runs with these settings into the results file."""
-    reports = finished_runs("apr", config, runs=runs)
+    reports = finished_runs("apr", config, runs=runs, kept=None)
     if not reports:
         return
     seeds = [seed_of(from_json(Config, row["config"]), kept(runs / row["config"]["name"], config)) for row in reports]

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from turnsmith.evaluate.claims import Claim
 from turnsmith.evaluate.figures import ClaimRow, Difference, Level, RelativeGain, Runs, claims_of
+from turnsmith.evaluate.seeds import record_runs
 from turnsmith.recipes.digiq.arm_names import ArmName, parse_arm
 from turnsmith.recipes.digiq.config import Config
-from turnsmith.recipes.shared.device_claims import Report, finished, record_runs, runs_of
+from turnsmith.recipes.shared.device_claims import Report, finished, runs_of
 
 BEHAVIOUR = ArmName("behaviour")
 """π_β as it is: learned nothing, ranks nothing."""
@@ -123,7 +124,7 @@ def record_claims(config: Config) -> None:
     """Combine the finished runs of these settings, all seeds, into `results/digiq.json`."""
     reports = finished("digiq", config, ignore=("source", "first"))
     if reports:
-        record_runs("digiq", Config, reports, digiq_claims(runs_of(reports, arm_of), shared_log(reports)))
+        record_runs("digiq", digiq_claims(runs_of(reports, arm_of), shared_log(reports)), Config, reports)
 
 
 def shared_log(reports: Sequence[Report]) -> str:

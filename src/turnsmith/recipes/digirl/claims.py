@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import Claim
 from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, claims_of
+from turnsmith.evaluate.seeds import record_runs
 from turnsmith.recipes.digirl.config import Config
-from turnsmith.recipes.shared.device_claims import finished, record_runs, runs_of
+from turnsmith.recipes.shared.device_claims import finished, runs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +96,4 @@ def record_claims(config: Config) -> None:
     reports = finished("digirl", config, ignore=("first",))
     if reports:
         runs = runs_of(reports, Evaluation.parse)
-        record_runs("digirl", Config, reports, digirl_claims(runs, config.iterations, config.drift.iterations))
+        record_runs("digirl", digirl_claims(runs, config.iterations, config.drift.iterations), Config, reports)

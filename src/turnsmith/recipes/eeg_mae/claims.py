@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from turnsmith.eeg.curves import compare
 from turnsmith.eeg.fit import Fitted, Point
 from turnsmith.eeg.proxy import ProxyResult
 from turnsmith.eeg.transfer import STARTS
-from turnsmith.evaluate.claims import Claim, record
-from turnsmith.evaluate.seeds import commands_of, finished_runs
+from turnsmith.evaluate.claims import Claim
+from turnsmith.evaluate.seeds import finished_runs, record_runs
 from turnsmith.evaluate.stats import bootstrap_mean, wilson
 from turnsmith.recipes.eeg_mae.config import Config
 
@@ -22,7 +21,7 @@ SEEDS_WANTED = 5
 ONE_PERSON = "One participant (EEGMMIDB S001): nothing follows for other people."
 
 
-def record_claims(config: Config) -> Path:
+def record_claims(config: Config) -> None:
     """Combine the finished runs with these settings, all seeds, and write the claims."""
     reports = sorted(
         finished_runs("eeg_mae", config, ignore=("processes", "device")), key=lambda row: row["config"]["seed"]
@@ -30,7 +29,7 @@ def record_claims(config: Config) -> Path:
     seeds = tuple(row["config"]["seed"] for row in reports)
     claims = study_claims([row["stages"] for row in reports], seeds)
     claims += transfer_claims([row["stages"] for row in reports], seeds)
-    return record("eeg_mae", claims, commands_of("eeg_mae", type(config), reports))
+    record_runs("eeg_mae", claims, type(config), reports)
 
 
 def match_ratio(stages: dict[str, Any], axis: str = "step") -> tuple[float, bool]:

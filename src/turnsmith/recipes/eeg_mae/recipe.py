@@ -44,7 +44,7 @@ def main(config: Config) -> Path:
     with Run(Path("runs") / config.name, to_json("eeg_mae", config)) as run:
         report = _main(config, run)
     if config.preset_name == "laptop" and not changed(config, free=("processes", "device")):
-        console.print(f"recorded {record_claims(config)}")
+        record_claims(config)
     return report
 
 

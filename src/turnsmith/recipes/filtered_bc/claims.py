@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from turnsmith.evaluate.claims import record
 from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, claims_of, level
-from turnsmith.evaluate.seeds import commands_of, finished_runs
+from turnsmith.evaluate.seeds import finished_runs, record_runs
 from turnsmith.recipes.filtered_bc.config import Config, Method
-from turnsmith.runs.progress import console
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ def record_claims(config: Config) -> None:
     ours = [report for report in reports if report["config"]["method"] == "filtered_bc"]
     if ours:
         found = claims_of(table(config.iterations, runs_of(reports, "sft")), runs_of(ours, "filtered_bc"))
-        console.print(f"recorded {record('filtered_bc', found, commands_of('filtered_bc', Config, ours))}")
+        record_runs("filtered_bc", found, Config, ours)
 
 
 def runs_of(reports: Sequence[Mapping[str, Any]], method: Method) -> list[SeedRun[Evaluated]]:

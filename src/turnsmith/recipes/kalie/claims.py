@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from turnsmith.evaluate.claims import Claim, record
+from turnsmith.evaluate.claims import Claim
 from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, claims_of, level
-from turnsmith.evaluate.seeds import commands_of, finished_runs
+from turnsmith.evaluate.seeds import finished_runs, record_runs
 from turnsmith.evaluate.stats import clustered_bootstrap
 from turnsmith.recipes.kalie.config import Config
 from turnsmith.worlds.tabletop.tasks import HARD_SET, SPECS, TableTask
@@ -192,7 +191,7 @@ def error_claims(reports: Sequence[Mapping[str, Any]], task: str) -> list[Claim]
     return claims
 
 
-def record_claims(config: Config) -> Path:
+def record_claims(config: Config) -> None:
     """Combine the finished runs with these settings, all seeds, and write `results/kalie.json`."""
     reports = sorted(
         finished_runs("kalie", config, ignore=("processes", "films")), key=lambda row: row["config"]["seed"]
@@ -207,4 +206,4 @@ def record_claims(config: Config) -> Path:
     sets = ", ".join(map(str, config.sets))
     note = f"{config.trials} trials a task and set; sets {sets}, of which {HARD_SET} is the harder one."
     claims = [replace(claim, note=f"{claim.note} {note}".strip()) for claim in claims]
-    return record("kalie", claims, commands_of("kalie", Config, reports))
+    record_runs("kalie", claims, Config, reports)

@@ -43,7 +43,7 @@ def main(config: Config) -> Path:
     if config.preset_name == "laptop" and not changed(config, free=("processes", "films")):
         from turnsmith.recipes.kalie.claims import record_claims
 
-        console.print(f"recorded {record_claims(config)}")
+        record_claims(config)
     return page
 
 

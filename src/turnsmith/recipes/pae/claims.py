@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from turnsmith.evaluate.claims import Claim, record
+from turnsmith.evaluate.claims import Claim
 from turnsmith.evaluate.figures import Difference, Level, RelativeGain, SeedRun, claims_of
-from turnsmith.evaluate.seeds import commands_of, finished_runs
+from turnsmith.evaluate.seeds import finished_runs, record_runs
 from turnsmith.evaluate.stats import wilson
 from turnsmith.judges.base import Agreement
 from turnsmith.recipes.pae.config import Arm, Config, Tests
-from turnsmith.runs.progress import console
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,7 @@ def record_claims(config: Config) -> None:
     """Combine the finished runs of this preset, all seeds."""
     reports = finished_runs("pae", config)
     if reports:
-        path = record("pae", claims(reports), commands_of("pae", Config, reports))
-        console.print(f"recorded {path}")
+        record_runs("pae", claims(reports), Config, reports)
 
 
 def claims(reports: Sequence[Mapping[str, Any]]) -> list[Claim]:

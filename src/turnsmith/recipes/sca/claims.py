@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from turnsmith.evaluate.claims import Claim, record
+from turnsmith.evaluate.claims import Claim
 from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, claims_of
-from turnsmith.evaluate.seeds import commands_of, finished_runs
+from turnsmith.evaluate.seeds import finished_runs, record_runs
 from turnsmith.evaluate.stats import wilson
 from turnsmith.recipes.sca.config import Config
-from turnsmith.runs.progress import console
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ def record_claims(config: Config) -> None:
     reports = finished_runs("sca", config)
     if reports:
         found = [ratio(runs_of(reports)), *claims_of(table(config), runs_of(reports)), *filters(reports)]
-        console.print(f"recorded {record('sca', found, commands_of('sca', Config, reports))}")
+        record_runs("sca", found, Config, reports)
 
 
 def runs_of(reports: Sequence[Mapping[str, Any]]) -> list[SeedRun[Evaluated]]:

@@ -1,13 +1,11 @@
-"""What the claims of the recipes for device agents share: finished runs of all seeds, and how they are recorded."""
+"""What the claims of the recipes for device agents share: finished runs of all seeds."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from turnsmith.evaluate.claims import Claim, record
 from turnsmith.evaluate.figures import Runs, SeedRun
-from turnsmith.evaluate.seeds import commands_of, finished_runs
+from turnsmith.evaluate.seeds import finished_runs
 from turnsmith.runs.config import RecipeConfig
-from turnsmith.runs.progress import console
 
 K = TypeVar("K", bound=Hashable)
 Report = Mapping[str, Any]
@@ -30,8 +28,3 @@ def runs_of(reports: Sequence[Report], key: Callable[[str], K]) -> Runs[K]:
         )
         for row in reports
     ]
-
-
-def record_runs(recipe: str, kind: type[RecipeConfig], reports: Sequence[Report], claims: Sequence[Claim]) -> None:
-    """Write `results/RECIPE.json` with the commands that make these runs."""
-    console.print(f"recorded {record(recipe, claims, commands_of(recipe, kind, reports))}")

@@ -2,11 +2,10 @@
 
 from statistics import fmean
 
-from turnsmith.evaluate.claims import Claim, record
+from turnsmith.evaluate.claims import Claim
 from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, claims_of
-from turnsmith.evaluate.seeds import commands_of, finished_runs
+from turnsmith.evaluate.seeds import finished_runs, record_runs
 from turnsmith.recipes.sweet.config import Arm, Config
-from turnsmith.runs.progress import console
 
 _PAPER = {
     Arm.ZERO_SHOT: "22.4 % (backend programming, 8 B)",
@@ -61,12 +60,11 @@ def sweet_claims(runs: Runs[str], aucs: list[float]) -> list[Claim]:
     return [*claims_of(tuple(table), runs), auc]
 
 
-def record_sweet(config: Config) -> None:
+def record_claims(config: Config) -> None:
     """Combine the finished runs of these settings, all seeds, into `results/sweet.json`."""
     reports = finished_runs("sweet", config)
     if not reports:
         return
     runs = [SeedRun(row["config"]["name"], row["config"]["seed"], row["rewards"]) for row in reports]
     aucs = [row["turn_auc"] for row in reports if row.get("turn_auc") is not None]
-    path = record("sweet", sweet_claims(runs, aucs), commands_of("sweet", Config, reports))
-    console.print(f"recorded {path}")
+    record_runs("sweet", sweet_claims(runs, aucs), Config, reports)

@@ -34,7 +34,7 @@ from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.preference import Comparison, PreferenceConfig
 from turnsmith.learn.preference import train as train_preferences
 from turnsmith.learn.sft import train as train_sft
-from turnsmith.recipes.sweet.claims import record_sweet
+from turnsmith.recipes.sweet.claims import record_claims
 from turnsmith.recipes.sweet.config import SWEET_ARMS, Arm, Config
 from turnsmith.recipes.sweet.data import (
     Context,
@@ -79,7 +79,7 @@ def main(config: Config) -> Path:
             return learn_from_logs(config, run)
         _main(config, run)
     if config.preset_name == "laptop" and set(config.arms) == set(Arm) and not changed(config):
-        record_sweet(config)
+        record_claims(config)
     return write_report(run.folder, traces=10)
 
 

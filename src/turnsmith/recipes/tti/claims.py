@@ -1,10 +1,9 @@
 """The claims of `results/tti.json`: what the finished runs of all seeds amount to."""
 
-from turnsmith.evaluate.claims import Claim, record
+from turnsmith.evaluate.claims import Claim
 from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, best_of, claims_of
-from turnsmith.evaluate.seeds import commands_of, finished_runs
+from turnsmith.evaluate.seeds import finished_runs, record_runs
 from turnsmith.recipes.tti.config import Arm, Config
-from turnsmith.runs.progress import console
 
 WARM = "warm"
 """The key of the warm start's evaluation, beside those of the arms (whose keys are their values)."""
@@ -66,12 +65,11 @@ def _recheck(checked: Runs[str]) -> list[Claim]:
     return claims_of((row,), checked) if checked else []
 
 
-def record_tti(config: Config) -> None:
+def record_claims(config: Config) -> None:
     """Combine the finished runs of these settings, all seeds, into `results/tti.json`."""
     reports = finished_runs("tti", config)
     if not reports:
         return
     runs = [SeedRun(row["config"]["name"], row["config"]["seed"], row["rewards"]) for row in reports]
     checked = [SeedRun(row["config"]["name"], row["config"]["seed"], row["thinking_rewards"]) for row in reports]
-    path = record("tti", tti_claims(runs, checked), commands_of("tti", Config, reports))
-    console.print(f"recorded {path}")
+    record_runs("tti", tti_claims(runs, checked), Config, reports)

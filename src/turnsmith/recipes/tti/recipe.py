@@ -38,7 +38,7 @@ from turnsmith.learn.replay import draw, weights
 from turnsmith.learn.sft import train
 from turnsmith.learn.transforms.rename import Renamer, entity_words, keep_words, kept_words, renamer_of
 from turnsmith.recipes.shared.web import SHIPPED_FOLDER
-from turnsmith.recipes.tti.claims import WARM, record_tti
+from turnsmith.recipes.tti.claims import WARM, record_claims
 from turnsmith.recipes.tti.config import Arm, Config
 from turnsmith.recipes.tti.episodes import Episodes
 from turnsmith.recipes.tti.report import behaviour, finish
@@ -67,7 +67,7 @@ def main(config: Config) -> Path:
     with Run(Path("runs") / config.name, to_json("tti", config), may_grow=("arms",)) as run:
         asyncio.run(_main(config, run))
     if config.preset_name == "laptop" and not config.tasks and set(config.arms) == set(Arm) and not changed(config):
-        record_tti(config)
+        record_claims(config)
     return write_report(run.folder, traces=10)
 
 
