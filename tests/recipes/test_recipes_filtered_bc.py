@@ -157,6 +157,8 @@ def test_the_presets_are_the_papers_and_the_recorded_ones():
         "name": "filtered_bc-laptop-s0",
         "seed": 0,
         "preset_name": "laptop",
+        "tasks": "",
+        "judge": "oracle",
         "web": {
             "sites": ("shop", "forum", "docs", "recipes", "courses"), "templates": None, "horizon": 12, "sessions": 8,
             "screenshots": False,
@@ -164,9 +166,9 @@ def test_the_presets_are_the_papers_and_the_recorded_ones():
         "policy": {
             "model": "shipped", "scratch": {"vocab_size": 2400, "width": 128, "layers": 2},
             "lora": {"rank": 0, "alpha": 256, "dropout": 0.05}, "temperature": 1.0, "max_new_tokens": 48,
-            "device": None,
+            "device": None, "rendering": None, "freeze": (), "top_p": 1.0,
         },
-        "demonstrations": {"count": 64, "noise": 0.25, "wander": 0.1},
+        "demonstrations": {"count": 64, "noise": 0.25, "wander": 0.1, "detour": 0.0, "roam": 0.0},
         "sft": {**small, "epochs": 2, "max_updates": None},
         "method": "filtered_bc",
         "iterations": 6,

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,24 +10,19 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
-from turnsmith.envs.browser import OpenWeb
 from turnsmith.envs.browser.chromium import find_chromium
 from turnsmith.errors import UserError
 from turnsmith.evaluate.figures import SeedRun
-from turnsmith.judges.webarena.host import WebArenaHost
 from turnsmith.learn.examples import examples_from_traces
+from turnsmith.recipes.shared.web_config import Demonstrations
 from turnsmith.recipes.tti import recipe
 from turnsmith.recipes.tti.claims import NOT_REPRODUCED, tti_claims
-from turnsmith.recipes.tti.config import Arm, Config, Demonstrations, Thinking
-from turnsmith.recipes.tti.episodes import Episodes, host_of
+from turnsmith.recipes.tti.config import Arm, Config, Thinking
 from turnsmith.recipes.tti.report import behaviour, binding, by_needed
 from turnsmith.runs.run import Run
-from turnsmith.tasks.files import save_tasks
 from turnsmith.tasks.horizon import training_horizons
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import Action, Call, Observation, Outcome, Task, Trace, Turn, Verdict
-from turnsmith.worlds.sites.server import LocalSites
-from turnsmith.worlds.sites.tasks import generate
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +36,7 @@ def finished(tmp_path_factory):
         patch.chdir(tmp_path_factory.mktemp("tti"))
         config, real = Config.preset("smoke"), recipe.successes
         with pytest.MonkeyPatch.context() as kill:
-            kill.setattr(recipe, "train", _killed)
+            kill.setattr(recipe, "learn", _killed)
             with pytest.raises(KeyboardInterrupt):
                 recipe.main(config)
         with pytest.MonkeyPatch.context() as kill:
@@ -129,38 +123,6 @@ def test_only_successes_are_learned_from_and_none_that_answers_not_available(tmp
         assert [one.id for one in recipe.successes(config, run, "train-additive", 3)] == ["a", "d", "later"]
         assert len(recipe.successes(replace(config, keep=2), run, "train-additive", 3)) == 2
         assert recipe.successes(config, run, "train-reversed", 3) == []
-
-
-def test_tasks_of_ones_own_are_trained_on_again_and_again_and_tested_apart(tmp_path):
-    tasks = [
-        replace(one, id=f"{split}-{one.id}", split=split)
-        for split in ("train", "test")
-        for one in generate(("shop",), split, 3, 0, long=True)
-    ]
-    config = replace(Config.preset("smoke"), tasks=str(save_tasks(tasks, tmp_path / "mine.jsonl")))
-    with Run(tmp_path / "run", {"recipe": "tti"}) as run:
-        episodes = Episodes(run, config)
-        assert isinstance(episodes.environment.host, LocalSites)
-        drawn = episodes.tasks("train", 7, 5)
-        assert Counter(task.id for task in drawn[:6]) == {task.id: 2 for task in tasks[:3]}
-        assert drawn[:4] == episodes.tasks("train", 4, 5)
-        assert drawn != episodes.tasks("train", 7, 6)
-        assert episodes.tasks("test", 2, 0) == tasks[3:5]
-        only = replace(config, tasks=str(save_tasks(tasks[:3], tmp_path / "train.jsonl")))
-        with pytest.raises(UserError, match='no task has the split "test"'):
-            Episodes(run, only).tasks("test", 2, 0)
-        judged = Episodes(run, replace(config, judge="openai:m@http://127.0.0.1:9/v1"))
-        assert judged.decides != "oracle"
-        with pytest.raises(UserError, match="write openai:MODEL@BASE_URL"):
-            Episodes(run, replace(config, judge="gpt"))
-
-
-def test_each_kind_of_task_has_its_host():
-    page = Task("a", "", "browser", {"start_url": "http://a.org/"})
-    assert isinstance(host_of([page]), OpenWeb)
-    assert not isinstance(host_of([page]), WebArenaHost)
-    assert isinstance(host_of([replace(page, hidden={"eval": {}})]), WebArenaHost)
-    assert isinstance(host_of([]), LocalSites)
 
 
 def test_updates_that_an_iteration_could_not_make_are_made_later():
@@ -267,8 +229,7 @@ def test_a_model_of_the_papers_kind_runs_every_stage(tmp_path, monkeypatch):
     config = replace(
         Config(),
         name="paper-tiny",
-        sites=("shop",),
-        sessions=1,
+        web=replace(Config().web, sites=("shop",), sessions=1),
         policy=replace(Config().policy, model=str(tmp_path / "gemma"), max_new_tokens=4),
         demonstrations=Demonstrations(count=0),
         arms=(Arm.MULTIPLICATIVE,),

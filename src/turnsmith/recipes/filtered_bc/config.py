@@ -32,6 +32,9 @@ class Config:
         name: the run's folder is `runs/NAME`.
         seed: of everything but the test tasks.
         preset_name: which preset these settings started from (recorded results combine the seeds of one preset).
+        tasks: a task file of yours instead of the local sites' (docs/tasks.md): its split "train" is trained on, its
+            split "test" is the test. A policy that can act is needed: `demonstrations.count` is 0 there.
+        judge: who rewards training and tests: "oracle", or "openai:MODEL@URL", which sees task, answer and last pages.
         web: sites, horizon, sessions.
         policy: who acts and learns.
         demonstrations: collected first, good and bad alike.
@@ -49,6 +52,8 @@ class Config:
     name: str = "filtered_bc-paper"
     seed: int = 0
     preset_name: str = "paper"
+    tasks: str = ""
+    judge: str = "oracle"
     web: WebConfig = field(default_factory=WebConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     demonstrations: Demonstrations = field(default_factory=Demonstrations)

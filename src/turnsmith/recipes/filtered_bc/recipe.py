@@ -8,7 +8,7 @@
     evaluate before and after on held-out entities
 
 After PAE (arXiv 2412.13194): L = −mean_i (1/T_i) Σ_j log π(y_ij | x_i). Two things are named here because they matter:
-the training reward is the sites' programmatic oracle (PAE's is a judge: the recipe `pae`), and `method = "sft"` is the
+the training reward is the sites' programmatic oracle (PAE's is a judge: `--judge`), and `method = "sft"` is the
 control arm, which spends the same updates on the demonstrations instead of on what the agent found out by itself.
 """
 
@@ -33,9 +33,11 @@ from turnsmith.recipes.filtered_bc.claims import record_claims
 from turnsmith.recipes.filtered_bc.config import Config
 from turnsmith.recipes.shared import web
 from turnsmith.recipes.shared.web import WebEpisodes
+from turnsmith.recipes.shared.web_tasks import task_source
 from turnsmith.runs.config import changed, to_json
 from turnsmith.runs.progress import console
 from turnsmith.runs.run import Run
+from turnsmith.tasks.splits import check_overlap
 from turnsmith.trace.types import Trace
 from turnsmith.view.report import write_report
 
@@ -61,12 +63,14 @@ def main(config: Config) -> Path:
 async def _main(config: Config, run: Run) -> None:
     started = time.time()
     run.report(status="running", recipe="filtered_bc", config=run.config)
-    test = web.draw_tasks(config.web, "test", config.test_tasks, seed=0)  # the same ones for every seed and arm
-    web.check_splits(config.web, test, config.demonstrations.count, config.seed)
+    source = task_source(config.tasks, config.web)
+    source.check_demonstrations(config.demonstrations.count)
+    test = source.draw("test", config.test_tasks, seed=0)  # the same ones for every seed and arm
+    check_overlap(source.draw("train", config.demonstrations.count, config.seed), test)
     for iteration in range(1, config.iterations + 1):
-        web.check_splits(config.web, test, config.rollouts, _explore_seed(config, iteration))
+        check_overlap(source.draw("train", config.rollouts, _explore_seed(config, iteration)), test)
 
-    async with WebEpisodes(run, config.web) as episodes:
+    async with WebEpisodes(run, config.web, source, config.judge) as episodes:
         demonstrations = await episodes.demonstrate(config.demonstrations, config.seed)
         policy = web.starting_policy(config.policy, config.seed, demonstrations)
         renamer = _renamer(config, policy, demonstrations)
@@ -85,9 +89,10 @@ async def _main(config: Config, run: Run) -> None:
             traces = demonstrations
             if config.method == "filtered_bc":
                 seed = _explore_seed(config, iteration)
-                tasks = web.draw_tasks(config.web, "train", config.rollouts, seed)
+                tasks = source.draw("train", config.rollouts, seed)
                 await episodes.explore(policy, tasks, iteration, seed)
-                won = web.draw(web.all_time_successes(run, iteration), config.keep, f"{config.seed}/{iteration}")
+                found = web.all_time_successes(run, iteration, episodes.decides)
+                won = web.draw(found, config.keep, f"{config.seed}/{iteration}")
                 traces = web.with_images(run, policy, won)
             # Every turn of a success counts alike: its advantage is the outcome, and there is no critic.
             record_credit(run.store, config.method, iteration, advantages={t.id: [1.0] * len(t.turns) for t in traces})
@@ -100,7 +105,7 @@ async def _main(config: Config, run: Run) -> None:
                 run.log(phase="update", iteration=iteration, loss=loss, trajectories=len(traces))
         policy.version = f"step-{config.iterations}"
         await episodes.evaluate(policy, test, config.iterations, pictures=config.pictures)
-    _report(config, run, time.time() - started)
+    _report(config, run, episodes.decides, time.time() - started)
 
 
 def _explore_seed(config: Config, iteration: int) -> int:
@@ -119,17 +124,18 @@ def _renamer(config: Config, policy: HFPolicy, demonstrations: Sequence[Trace]) 
     return renamer_of(policy)
 
 
-def _report(config: Config, run: Run, seconds: float) -> None:
+def _report(config: Config, run: Run, judge: str, seconds: float) -> None:
     """Print the table of before and after, and write `report.json`."""
     ends = {0: "warm start", config.iterations: f"after {config.iterations} iterations"}
     summaries, rows, rewards = {}, [], {}
     for iteration, words in ends.items():
         traces = list(run.store.traces(phase="eval", iteration=iteration))
-        summary = summaries[words] = summarize(traces)
-        rewards[f"eval/{iteration}"] = rewards_by_task(traces)
+        summary = summaries[words] = summarize(traces, judge)
+        rewards[f"eval/{iteration}"] = rewards_by_task(traces, judge)
         low, high = summary.interval
         rows.append({"name": words, "value": summary.success, "low": low, "high": high, "unit": "success"})
-    console.print(summary_table(summaries, "Held-out entities", by_site=True))
+    heading = "The tasks to test" if config.tasks else "Held-out entities"
+    console.print(summary_table(summaries, heading, by_site=True))
     before, after = rewards.values()
     tasks = [task for task in before if task in after]
     gain, low, high = paired_bootstrap([before[task] for task in tasks], [after[task] for task in tasks])

@@ -39,9 +39,11 @@ from turnsmith.recipes.pae.figures import judged_again, measured, show
 from turnsmith.recipes.pae.parts import judge_of, proposed_tasks
 from turnsmith.recipes.shared import web
 from turnsmith.recipes.shared.web import WebEpisodes
+from turnsmith.recipes.shared.web_tasks import task_source
 from turnsmith.runs.config import changed, to_json
 from turnsmith.runs.progress import console
 from turnsmith.runs.run import Run
+from turnsmith.tasks.splits import check_overlap
 from turnsmith.trace.types import ORACLE, Task, Trace
 from turnsmith.view.report import write_report
 
@@ -92,11 +94,11 @@ async def _main(config: Config, run: Run) -> None:
     run.report(status="running", recipe="pae", config=run.config)
     unseen = replace(config.web, sites=config.unseen)
     tests = {
-        Tests.TEMPLATES: web.draw_tasks(config.web, "test_templates", config.test_tasks, seed=0),
-        Tests.UNSEEN: web.draw_tasks(unseen, "test", config.unseen_tasks, seed=0),
+        Tests.TEMPLATES: task_source("", config.web).draw("test_templates", config.test_tasks, seed=0),
+        Tests.UNSEEN: task_source("", unseen).draw("test", config.unseen_tasks, seed=0),
     }  # the same ones for every seed and arm
     every = [task for tasks in tests.values() for task in tasks]
-    web.check_splits(config.web, every, config.demonstrations.count, config.seed)
+    check_overlap(task_source("", config.web).draw("train", config.demonstrations.count, config.seed), every)
 
     async with WebEpisodes(run, config.web) as episodes:
         demonstrations = await episodes.demonstrate(config.demonstrations, config.seed)
@@ -141,7 +143,8 @@ async def _learn(config: Config, run: Run, arm_run: Run, arm: Arm, parts: _Parts
             traces = parts.demonstrations
             if arm is not Arm.SFT_MORE:
                 seed = turn_seed(config.seed + 1000, iteration)
-                await episodes.explore(policy, _tasks(config, arm, parts, iteration), iteration, seed, judge=judge)
+                tasks = _tasks(config, arm, episodes, parts, iteration)
+                await episodes.explore(policy, tasks, iteration, seed, judge=judge)
                 won = web.all_time_successes(arm_run, iteration, ORACLE if judge is None else judge.name)
                 won = not_longer(won, config.shortest)
                 traces = web.with_images(arm_run, policy, web.draw(won, config.keep, f"{config.seed}/{iteration}"))
@@ -158,10 +161,10 @@ async def _learn(config: Config, run: Run, arm_run: Run, arm: Arm, parts: _Parts
             await episodes.evaluate(policy, tasks, config.iterations, phase=test, pictures=pictures)
 
 
-def _tasks(config: Config, arm: Arm, parts: _Parts, iteration: int) -> list[Task]:
+def _tasks(config: Config, arm: Arm, episodes: WebEpisodes, parts: _Parts, iteration: int) -> list[Task]:
     """The tasks of one iteration: the next N of those proposed, or fresh ones of the sites' own templates."""
     if arm is Arm.TRUE_TASKS:
-        return web.draw_tasks(config.web, "train", config.rollouts, turn_seed(config.seed + 1000, iteration))
+        return episodes.tasks.draw("train", config.rollouts, turn_seed(config.seed + 1000, iteration))
     pool = parts.tasks["demonstrations" if arm is Arm.DEMOS else "name"]
     first = (iteration - 1) * config.rollouts
     return [pool[number % len(pool)] for number in range(first, first + config.rollouts)]

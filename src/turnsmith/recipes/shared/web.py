@@ -28,24 +28,24 @@ from turnsmith.agents.load import load_local, new_small_policy
 from turnsmith.agents.lora import add_adapter
 from turnsmith.agents.render import compact, compact_response
 from turnsmith.engine.sampling import Sampling, turn_seed
-from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig, SiteHost
+from turnsmith.envs.base import Environment
+from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig
 from turnsmith.evaluate.metrics import log_summary
 from turnsmith.evaluate.summary import summarize
 from turnsmith.judges.base import Judge
 from turnsmith.learn.examples import Example, context_at, examples_from_traces
+from turnsmith.learn.fit import Progress
 from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.sft import train
 from turnsmith.recipes.shared.web_config import Demonstrations, PolicyConfig, WebConfig
+from turnsmith.recipes.shared.web_tasks import LocalTasks, WebTasks, judge_named
 from turnsmith.rollout.collect import Episode, Limits, evaluation_episodes
 from turnsmith.rollout.stored import collect_into
 from turnsmith.runs.progress import episode_bar, progress_bar
 from turnsmith.runs.run import Run
-from turnsmith.tasks.splits import check_overlap
 from turnsmith.trace.store import Summary
 from turnsmith.trace.types import ORACLE, Task, Trace
 from turnsmith.worlds.sites.demonstrator import Demonstrator
-from turnsmith.worlds.sites.server import LocalSites
-from turnsmith.worlds.sites.tasks import generate
 
 SHIPPED_FOLDER = Path(__file__).parent / "assets" / "web_small"
 """The warm start in the package: a policy that learned from noisy demonstrations (scripts/make_warm_start.py)."""
@@ -57,17 +57,22 @@ Transform = Callable[[Example, int], Example]
 class WebEpisodes:
     """The web episodes of a run: played in one Chromium, kept in the run's store. Enter it before use."""
 
-    def __init__(self, run: Run, config: WebConfig, host: SiteHost | None = None) -> None:
+    def __init__(self, run: Run, config: WebConfig, tasks: WebTasks | None = None, judge: str = ORACLE) -> None:
         """
         Args:
             run: keeps the episodes and their figures.
             config: which sites, how long, how many at once, what is seen.
-            host: whose pages they are; our local sites without one.
+            tasks: what is played; the local sites' own tasks without them.
+            judge: who rewards training and evaluation (`web_tasks.judge_named`).
         """
         self.run = run
         self.config = config
+        self.tasks = tasks or LocalTasks(config.sites, config.templates)
         self._seen = ObservationConfig(screenshot="marked" if config.screenshots else None)
-        self.environment = BrowserEnvironment(host or LocalSites(), config.sessions, self._seen)
+        self.environment = BrowserEnvironment(self.tasks.host(), config.sessions, self._seen)
+        self._judge = judge_named(judge)
+        self.decides = ORACLE if self._judge is None else self._judge.name
+        """The judge whose rewards count."""
 
     async def __aenter__(self) -> "WebEpisodes":
         await self.environment.__aenter__()
@@ -75,16 +80,21 @@ class WebEpisodes:
 
     async def __aexit__(self, *error: object) -> None:
         await self.environment.__aexit__(*error)
+        if self._judge is not None:
+            await self._judge.close()
 
     async def demonstrate(self, demonstrations: Demonstrations, seed: int) -> list[Trace]:
-        """Noisy scripted demonstrations on training tasks, good and bad ones alike."""
-        tasks = draw_tasks(self.config, "train", demonstrations.count, seed)
-        script = Demonstrator(tasks, demonstrations.noise, demonstrations.wander, seed)
+        """Noisy scripted demonstrations on training tasks, good and bad ones alike, judged by the oracle."""
+        if not demonstrations.count:
+            return []
+        tasks = self.tasks.draw("train", demonstrations.count, seed)
+        wrong = demonstrations
+        script = Demonstrator(tasks, wrong.noise, wrong.wander, seed, detour=wrong.detour, roam=wrong.roam)
         episodes = [
             Episode(f"demonstration-{index:05d}", task, turn_seed(seed, index), "demonstrations")
             for index, task in enumerate(tasks)
         ]
-        return await self._play("demonstrations", script, episodes)
+        return self._logged(await self._play("demonstrations", script, episodes), episodes)
 
     async def explore(
         self,
@@ -104,7 +114,7 @@ class WebEpisodes:
             iteration: from 1.
             seed: of the episodes.
             horizon: instead of the settings'.
-            judge: decides success; the oracle without one.
+            judge: decides success instead of the settings'.
 
         Returns:
             One trace a task, in order. The run's store has them as phase "train".
@@ -113,7 +123,9 @@ class WebEpisodes:
             Episode(f"train-{iteration:03d}-{index:05d}", task, turn_seed(seed, index), "train", iteration)
             for index, task in enumerate(tasks)
         ]
-        return await self._play(f"iteration {iteration}: exploring", policy, episodes, horizon, judge)
+        judge = judge or self._judge
+        traces = await self._play(f"iteration {iteration}: exploring", policy, episodes, horizon, judge)
+        return self._logged(traces, episodes, ORACLE if judge is None else judge.name)
 
     async def evaluate(
         self,
@@ -125,8 +137,9 @@ class WebEpisodes:
         seed: int = 0,
         horizon: int | None = None,
         pictures: int = 0,
+        around: Callable[[Environment], Environment] | None = None,
     ) -> list[Trace]:
-        """Play every task once, by the oracle.
+        """Play every task once.
 
         Args:
             policy: who acts.
@@ -136,17 +149,18 @@ class WebEpisodes:
             seed: with a task's place it makes the episode's seed, so evaluations pair up.
             horizon: instead of the settings'.
             pictures: so many episodes, the first, are recorded with screenshots, whatever the policy sees.
+            around: makes another environment of the browser's (re-checks).
         """
         episodes = evaluation_episodes(tasks, seed, iteration, phase)
         what = f"{phase} after iteration {iteration}"
-        if self.config.screenshots or not pictures:
-            return await self._play(what, policy, episodes, horizon)
-        self.environment.observation = replace(self._seen, screenshot="marked")
-        try:
-            await self._play(f"{phase} with pictures", policy, episodes[:pictures], horizon)
-        finally:
-            self.environment.observation = self._seen
-        return await self._play(what, policy, episodes, horizon)  # reads the first ones back
+        if pictures and not self.config.screenshots:
+            self.environment.observation = replace(self._seen, screenshot="marked")
+            try:
+                await self._play(f"{phase} with pictures", policy, episodes[:pictures], horizon, self._judge)
+            finally:
+                self.environment.observation = self._seen
+        traces = await self._play(what, policy, episodes, horizon, self._judge, around)  # reads those back
+        return self._logged(traces, episodes, self.decides)
 
     async def _play(
         self,
@@ -155,13 +169,14 @@ class WebEpisodes:
         episodes: Sequence[Episode],
         horizon: int | None = None,
         judge: Judge | None = None,
+        around: Callable[[Environment], Environment] | None = None,
     ) -> list[Trace]:
-        """Play what the store does not hold yet, with a bar, and log what came of all of it."""
+        """Play what the store does not hold yet, with a bar."""
         decides = ORACLE if judge is None else judge.name
         with episode_bar(what, len(episodes), decides) as on_trace:
-            traces = await collect_into(
+            return await collect_into(
                 self.run.store,
-                self.environment,
+                self.environment if around is None else around(self.environment),
                 policy,
                 episodes,
                 Limits(horizon=horizon or self.config.horizon),
@@ -169,23 +184,12 @@ class WebEpisodes:
                 judge=judge,
                 on_trace=on_trace,
             )
+
+    def _logged(self, traces: list[Trace], episodes: Sequence[Episode], judge: str = ORACLE) -> list[Trace]:
+        """The traces, with a line of figures in the run's metrics."""
         if episodes:
-            log_summary(self.run, episodes[0].phase, episodes[0].iteration, summarize(traces, decides))
+            log_summary(self.run, episodes[0].phase, episodes[0].iteration, summarize(traces, judge))
         return traces
-
-
-def draw_tasks(config: WebConfig, split: str, count: int, seed: int) -> list[Task]:
-    """Tasks of one split of the local sites; the same seed draws the same ones."""
-    return generate(config.sites, split, count, seed, config.templates)
-
-
-def check_splits(config: WebConfig, test: Sequence[Task], count: int, seed: int) -> None:
-    """Fail the run when a training task of this draw overlaps a test task (by id, instruction or entity).
-
-    Raises:
-        UserError: naming the overlapping tasks.
-    """
-    check_overlap(draw_tasks(config, "train", count, seed), test)
 
 
 def starting_policy(config: PolicyConfig, seed: int, demonstrations: Sequence[Trace] = ()) -> HFPolicy:
@@ -199,7 +203,7 @@ def starting_policy(config: PolicyConfig, seed: int, demonstrations: Sequence[Tr
     Raises:
         UserError: if the model's folder is missing or incomplete.
     """
-    sampling = Sampling(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
+    sampling = Sampling(config.temperature, config.top_p, config.max_new_tokens)
     if config.model == "scratch":
         policy = new_small_policy(
             texts_of(demonstrations),
@@ -211,7 +215,13 @@ def starting_policy(config: PolicyConfig, seed: int, demonstrations: Sequence[Tr
         )
     else:
         folder = SHIPPED_FOLDER if config.model == "shipped" else Path(config.model)
-        policy = load_local(folder, sampling=sampling, device=config.device, version="step-0")
+        form = config.rendering
+        policy = load_local(
+            folder, rendering=form, dialect=form, sampling=sampling, device=config.device, version="step-0"
+        )
+    for name, parameter in policy.model.named_parameters():
+        if any(part in name.split(".") for part in config.freeze):
+            parameter.requires_grad_(False)
     if config.lora.rank:
         adapter = config.lora
         policy.model = add_adapter(policy.model, adapter.rank, adapter.alpha, adapter.dropout, seed)  # type: ignore
@@ -279,16 +289,21 @@ def train_with_bar(
     optim: OptimConfig,
     optimizer: torch.optim.Optimizer | None = None,
     transform: Transform | None = None,
+    first: int = 0,
+    last: int | None = None,
 ) -> float:
-    """`learn.sft.train` with a progress bar; returns the mean loss of the last tenth of the updates."""
-    with progress_bar(what, optim.updates(len(examples))) as advance:
-        losses = train(
-            model,
-            examples,
-            optim,
-            optimizer,
-            transform=transform,
-            on_update=lambda progress: advance(note=f"loss {progress.loss:.3f}"),
-        )
+    """`learn.sft.train` with a progress bar, updates `first` to `last` (all without).
+
+    Returns:
+        The mean loss of the last tenth of the updates.
+    """
+    last = optim.updates(len(examples)) if last is None else last
+    with progress_bar(what, last - first) as advance:
+
+        def on_update(progress: Progress) -> bool:
+            advance(note=f"loss {progress.loss:.3f}")
+            return progress.update >= last
+
+        losses = train(model, examples, optim, optimizer, first, transform, on_update)
     tail = losses[-max(1, len(losses) // 10) :]
     return sum(tail) / len(tail)

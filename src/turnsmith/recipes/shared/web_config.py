@@ -1,6 +1,7 @@
 """Settings that the recipes for web agents share. Nothing heavy is loaded here: the command line's help reads it."""
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from turnsmith.learn.optim import OptimConfig
 
@@ -32,11 +33,15 @@ class Demonstrations:
         count: training tasks that are demonstrated once each.
         noise: how likely a stage of a plan goes wrong in a systematic way.
         wander: how likely a single action is a stray click.
+        detour: how likely a single action is a look at another page, from which it comes back.
+        roam: how likely a hunt opens what it sees in no order.
     """
 
     count: int = 1024
     noise: float = 0.25
     wander: float = 0.1
+    detour: float = 0.0
+    roam: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +76,21 @@ class PolicyConfig:
         model: a folder of a Hugging Face model; "shipped" is the small one in the package, "scratch" a small one that
             knows nothing.
         scratch: sizes of that one.
+        rendering: how contexts become prompts, and the action grammar with it; None as the model's folder says.
         lora: the adapter that learns.
-        temperature: of sampling, in training and evaluation alike.
+        freeze: names of modules that do not learn.
+        temperature, top_p: of sampling, in training and evaluation alike.
         max_new_tokens: the most tokens of one response.
         device: "cpu" or "cuda"; None takes CUDA where there is any.
     """
 
     model: str = "llava-v1.6-mistral-7b-hf"
     scratch: SmallModel = field(default_factory=SmallModel)
+    rendering: Literal["webvoyager", "tti"] | None = None
     lora: Lora = field(default_factory=Lora)
+    freeze: tuple[str, ...] = ()
     temperature: float = 1.0
+    top_p: float = 1.0
     max_new_tokens: int = 256
     device: str | None = None
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
 
 from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.replay import Replay
+from turnsmith.recipes.shared.web_config import Demonstrations, Lora, PolicyConfig, SmallModel, WebConfig
 from turnsmith.runs.config import unknown_preset
 from turnsmith.tasks.horizon import Horizons, Schedule
 
@@ -25,51 +25,6 @@ class Arm(StrEnum):
     """h_min · i, up to h_max: the paper's choice."""
     REVERSED = "reversed"
     """The multiplicative curriculum backwards: is it the order that helps?"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demonstrations:
-    """Scripted demonstrations of the warm start (see `worlds.sites.demonstrator`).
-
-    Attributes:
-        count: how many; 0 for a policy that can act already.
-        noise: how likely a stage of a plan goes wrong in a systematic way.
-        wander: how likely a single action is a stray click.
-        detour: how likely a single action is a look at another page, from which it comes back.
-        roam: how likely a hunt opens what it sees in no order.
-    """
-
-    count: int = 0
-    noise: float = 0.4
-    wander: float = 0.0
-    detour: float = 0.06
-    roam: float = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """Who acts and learns.
-
-    Attributes:
-        model: "shipped" (the small policy in the package), "scratch" (a small one that knows nothing), or the folder of
-            a Hugging Face model.
-        rendering: how contexts become prompts, and the action grammar with it; None as the model's folder says.
-        width, layers, vocab_size: of one from scratch.
-        temperature, top_p, max_new_tokens: of sampling, in training and evaluation alike.
-        freeze: names of modules that do not learn: the paper leaves the vision tower as it is.
-        device: "cpu" or "cuda"; None takes CUDA where there is any.
-    """
-
-    model: str = "gemma-3-12b-it"
-    rendering: Literal["webvoyager", "tti"] | None = "tti"
-    width: int = 128
-    layers: int = 2
-    vocab_size: int = 2400
-    temperature: float = 1.0
-    top_p: float = 0.95
-    max_new_tokens: int = 1024
-    freeze: tuple[str, ...] = ("vision_tower",)
-    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +58,16 @@ PAPER_UPDATE = OptimConfig(
 )
 """AdamW on WebVoyager (WebArena: 1e-6): 4 a device, accumulated twice, 8 devices; one pass over what was drawn."""
 
+_PAPER_POLICY = PolicyConfig(
+    model="gemma-3-12b-it",
+    rendering="tti",
+    lora=Lora(rank=0),
+    freeze=("vision_tower",),
+    top_p=0.95,
+    max_new_tokens=1024,
+)
+"""The paper leaves the vision tower as it is."""
+
 SMALL_OPTIM = OptimConfig(learning_rate=1e-3, batch_size=8, warmup_updates=20, schedule="constant")
 """For the small models, all of whose weights learn."""
 
@@ -115,12 +80,10 @@ class Config:
         name: the run's folder is `runs/NAME`.
         seed: of everything but the test tasks.
         preset_name: which preset these settings started from (recorded results combine the seeds of one preset).
-        sites: which local sites.
+        web: sites, sessions, screenshots; its horizon is not used.
         tasks: a task file of yours instead (docs/tasks.md): its split "train" is trained on, its split "test" is the
             test. They may be anywhere on the web; WebArena's and the local sites' have their oracle.
         judge: who rewards training and tests: "oracle", or "openai:MODEL@URL", which sees task, answer and last pages.
-        sessions: browser sessions at once.
-        screenshots: the policy sees the screenshot with its marks beside the list of elements.
         policy: who acts and learns.
         demonstrations: of the warm start, good and bad alike.
         sft: training on them; `max_updates` updates, saved every `sft_slice`.
@@ -141,13 +104,11 @@ class Config:
     name: str = "tti-paper"
     seed: int = 0
     preset_name: str = "paper"
-    sites: tuple[str, ...] = ("shop", "forum", "docs", "recipes", "courses")
+    web: WebConfig = field(default_factory=lambda: WebConfig(sessions=128))
     tasks: str = ""
     judge: str = "oracle"
-    sessions: int = 128
-    screenshots: bool = True
-    policy: Policy = field(default_factory=Policy)
-    demonstrations: Demonstrations = field(default_factory=Demonstrations)
+    policy: PolicyConfig = _PAPER_POLICY
+    demonstrations: Demonstrations = field(default_factory=lambda: Demonstrations(count=0))
     sft: OptimConfig = SMALL_OPTIM
     sft_slice: int = 100
     arms: tuple[Arm, ...] = tuple(Arm)
@@ -193,10 +154,9 @@ def _laptop() -> Config:
     return Config(
         name="tti-laptop-s0",
         preset_name="laptop",
-        sessions=8,
-        screenshots=False,
-        policy=Policy(model="shipped", rendering=None, top_p=1.0, max_new_tokens=64, freeze=()),
-        demonstrations=Demonstrations(count=240, detour=0.03),
+        web=WebConfig(sessions=8, screenshots=False),
+        policy=PolicyConfig(model="shipped", lora=Lora(rank=0), max_new_tokens=64),
+        demonstrations=Demonstrations(count=240, noise=0.4, wander=0.0, detour=0.03, roam=0.5),
         sft=OptimConfig(learning_rate=1e-3, max_updates=900, epochs=10_000, warmup_updates=20, schedule="constant"),
         horizons=Horizons(shortest=8, longest=24, step=4, test=24),
         iterations=5,
@@ -214,20 +174,14 @@ def _smoke() -> Config:
     return Config(
         name="tti-smoke",
         preset_name="smoke",
-        sites=("shop",),
-        sessions=2,
-        screenshots=False,
-        policy=Policy(
+        web=WebConfig(sites=("shop",), sessions=2, screenshots=False),
+        policy=PolicyConfig(
             model="scratch",
-            rendering=None,
-            width=32,
-            layers=2,
-            vocab_size=1300,
-            top_p=1.0,
+            scratch=SmallModel(vocab_size=1300, width=32),
+            lora=Lora(rank=0),
             max_new_tokens=16,
-            freeze=(),
         ),
-        demonstrations=Demonstrations(count=3),
+        demonstrations=Demonstrations(count=3, noise=0.4, wander=0.0, detour=0.06, roam=0.5),
         sft=OptimConfig(learning_rate=1e-3, max_updates=4, epochs=10_000, warmup_updates=1, schedule="constant"),
         sft_slice=2,
         arms=(Arm.FIXED_SHORT, Arm.MULTIPLICATIVE),

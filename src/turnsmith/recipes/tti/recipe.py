@@ -23,21 +23,18 @@ from pathlib import Path
 
 from turnsmith.agents.base import Policy
 from turnsmith.agents.hf_policy import HFPolicy
-from turnsmith.agents.load import load_local, new_small_policy
-from turnsmith.agents.render import compact, compact_response
 from turnsmith.credit.record import record as record_credit
-from turnsmith.engine.sampling import Sampling, turn_seed
+from turnsmith.engine.sampling import turn_seed
 from turnsmith.envs.base import Environment
 from turnsmith.evaluate.summary import rewards_by_task
 from turnsmith.judges.webarena.strings import clean
 from turnsmith.learn.checkpoint import TrainingState
-from turnsmith.learn.examples import Example, context_at, examples_from_traces
-from turnsmith.learn.fit import Progress, make_optimizer
+from turnsmith.learn.examples import Example, examples_from_traces
+from turnsmith.learn.fit import make_optimizer
 from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.replay import draw, weights
-from turnsmith.learn.sft import train
 from turnsmith.learn.transforms.rename import Renamer, entity_words, keep_words, kept_words, renamer_of
-from turnsmith.recipes.shared.web import SHIPPED_FOLDER
+from turnsmith.recipes.shared.web import starting_policy, train_with_bar
 from turnsmith.recipes.tti.claims import WARM, record_claims
 from turnsmith.recipes.tti.config import Arm, Config
 from turnsmith.recipes.tti.episodes import Episodes
@@ -46,7 +43,6 @@ from turnsmith.rollout.recheck import Recheck
 from turnsmith.rollout.steps import steps_of
 from turnsmith.rollout.thinking import BestOfN, BudgetForcing
 from turnsmith.runs.config import changed, to_json
-from turnsmith.runs.progress import progress_bar
 from turnsmith.runs.run import Run
 from turnsmith.tasks.horizon import training_horizons
 from turnsmith.tasks.splits import check_overlap
@@ -76,20 +72,28 @@ async def _main(config: Config, run: Run) -> None:
     run.report(status="running", recipe="tti", config=run.config)
     rewards: dict[str, dict[str, float]] = {}
     async with Episodes(run, config) as episodes:
-        test = episodes.tasks("test", config.test_tasks, seed=0)  # the same for every seed and arm
-        if config.demonstrations.count:
-            check_overlap(episodes.tasks("train", config.demonstrations.count, config.seed), test)
+        test = episodes.tasks.draw("test", config.test_tasks, seed=0)  # the same for every seed and arm
+        episodes.tasks.check_demonstrations(config.demonstrations.count)
+        check_overlap(episodes.tasks.draw("train", config.demonstrations.count, config.seed), test)
         for iteration in range(1, config.iterations + 1):
-            check_overlap(episodes.tasks("train", config.keep, turn_seed(config.seed + 1000, iteration)), test)
+            check_overlap(episodes.tasks.draw("train", config.keep, turn_seed(config.seed + 1000, iteration)), test)
         policy, transform = await warm_start(config, run, episodes)
-        traces = await episodes.test(policy, f"eval-{WARM}", 0, test, config.pictures)
+        traces = await _test(config, episodes, policy, WARM, test)
         rewards[WARM] = rewards_by_task(traces, episodes.decides)
         for arm in config.arms:
             policy = await train_arm(config, run, episodes, arm, transform)
-            traces = await episodes.test(policy, f"eval-{arm.value}", config.iterations, test, config.pictures)
+            traces = await _test(config, episodes, policy, arm.value, test)
             rewards[arm.value] = rewards_by_task(traces, episodes.decides)
         thought = await think_more(config, run, episodes, test)
     finish(config, run, episodes.decides, rewards, thought, time.time() - started)
+
+
+async def _test(config: Config, episodes: Episodes, policy: HFPolicy, name: str, tasks: Sequence[Task]) -> list[Trace]:
+    """Every test task once under the test horizon; seeds pair up across arms."""
+    iteration = 0 if name == WARM else config.iterations
+    return await episodes.evaluate(
+        policy, tasks, iteration, phase=f"eval-{name}", horizon=config.horizons.test, pictures=config.pictures
+    )
 
 
 # -- the warm start
@@ -97,8 +101,8 @@ async def _main(config: Config, run: Run) -> None:
 
 async def warm_start(config: Config, run: Run, episodes: Episodes) -> tuple[HFPolicy, Renamer | None]:
     """The policy that every arm begins with, kept in `checkpoints/warm`; and the renamer of its learning."""
-    demonstrations = await episodes.demonstrate() if config.demonstrations.count else []
-    policy = new_policy(config, demonstrations)
+    demonstrations = await episodes.demonstrate(config.demonstrations, config.seed)
+    policy = starting_policy(config.policy, config.seed, demonstrations)
     examples = [
         example
         for trace in demonstrations
@@ -119,39 +123,6 @@ async def warm_start(config: Config, run: Run, episodes: Episodes) -> tuple[HFPo
     return policy, transform
 
 
-def new_policy(config: Config, demonstrations: Sequence[Trace]) -> HFPolicy:
-    """The policy before anything is learned in this run.
-
-    Raises:
-        UserError: if the model's folder is missing or incomplete.
-    """
-    settings = config.policy
-    sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens)
-    if settings.model == "scratch":
-        texts = [
-            text
-            for trace in demonstrations
-            for index, turn in enumerate(trace.turns)
-            for text in (compact(context_at(trace, index)), compact_response(turn.action.text))
-        ]
-        policy = new_small_policy(
-            texts,
-            vocab_size=settings.vocab_size,
-            sampling=sampling,
-            seed=config.seed,
-            width=settings.width,
-            layers=settings.layers,
-        )
-    else:
-        folder = SHIPPED_FOLDER if settings.model == "shipped" else Path(settings.model)
-        form = settings.rendering
-        policy = load_local(folder, rendering=form, dialect=form, sampling=sampling, device=settings.device)
-    for name, parameter in policy.model.named_parameters():
-        if any(part in name.split(".") for part in settings.freeze):
-            parameter.requires_grad_(False)
-    return policy
-
-
 def _state(policy: HFPolicy, optim: OptimConfig) -> TrainingState:
     return TrainingState(policy.model, policy.processor or policy.tokenizer, make_optimizer(policy.model, optim))
 
@@ -166,17 +137,9 @@ def learn(
     first: int = 0,
     last: int | None = None,
 ) -> float:
-    """Updates `first` to `last` (all without) with a bar; the mean loss of the last tenth of them."""
-    last = optim.updates(len(examples)) if last is None else last
-    with policy.lock, progress_bar(what, last - first) as advance:
-
-        def on_update(progress: Progress) -> bool:
-            advance(note=f"loss {progress.loss:.3f}")
-            return progress.update >= last
-
-        losses = train(policy.model, examples, optim, state.optimizer, first, transform, on_update)
-    tail = losses[-max(1, len(losses) // 10) :]
-    return sum(tail) / len(tail)
+    """Updates `first` to `last` (all without), while nobody samples; the mean loss of the last tenth of them."""
+    with policy.lock:
+        return train_with_bar(what, policy.model, examples, optim, state.optimizer, transform, first, last)
 
 
 # -- an arm
@@ -193,8 +156,8 @@ async def train_arm(config: Config, run: Run, episodes: Episodes, arm: Arm, tran
         policy.version = f"{arm.value}-{iteration - 1}"
         horizon, budget = horizons[iteration - 1], config.steps + state.notes["left"]
         # Small groups of long episodes leave sessions idle: what they would cost is the next iteration's.
-        least = 1 if iteration == config.iterations else max(1, config.sessions // 4)
-        traces = await episodes.explore(policy, phase, iteration, horizon, budget, least)
+        least = 1 if iteration == config.iterations else max(1, config.web.sessions // 4)
+        traces = await episodes.spend(policy, phase, iteration, horizon, budget, least)
         left = budget - steps_of(traces)
         won = successes(config, run, phase, iteration, episodes.decides)
         # Every turn of a success counts alike: its advantage is the outcome, and there is no critic.
@@ -218,9 +181,12 @@ def _warm_policy(config: Config, run: Run) -> HFPolicy:
     """A policy with the weights of the warm start: the checkpoint's, or those of the model that needed none."""
     done = run.finished(WARM)
     if done is None:
-        return new_policy(config, ())
-    folder = run.folder / "checkpoints" / WARM / f"step-{done}" / "model"
-    return new_policy(replace(config, policy=replace(config.policy, model=str(folder))), ())
+        return starting_policy(config.policy, config.seed)
+    return _policy_at(config, run.folder / "checkpoints" / WARM / f"step-{done}" / "model")
+
+
+def _policy_at(config: Config, folder: Path) -> HFPolicy:
+    return starting_policy(replace(config.policy, model=str(folder)), config.seed)
 
 
 def _times(optim: OptimConfig, count: int) -> OptimConfig:
@@ -263,7 +229,9 @@ async def think_more(config: Config, run: Run, episodes: Episodes, test: Sequenc
     for n in settings.samples:
         tried[f"best-{n}"] = BestOfN(policy, n), None
     return {
-        name: await episodes.test(who, f"eval-{name}", config.iterations, tasks, around=around)
+        name: await episodes.evaluate(
+            who, tasks, config.iterations, phase=f"eval-{name}", horizon=horizon, around=around
+        )
         for name, (who, around) in tried.items()
     }
 
@@ -271,6 +239,6 @@ async def think_more(config: Config, run: Run, episodes: Episodes, test: Sequenc
 def _final_policy(config: Config, run: Run, arm: Arm) -> HFPolicy:
     """The policy that an arm has become."""
     folder = run.folder / "checkpoints" / arm.value / f"step-{run.finished(arm.value)}" / "model"
-    policy = new_policy(replace(config, policy=replace(config.policy, model=str(folder))), ())
+    policy = _policy_at(config, folder)
     policy.version = f"{arm.value}-{config.iterations}"
     return policy
