@@ -116,3 +116,50 @@ async def test_a_lora_adapter_acts_trains_and_loads(folder, shelves, tmp_path):
     loaded = load_local(tmp_path / "adapter")
     assert [action.token_ids for action in await loaded.act(contexts)] == [action.token_ids for action in expected]
     assert [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
+
+
+def test_a_folder_that_wants_to_run_code_is_refused_and_nothing_is_asked(folder, monkeypatch, capfd):
+    ran = folder / "ran"
+    (folder / "custom.py").write_text(
+        f"open({str(ran)!r}, 'w')\nfrom transformers import PreTrainedConfig, PreTrainedTokenizerFast\n"
+        "class C(PreTrainedConfig): model_type = 'custom'\nclass T(PreTrainedTokenizerFast): pass\n"
+    )
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    kept = (folder / "config.json").read_text()
+    fields = json.loads(kept) | {"model_type": "custom", "auto_map": {"AutoConfig": "custom.C"}}
+    (folder / "config.json").write_text(json.dumps(fields))
+    refused(folder, r"no model of type 'custom'.*wants to run Python code of its own \(auto_map\)")
+    (folder / "config.json").write_text(kept)
+    fields = json.loads((folder / "tokenizer_config.json").read_text())
+    fields |= {"tokenizer_class": "T", "auto_map": {"AutoTokenizer": [None, "custom.T"]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(fields))
+    refused(folder, r"no usable tokenizer.*auto_map")
+    assert not ran.exists()
+
+
+def test_attention_code_from_elsewhere_is_not_run(folder):
+    fields = json.loads((folder / "config.json").read_text()) | {"attn_implementation": "somebody/attention"}
+    (folder / "config.json").write_text(json.dumps(fields))
+    refused(folder, "attention code from elsewhere")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_attention_heads": 0},
+        {"hidden_size": "wide"},
+        {"hidden_size": -8},
+        {"vocab_size": 1e400},
+        {"rope_parameters": 3},
+    ],
+)
+def test_odd_configs_are_one_line(folder, change):
+    fields = json.loads((folder / "config.json").read_text()) | change
+    (folder / "config.json").write_text(json.dumps(fields))
+    refused(folder, "config is wrong|could not be loaded|cannot be")
+
+
+@pytest.mark.parametrize("config", ["[" * 100_000, "{}", "[]", '{"model_type": ' + "9" * 5000 + "}", "\ud800"])
+def test_configs_that_are_none_are_one_line(folder, config):
+    (folder / "config.json").write_text(config, errors="surrogatepass")
+    refused(folder, "no model of type")

@@ -267,7 +267,7 @@ def load_autoui(folder: str | Path, vectors: ImageVectors, **options: Any) -> Au
                 if "image_dense.weight" in file.keys():  # noqa: SIM118
                     config.image_width = file.get_slice("image_dense.weight").get_shape()[1]
         model = AutoUIModel.from_pretrained(folder, config=config)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError) as error:
         line = str(error).strip().splitlines()[0]
         raise UserError(f"{folder}: not an Auto-UI folder ({line}).") from error

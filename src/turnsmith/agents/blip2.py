@@ -61,7 +61,7 @@ def load_blip2(folder: str | Path, device: str = "cpu") -> Blip2Vectors:
         model, loaded = transformers.Blip2VisionModel.from_pretrained(folder, output_loading_info=True)  # type: ignore
         if loaded["missing_keys"]:
             model.load_state_dict(_tower(folder))
-        processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
     except (OSError, ValueError, RuntimeError) as error:
         line = str(error).strip().splitlines()[0]
         raise UserError(f"{folder}: not a BLIP-2 folder with its image processor ({line}).") from error

@@ -13,12 +13,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import TemplateError
 from PIL import Image
 
 from turnsmith.agents import grammar, render
 from turnsmith.agents.base import Context
 from turnsmith.agents.parsing import parse
+from turnsmith.agents.templates import apply_template, starts_with_bos
 from turnsmith.engine.forward import Prompt
 from turnsmith.engine.local import end_tokens, sample
 from turnsmith.engine.models import LanguageModel, Processor, Tokenizer
@@ -166,7 +166,8 @@ class HFPolicy:
         assert self.processor is not None
         pictures = [_open(image) for image in render.image_parts(messages)]
         text = self._chat_text(messages)
-        inputs = self.processor(text=[text], images=[pictures] if pictures else None, return_tensors="pt")
+        options = {"add_special_tokens": False} if starts_with_bos(self.tokenizer, text) else {}
+        inputs = self.processor(text=[text], images=[pictures] if pictures else None, return_tensors="pt", **options)
         ids = tuple(inputs.pop("input_ids")[0].tolist())
         inputs.pop("attention_mask", None)
         return ids, dict(inputs)
@@ -194,30 +195,6 @@ class HFPolicy:
         added = self.tokenizer.added_tokens_decoder.items()
         special = {token for token, entry in added if entry.special} | set(ends)
         return next((token for token in after if token in special), eos if eos is not None else ends[0])
-
-
-def apply_template(templated: Any, messages: Sequence[render.Message], pictures: bool, cue: bool = True) -> str:
-    """A chat through a tokenizer's or processor's template.
-
-    Templates that know no system role get the system message at the head of the first user message.
-    """
-    rows = [_template_row(message, pictures) for message in messages]
-    try:
-        return templated.apply_chat_template(rows, tokenize=False, add_generation_prompt=cue)
-    except TemplateError:
-        if len(rows) < 2 or rows[0]["role"] != "system":
-            raise
-        system, first, *rest = messages
-        merged = {"role": first["role"], "content": [*system["content"], *first["content"]]}
-        return apply_template(templated, [merged, *rest], pictures, cue)
-
-
-def _template_row(message: render.Message, pictures: bool) -> dict[str, Any]:
-    if pictures:
-        parts = [part if part["type"] == "text" else {"type": "image"} for part in message["content"]]
-        return {"role": message["role"], "content": parts}
-    text = "\n".join(part["text"] for part in message["content"] if part["type"] == "text")
-    return {"role": message["role"], "content": text}
 
 
 def _open(image: ImageRef) -> Any:

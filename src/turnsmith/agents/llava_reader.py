@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from turnsmith.agents.hf_policy import apply_template
+from turnsmith.agents.templates import apply_template, starts_with_bos
 from turnsmith.engine.models import LanguageModel, Processor
 from turnsmith.errors import UserError, require
 from turnsmith.trace.types import Call, ImageRef
@@ -133,7 +133,9 @@ class LlavaReader:
             else:
                 texts.append(f"USER: {token}\n{question(call)} ASSISTANT:")
         pictures = [[picture(image, call)] for image, call in zip(images, calls, strict=True)]
-        batch = self.processor(text=texts, images=pictures, return_tensors="pt", padding=True)
+        known = all(starts_with_bos(self.processor.tokenizer, text) for text in texts)
+        options = {"add_special_tokens": False} if known else {}
+        batch = self.processor(text=texts, images=pictures, return_tensors="pt", padding=True, **options)
         return {name: value.to(self.model.device) for name, value in batch.items()}
 
     def features(

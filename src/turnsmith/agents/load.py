@@ -5,8 +5,7 @@ models are made with it (`new_small_policy`); a folder without it is a chat mode
 """
 
 import importlib
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from turnsmith.agents.base import Policy
 from turnsmith.engine.openai_client import ENDPOINT, endpoint_of
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import UserError, require
+from turnsmith.jsonl import read_json
 
 if TYPE_CHECKING:
     from turnsmith.agents.hf_policy import HFPolicy
@@ -69,6 +69,7 @@ def load_local(
     for package in ("torch", "transformers"):
         require(package, "hf")
     from turnsmith.agents.hf_policy import HFPolicy
+    from turnsmith.engine.serves import check_served
 
     if not folder.is_dir():
         raise UserError(
@@ -83,15 +84,19 @@ def load_local(
     if wanted.get("rendering") == "screen":
         raise UserError(f"{folder}: a screen policy acts on phones; load it with agents.screen_policy.")
     chosen = rendering or wanted.get("rendering", "webvoyager")
-    return HFPolicy(
-        model,
-        tokenizer,
-        rendering=chosen,
-        dialect=dialect or wanted.get("dialect") or ("tti" if chosen == "tti" else "webvoyager"),
-        sampling=sampling,
-        processor=processor,
-        version=label,
-    )
+    try:
+        check_served(model.eval())
+        return HFPolicy(
+            model,
+            tokenizer,
+            rendering=chosen,
+            dialect=dialect or wanted.get("dialect") or ("tti" if chosen == "tti" else "webvoyager"),
+            sampling=sampling,
+            processor=processor,
+            version=label,
+        )
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from error
 
 
 def load_model(folder: Path, device: str | None = None) -> Any:
@@ -104,7 +109,6 @@ def load_model(folder: Path, device: str | None = None) -> Any:
     """
     import torch
     import transformers
-    from safetensors import SafetensorError
 
     for small in ("copy_llama", "screen_llama"):  # registers the small models with transformers' Auto classes
         importlib.import_module(f"turnsmith.agents.{small}")
@@ -118,39 +122,68 @@ def load_model(folder: Path, device: str | None = None) -> Any:
         raise UserError(f"{folder}: there are no weights here (*.safetensors).")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.float32 if device == "cpu" else "auto"
+    fields = _fields(config_file)
+    if "/" in str(fields.get("attn_implementation", "")):
+        raise UserError(f"{config_file}: asks for attention code from elsewhere (attn_implementation); it is not run.")
     try:
-        config = transformers.AutoConfig.from_pretrained(folder)
-    except (ValueError, OSError) as error:
-        kind = _model_type(config_file)
-        raise UserError(f"{folder}: transformers knows no model of type {kind!r}, or its config is wrong.") from error
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # each config class raises its own kind
+        raise UserError(
+            f"{folder}: transformers knows no model of type {str(fields.get('model_type'))!r}, or its config is wrong"
+            f"{_own_code(fields)}."
+        ) from error
     if hasattr(config, _NOTES_BEFORE):
         config.turnsmith = config.__dict__.pop(_NOTES_BEFORE)
     known: Any = (transformers.AutoModelForCausalLM, transformers.AutoModelForImageTextToText)
     for auto in known if not hasattr(config, "vision_config") else reversed(known):
         if type(config) in auto._model_mapping:
             try:
-                return auto.from_pretrained(folder, config=config, dtype=dtype).to(device)
-            except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-                line = str(error).strip().splitlines()[0]
+                return auto.from_pretrained(
+                    folder, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
+                ).to(device)
+            except Exception as error:  # sizes that are no sizes, damaged files: each model class raises its own kind
+                line = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise UserError(f"{folder}: the weights could not be loaded ({line}).") from error
     raise UserError(f"{folder}: a model of type {config.model_type!r} does not write text, so it cannot act.")
 
 
-def _model_type(config_file: Path) -> str:
+def _fields(file: Path) -> dict[str, Any]:
+    """A JSON file of a model folder as an object; empty where it is none."""
     try:
-        return str(json.loads(config_file.read_text(encoding="utf-8")).get("model_type"))
-    except ValueError:
-        return "(unreadable)"
+        fields = read_json(file)
+    except UserError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _own_code(fields: Mapping[str, Any]) -> str:
+    if not fields.get("auto_map"):
+        return ""
+    return "; it wants to run Python code of its own (auto_map), which is never done: use a folder that does without"
 
 
 def _load_adapter(folder: Path, device: str | None) -> Any:
     require("peft", "hf")
-    from peft import PeftConfig, PeftModel
+    from peft import PeftModel
 
-    base = PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
-    if not base or not Path(base).is_dir():
+    base = _base_of_adapter(folder)
+    if not (folder / "adapter_model.safetensors").exists():
+        raise UserError(f"{folder}: there are no weights here (adapter_model.safetensors).")
+    model = load_model(base, device)
+    try:
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    except Exception as error:  # settings that are none, damaged files
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{folder}: the adapter could not be loaded ({line}).") from error
+
+
+def _base_of_adapter(folder: Path) -> Path:
+    base = _fields(folder / "adapter_config.json").get("base_model_name_or_path")
+    if not isinstance(base, str) or not base or not Path(base).is_dir():
         raise UserError(f"{folder}: a LoRA adapter whose base model {base!r} is not a folder here.")
-    return PeftModel.from_pretrained(load_model(Path(base), device), str(folder), is_trainable=True)
+    if Path(base).resolve() == folder.resolve() or (Path(base) / "adapter_config.json").exists():
+        raise UserError(f"{folder}: a LoRA adapter whose base model {base!r} is an adapter itself.")
+    return Path(base)
 
 
 def load_tokenizer(folder: Path) -> tuple[Any, Any]:
@@ -164,17 +197,18 @@ def load_tokenizer(folder: Path) -> tuple[Any, Any]:
     import transformers
 
     if not (folder / "tokenizer_config.json").exists() and (folder / "adapter_config.json").exists():
-        base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
-        return load_tokenizer(Path(base))
+        return load_tokenizer(_base_of_adapter(folder))
     pictures = any((folder / name).exists() for name in ("preprocessor_config.json", "processor_config.json"))
     try:
         if pictures:
-            processor = transformers.AutoProcessor.from_pretrained(folder, backend="pil")
+            processor = transformers.AutoProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
             return processor.tokenizer, processor
-        return transformers.AutoTokenizer.from_pretrained(folder), None
+        return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False), None
     except Exception as error:  # each tokenizer and processor class raises its own kind
         line = (str(error).strip() or repr(error)).splitlines()[0]
-        raise UserError(f"{folder}: no usable tokenizer or processor ({line}).") from error
+        files = ("tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "config.json")
+        own = next((said for name in files if (said := _own_code(_fields(folder / name)))), "")
+        raise UserError(f"{folder}: no usable tokenizer or processor ({line}){own}.") from error
 
 
 def new_small_policy(

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from turnsmith.agents.templates import TemplateFault, rendered, starts_with_bos
 from turnsmith.engine.forward import Prompt
-from turnsmith.engine.models import LanguageModel
+from turnsmith.engine.models import LanguageModel, context_of
 from turnsmith.engine.score import score
 from turnsmith.errors import UserError
 from turnsmith.trace.messages import (
@@ -70,7 +71,8 @@ def encode(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[int], list
         for message in messages
         for part in ((f"{message.role.capitalize()}: ", -1), (message.text, _turn(message)), ("\n\n", -1))
     ]
-    ids: list[int] = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
+    begun = tokenizer.bos_token_id is None or starts_with_bos(tokenizer, pieces[0][0] if pieces else "")
+    ids: list[int] = [] if begun else [tokenizer.bos_token_id]
     turns = [-1] * len(ids)
     for text, turn in pieces:
         part = tokenizer(text, add_special_tokens=False).input_ids
@@ -85,19 +87,19 @@ def _turn(message: Message) -> int:
 
 def _templated(tokenizer: Any, messages: Sequence[Message]) -> list[tuple[str, int]] | None:
     """The dialogue through the chat template in pieces; None where the template does not grow message by message."""
-    from jinja2 import TemplateError
-
     rows: list[dict[str, str]] = []
     before, pieces = "", []
     for message in messages:
         if rows and rows[-1]["role"] == message.role:
             return None  # many templates insist on taking turns
         try:
-            cue = tokenizer.apply_chat_template(rows, tokenize=False, add_generation_prompt=True) if rows else ""
+            cue = rendered(tokenizer, rows, cue=True) if rows else ""
             rows.append({"role": message.role, "content": message.text})
-            whole = tokenizer.apply_chat_template(rows, tokenize=False)
-        except (TemplateError, ValueError):
+            whole = rendered(tokenizer, rows, cue=False)
+        except TemplateFault:
             return None
+        if " ".join(message.text.split()) not in " ".join(whole[len(before) :].split()):
+            return None  # the template leaves this message out
         if not whole.startswith(before):
             return None
         if message.turn is not None and whole.startswith(cue) and len(cue) >= len(before):
@@ -129,7 +131,7 @@ def turn_likelihoods(
     Raises:
         UserError: if a dialogue does not fit into the model's context.
     """
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    limit = context_of(model)
     found: list[list[float]] = []
     rows: list[tuple[list[int], list[int]]] = []
     for index, trace in enumerate(traces):

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
-from turnsmith.engine.forward import forward_options, left_pad
+from turnsmith.engine.forward import Prompt, collate, forward_options, left_pad, response_logprobs
+from turnsmith.engine.models import rope_switch
 
 
 def branch_logprobs(
@@ -38,6 +40,8 @@ def branch_logprobs(
         raise ValueError(f"{len(responses)} responses, but prompts of {len(prompt_B)}")
     if not all(len(ids) for ids in (*prompts, *responses)):
         raise ValueError("a prompt and a response need at least one token each")
+    if not _shares_prompts(model, max(map(len, prompts)) + max(map(len, responses))):
+        return _row_by_row(model, [(prompts[owner], one) for owner, one in zip(prompt_B, responses, strict=True)])
     device = model.device
     ids_PT, mask_PT = (tensor.to(device) for tensor in left_pad(prompts))
     width = max(map(len, responses))
@@ -61,6 +65,25 @@ def branch_logprobs(
     logprob_BKV = logits_BKV.float().log_softmax(dim=-1)
     found_BK = logprob_BKV.gather(2, target_BK[..., None])[..., 0]
     return found_BK.masked_fill(~real_BK, 0.0), real_BK
+
+
+def _shares_prompts(model: PreTrainedModel, longest: int) -> bool:
+    """Whether what was kept of a prompt can be copied to its responses, with gradients: keys and values can, states
+    that are written in place cannot, and neither can keys whose rotary factors change with the response's length."""
+    switch = rope_switch(model)
+    layers = DynamicCache(config=model.config).layers
+    return (switch is None or longest <= switch) and all(
+        isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin) for layer in layers
+    )
+
+
+def _row_by_row(model: PreTrainedModel, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> tuple[Tensor, Tensor]:
+    batch = collate([Prompt(prompt) for prompt, _ in pairs], [response for _, response in pairs], model.device)
+    logprob_BK, real_BK = response_logprobs(model, batch), batch.real_BK
+    width = real_BK.shape[1]
+    place_BK = torch.arange(width, device=real_BK.device) + (width - real_BK.sum(dim=1))[:, None]
+    left_BK = place_BK < width
+    return logprob_BK.gather(1, place_BK.clamp_max(width - 1)).masked_fill(~left_BK, 0.0), left_BK
 
 
 def score_branches(

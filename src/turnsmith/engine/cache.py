@@ -1,4 +1,7 @@
-"""A key-value cache layer that grows in steps instead of being copied for every token."""
+"""What a model keeps of the tokens it has read, by whatever name it asks for it: keys and values, or states.
+
+Keys and values of full attention stand in a layer that grows in steps instead of being copied for every token.
+"""
 
 from typing import Any
 
@@ -7,7 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from turnsmith.engine.models import LanguageModel
+from turnsmith.engine.models import LanguageModel, keeps_states
 
 ROOM = 64
 """Tokens of spare room that a layer allocates beyond what it must hold."""
@@ -36,8 +39,8 @@ class GrowingLayer(DynamicLayer):
         self.keys, self.values = self._key_room[..., :length, :], self._value_room[..., :length, :]
         return self.keys, self.values
 
-    def batch_select_indices(self, indices: Tensor) -> None:
-        super().batch_select_indices(indices)
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        super().reorder_cache(beam_idx)  # type: ignore[arg-type]
         self._key_room = self._value_room = None
 
     def crop(self, tokens_to_remove: int) -> None:
@@ -61,7 +64,14 @@ def new_cache(model: LanguageModel) -> DynamicCache:
     return cache
 
 
+def cache_options(model: LanguageModel, cache: DynamicCache) -> dict[str, Any]:
+    """Keyword arguments that hand a model its cache: state-space models call it `cache_params`, all others
+    `past_key_values`; a model that was given the wrong one forgets everything it read."""
+    return {"cache_params" if keeps_states(model) else "past_key_values": cache, "use_cache": True}
+
+
 def select_rows(cache: DynamicCache, rows: Tensor) -> None:
-    """Keep only these rows of the batch."""
+    """Keep these rows of the batch, in this order; a row may be taken several times."""
     with torch.inference_mode():
-        cache.batch_select_indices(rows)
+        for layer in cache.layers:  # not `batch_select_indices`, which layers with states lack or do by halves
+            layer.reorder_cache(rows)  # type: ignore[arg-type]

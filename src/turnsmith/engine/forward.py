@@ -10,16 +10,15 @@ Notable:
 - Images travel as whatever tensors the model's own processor made of them; only how to join rows is known here.
 """
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from turnsmith.engine.models import LanguageModel, base_of
+from turnsmith.engine.models import LanguageModel, base_of, keeps_states, parameters_of, rope_switch
+from turnsmith.errors import UserError
 
 # What processors give per token of the prompt rather than per image; 0 means text in all of them.
 _PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
@@ -126,19 +125,16 @@ def positions(mask_BT: Tensor) -> Tensor:
     return (mask_BT.cumsum(dim=1) - 1).clamp_min(0)
 
 
-@lru_cache(maxsize=64)
-def _parameters(forward: Any) -> frozenset[str]:
-    return frozenset(inspect.signature(forward).parameters)
-
-
 def forward_options(model: LanguageModel, mask_BT: Tensor, keep: int, width: int | None = None) -> dict[str, Any]:
     """Keyword arguments of `model(...)`: positions of the last `width` columns, logits of the last `keep`.
 
     Models with several position axes (Qwen-VL) count for themselves and are given none.
     """
     base = base_of(model)
-    known = _parameters(type(base).forward)
+    known = parameters_of(type(base).forward)
     options: dict[str, Any] = {"attention_mask": mask_BT}
+    if width is not None and keeps_states(model):
+        options = {}  # a state-space model's mask is that of the columns it is given, and these are real
     rope = getattr(base.config.get_text_config(), "rope_parameters", None) or {}
     if "position_ids" in known and "mrope_section" not in rope:
         options["position_ids"] = positions(mask_BT)[:, -(width or mask_BT.shape[1]) :]
@@ -152,9 +148,55 @@ def response_logits(model: LanguageModel, batch: Batch) -> Tensor:
     if getattr(model.config, "is_encoder_decoder", False):
         return _encoder_decoder_logits(model, batch)
     keep = batch.targets_BK.shape[1]
-    options = forward_options(model, batch.mask_BT, keep)
-    logits = model(input_ids=batch.ids_BT, use_cache=False, **options, **batch.vision).logits
-    return logits[:, -keep:].float()
+    switch = rope_switch(model)
+    if switch is not None and batch.ids_BT.shape[1] > switch and int(batch.mask_BT.sum(dim=1).max()) > switch:
+        return _logits_across(model, batch, switch)
+    return _last_logits(model, batch.ids_BT, batch.mask_BT, keep, batch.vision)
+
+
+def _last_logits(
+    model: LanguageModel, ids_BT: Tensor, mask_BT: Tensor, keep: int, vision: Mapping[str, Tensor]
+) -> Tensor:
+    options = forward_options(model, mask_BT, keep)
+    return model(input_ids=ids_BT, use_cache=False, **options, **vision).logits[:, -keep:].float()
+
+
+def _logits_across(model: LanguageModel, batch: Batch, switch: int) -> Tensor:
+    """`response_logits` of a model whose rotary factors change beyond `switch` tokens, where some rows are longer.
+
+    Each token is predicted as from its own prefix alone: with the first factors where the prefix has up to `switch`
+    tokens, with the others beyond. Rows that cross are read twice.
+    """
+    if batch.vision:
+        raise UserError(
+            f"this model's rotary embedding changes beyond {switch:,} tokens, and with pictures it is served up to "
+            "there. Show less history or smaller pictures."
+        )
+    keep, device = batch.targets_BK.shape[1], batch.ids_BT.device
+    length_B = batch.mask_BT.sum(dim=1)
+    prefix_BK = length_B[:, None] - (keep - 1 - torch.arange(keep, device=device))
+    rows = [ids[mask.bool()].tolist() for ids, mask in zip(batch.ids_BT, batch.mask_BT, strict=True)]
+    parts = (
+        ((batch.real_BK & (prefix_BK <= switch)).any(dim=1), switch, prefix_BK <= switch),
+        (length_B > switch, max(map(len, rows)), prefix_BK > switch),
+    )
+    logits_BKV: Tensor | None = None
+    for rows_B, most, wanted_BK in parts:
+        chosen = rows_B.nonzero()[:, 0]
+        if not len(chosen):
+            continue
+        ids, mask = (tensor.to(device) for tensor in left_pad([rows[index][:most] for index in chosen.tolist()]))
+        found = _last_logits(model, ids, mask, keep, {})
+        found = torch.nn.functional.pad(found, (0, 0, keep - found.shape[1], 0))
+        missing = length_B[chosen] - length_B[chosen].clamp_max(most)  # tokens that were cut from each row's end
+        place = (torch.arange(keep, device=device) + missing[:, None]).clamp_max(keep - 1)
+        found = found.gather(1, place[..., None].expand_as(found))
+        if logits_BKV is None:
+            logits_BKV = found.new_zeros(len(rows), keep, found.shape[-1])
+        use = wanted_BK[chosen][..., None]
+        logits_BKV = logits_BKV.index_copy(0, chosen, torch.where(use, found, logits_BKV[chosen]))
+    assert logits_BKV is not None
+    return logits_BKV
 
 
 def _encoder_decoder_logits(model: LanguageModel, batch: Batch) -> Tensor:

@@ -15,14 +15,15 @@ Notable:
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from turnsmith.engine.cache import new_cache, select_rows
+from turnsmith.engine.cache import cache_options, new_cache, select_rows
 from turnsmith.engine.draw import draw
 from turnsmith.engine.forward import Prompt, forward_options, group_by_length, join_vision, left_pad
-from turnsmith.engine.models import LanguageModel, Tokenizer
+from turnsmith.engine.models import LanguageModel, Tokenizer, context_of, rope_switch
 from turnsmith.engine.rows import serves
 from turnsmith.engine.sampling import Sample, Sampling
 from turnsmith.engine.threads import Engine
@@ -71,56 +72,101 @@ def sample(
         raise ValueError("stop strings need `decode`")
     if not all(len(prompt.ids) for prompt in prompts):
         raise ValueError("a prompt needs at least one token")
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    lengths = [len(prompt.ids) + sampling.max_new_tokens for prompt in prompts]
-    if limit and lengths and max(lengths) > limit:
+    limit = context_of(model)
+    longest = max((len(prompt.ids) for prompt in prompts), default=0)
+    if limit and longest + sampling.max_new_tokens > limit:
         raise UserError(
-            f"a prompt of {max(lengths) - sampling.max_new_tokens} tokens and {sampling.max_new_tokens} new ones do "
-            f"not fit into the model's context of {limit}. Show less history or a smaller page."
+            f"a prompt of {longest} tokens and {sampling.max_new_tokens} new ones do not fit into the model's context "
+            f"of {limit}. Show less history or a smaller page."
         )
-    if prompts and serves(model) and not any(prompt.vision for prompt in prompts):
-        return _sample_threads(model, prompts, seeds, sampling, eos_ids, decode, batch_tokens, max(lengths))
-    results: list[Sample | None] = [None] * len(prompts)
+    rows = [_Row(prompt, seed, sampling.max_new_tokens) for prompt, seed in zip(prompts, seeds, strict=True)]
+    how = _How(sampling, tuple(eos_ids), decode, batch_tokens)
+    switch = rope_switch(model)
+    if switch is not None and longest + sampling.max_new_tokens > switch + 1:
+        return _sample_across(model, rows, how, switch)
+    return _sample_rows(model, rows, how)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What is asked for one prompt: its seed, how many tokens at most, and which its prompt already ends with."""
+
+    prompt: Prompt
+    seed: int
+    budget: int
+    said: Sample = field(default_factory=lambda: Sample((), (), StopReason.LENGTH))
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How all rows are sampled; see the arguments of `sample`."""
+
+    sampling: Sampling
+    eos_ids: tuple[int, ...]
+    decode: Callable[[list[int]], str] | None
+    batch_tokens: int
+
+    def stopped(self, ids: list[int]) -> bool:
+        """Whether these tokens contain a stop string."""
+        if not self.sampling.stop or self.decode is None:
+            return False
+        text = self.decode(ids)
+        return any(stop in text for stop in self.sampling.stop)
+
+
+def _sample_rows(model: LanguageModel, rows: Sequence[_Row], how: _How) -> list[Sample]:
+    if rows and serves(model) and not any(row.prompt.vision or row.said.token_ids for row in rows):
+        return _sample_threads(model, rows, how)
+    results: dict[int, Sample] = {}
     with torch.inference_mode():
-        for group in group_by_length(lengths, batch_tokens):
-            rows = _sample_batch(
-                model, [prompts[i] for i in group], [seeds[i] for i in group], sampling, eos_ids, decode
-            )
-            for i, row in zip(group, rows, strict=True):
-                results[i] = row
-    return [result for result in results if result is not None]
+        for group in group_by_length([len(row.prompt.ids) + row.budget for row in rows], how.batch_tokens):
+            results.update(zip(group, _sample_batch(model, [rows[i] for i in group], how), strict=True))
+    return [results[i] for i in range(len(rows))]
 
 
-def _sample_threads(
-    model: LanguageModel,
-    prompts: Sequence[Prompt],
-    seeds: Sequence[int],
-    sampling: Sampling,
-    eos_ids: Sequence[int],
-    decode: Callable[[list[int]], str] | None,
-    batch_tokens: int,
-    longest: int,
-) -> list[Sample]:
-    def stopped(ids: list[int]) -> bool:
-        return decode is not None and any(stop in decode(ids) for stop in sampling.stop)
+def _sample_across(model: LanguageModel, rows: Sequence[_Row], how: _How, switch: int) -> list[Sample]:
+    """`_sample_rows` of a model whose rotary factors change beyond `switch` tokens: first every token whose prefix is
+    short, then, read anew with the other factors, the rest of those that are not done."""
+    if any(row.prompt.vision for row in rows):
+        raise UserError(
+            f"this model's rotary embedding changes beyond {switch:,} tokens, and with pictures it is served up to "
+            "there. Show less history or smaller pictures."
+        )
+    results: list[Sample] = [row.said for row in rows]
+    short = [i for i, row in enumerate(rows) if len(row.prompt.ids) <= switch]
+    part = [replace(rows[i], budget=min(rows[i].budget, switch + 1 - len(rows[i].prompt.ids))) for i in short]
+    for i, found in zip(short, _sample_rows(model, part, how), strict=True):
+        results[i] = found
+    later: dict[int, _Row] = {}
+    for i, (row, found) in enumerate(zip(rows, results, strict=True)):
+        left = row.budget - len(found.token_ids)
+        if found.stop is StopReason.LENGTH and left:
+            later[i] = _Row(Prompt([*row.prompt.ids, *found.token_ids]), row.seed, left, found)
+    with torch.inference_mode():  # not the engine of threads, which may read the beginning of a prompt by itself
+        lengths = [len(row.prompt.ids) + row.budget for row in later.values()]
+        for group in group_by_length(lengths, how.batch_tokens):
+            places = [list(later)[index] for index in group]
+            for i, found in zip(places, _sample_batch(model, [later[i] for i in places], how), strict=True):
+                results[i] = found
+    return results
 
+
+def _sample_threads(model: LanguageModel, rows: Sequence[_Row], how: _How) -> list[Sample]:
+    windows = [len(row.prompt.ids) + row.budget for row in rows]
     engine = Engine(
         model,
-        NoThreads(eos_ids),
-        Limits(window=longest),
-        sampling.temperature,
-        sampling.top_p,
-        rows=max(1, min(len(prompts), batch_tokens // longest)),
-        pass_tokens=batch_tokens,
-        stopped=stopped if sampling.stop else None,
+        NoThreads(how.eos_ids),
+        Limits(window=max(windows)),
+        how.sampling.temperature,
+        how.sampling.top_p,
+        rows=max(1, min(len(rows), how.batch_tokens // max(windows))),
+        pass_tokens=how.batch_tokens,
+        stopped=how.stopped if how.sampling.stop else None,
     )
     trees = engine.run(
-        [
-            Request(prompt.ids, seed, window=len(prompt.ids) + sampling.max_new_tokens)
-            for prompt, seed in zip(prompts, seeds, strict=True)
-        ]
+        [Request(row.prompt.ids, row.seed, window=window) for row, window in zip(rows, windows, strict=True)]
     )
-    return [_sample_of(tree, frozenset(eos_ids)) for tree in trees]
+    return [_sample_of(tree, frozenset(how.eos_ids)) for tree in trees]
 
 
 def _sample_of(tree: Tree, ends: frozenset[int]) -> Sample:
@@ -131,37 +177,30 @@ def _sample_of(tree: Tree, ends: frozenset[int]) -> Sample:
     return Sample(tuple(call.token_ids), tuple(call.logprobs), stop)
 
 
-def _sample_batch(
-    model: LanguageModel,
-    prompts: list[Prompt],
-    seeds: list[int],
-    sampling: Sampling,
-    eos_ids: Sequence[int],
-    decode: Callable[[list[int]], str] | None,
-) -> list[Sample]:
-    device = model.device
-    once = list({id(prompt): prompt for prompt in prompts}.values())
+def _sample_batch(model: LanguageModel, asked: Sequence[_Row], how: _How) -> list[Sample]:
+    device, sampling = model.device, how.sampling
+    once = list({id(row.prompt): row.prompt for row in asked}.values())
     place = {id(prompt): index for index, prompt in enumerate(once)}
-    copies = torch.tensor([place[id(prompt)] for prompt in prompts], device=device)
+    copies = torch.tensor([place[id(row.prompt)] for row in asked], device=device)
     ids, mask = (tensor.to(device) for tensor in left_pad([prompt.ids for prompt in once]))
     vision = {name: value.to(device) for name, value in join_vision(once, [len(prompt.ids) for prompt in once]).items()}
-    uniform = torch.from_numpy(
-        np.stack([np.random.Generator(np.random.Philox(key=seed)).random(sampling.max_new_tokens) for seed in seeds])
-    ).to(device)
+    steps = max(row.budget for row in asked)
+    uniform = torch.from_numpy(np.stack([_uniforms(row, steps) for row in asked])).to(device)
     cache = new_cache(model)
-    tokens: list[list[int]] = [[] for _ in prompts]
-    logprobs: list[list[float]] = [[] for _ in prompts]
-    stops = [StopReason.LENGTH] * len(prompts)
-    ends = frozenset(eos_ids)
-    rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
-    done = [False] * len(prompts)
+    tokens = [list(row.said.token_ids) for row in asked]
+    logprobs = [list(row.said.logprobs) for row in asked]
+    stops = [StopReason.LENGTH] * len(asked)
+    ends = frozenset(how.eos_ids)
+    rows = list(range(len(asked)))  # which prompt each row of the batch belongs to
+    done = [False] * len(asked)
 
-    output = model(input_ids=ids, past_key_values=cache, use_cache=True, **forward_options(model, mask, 1), **vision)
+    options = cache_options(model, cache)
+    output = model(input_ids=ids, **options, **forward_options(model, mask, 1), **vision)
     following = output.logits[:, -1]
-    if len(once) < len(prompts):
+    if len(once) < len(asked):
         select_rows(cache, copies)
         following, mask = following[copies], mask[copies]
-    for step in range(sampling.max_new_tokens):
+    for step in range(steps):
         logits = following.float()
         chosen = draw(logits, uniform[rows, step], sampling.temperature, sampling.top_p)
         chosen_logprobs = logits.log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0].tolist()
@@ -172,19 +211,24 @@ def _sample_batch(
             logprobs[row].append(logprob)
             if token in ends:
                 stops[row], done[row] = StopReason.EOS, True
-            elif sampling.stop and decode is not None:
-                text = decode(tokens[row])
-                if any(stop in text for stop in sampling.stop):
-                    stops[row], done[row] = StopReason.STOP, True
+            elif how.stopped(tokens[row]):
+                stops[row], done[row] = StopReason.STOP, True
+            elif step + 1 == asked[row].budget:
+                done[row] = True
         alive = [index for index, row in enumerate(rows) if not done[row]]
-        if not alive or step + 1 == sampling.max_new_tokens:
+        if not alive:
             break
         if 4 * len(alive) <= 3 * len(rows):
             keep = torch.tensor(alive, device=device)
             select_rows(cache, keep)
             chosen, mask, rows = chosen[keep], mask[keep], [rows[index] for index in alive]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        options = forward_options(model, mask, 1, width=1)
-        output = model(input_ids=chosen[:, None], past_key_values=cache, use_cache=True, **options)
+        output = model(input_ids=chosen[:, None], **options, **forward_options(model, mask, 1, width=1))
         following = output.logits[:, -1]
     return [Sample(tuple(t), tuple(p), s) for t, p, s in zip(tokens, logprobs, stops, strict=True)]
+
+
+def _uniforms(row: _Row, steps: int) -> np.ndarray:
+    """The row's next numbers in [0, 1), (steps,): its stream goes on where what it said ends."""
+    said = len(row.said.token_ids)
+    return np.random.Generator(np.random.Philox(key=row.seed)).random(said + steps)[said:]

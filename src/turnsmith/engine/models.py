@@ -4,6 +4,8 @@ For annotations: transformers is not imported when the program runs. A tokenizer
 them here, so that a test may bring its own.
 """
 
+import inspect
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -63,3 +65,34 @@ def base_of(model: LanguageModel) -> LanguageModel:
     """The model under its adapter; itself where it has none."""
     unwrap = getattr(model, "get_base_model", None)
     return model if unwrap is None else unwrap()
+
+
+@lru_cache(maxsize=64)
+def parameters_of(forward: Any) -> frozenset[str]:
+    """The names of a function's parameters."""
+    return frozenset(inspect.signature(forward).parameters)
+
+
+def keeps_states(model: LanguageModel) -> bool:
+    """Whether this is a state-space model (Mamba and its kin), which calls its cache `cache_params`."""
+    known = parameters_of(type(base_of(model)).forward)
+    return "cache_params" in known and "past_key_values" not in known
+
+
+def context_of(model: LanguageModel) -> int | None:
+    """Tokens that the model can read and write at most; None where its config does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or None
+
+
+def rope_switch(model: LanguageModel) -> int | None:
+    """The number of tokens beyond which the model's rotary embedding changes its factors; None where it never does.
+
+    Models with "longrope" (Phi-3 and later) have one set of factors for contexts up to the length they were first
+    trained on and one beyond; transformers takes the set by the longest row of a batch. What is one row's own
+    business must not depend on its neighbours: see `forward.response_logits` and `local.sample`.
+    """
+    text = base_of(model).config.get_text_config()
+    rope: Any = getattr(text, "rope_parameters", None) or {}
+    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    found = [kind["original_max_position_embeddings"] for kind in kinds if kind.get("rope_type") == "longrope"]
+    return min(found, default=None)

@@ -31,7 +31,7 @@ from typing import Any
 import torch
 
 from turnsmith.engine.draw import Uniforms, draw
-from turnsmith.engine.models import LanguageModel
+from turnsmith.engine.models import LanguageModel, context_of, rope_switch
 from turnsmith.engine.rows import Kept, Rows
 from turnsmith.engine.tree import (
     SIBLING,
@@ -81,13 +81,19 @@ class Engine:
             stopped: whether a call that wrote these tokens has ended, beside its end tokens (stop strings).
 
         Raises:
-            UserError: if the window is larger than the model's context.
+            UserError: if the window is larger than the model's context, or than what its rotary embedding reads alike.
         """
         self.model, self.protocol, self.limits = model, protocol, limits
         self.temperature, self.top_p = temperature, top_p
-        context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        context = context_of(model)
         if context and limits.window > context:
             raise UserError(f"a window of {limits.window} tokens is larger than the model's context of {context}.")
+        switch = rope_switch(model)
+        if switch is not None and limits.window > switch + 1:  # the last token of a window is never read
+            raise UserError(
+                f"a window of {limits.window} tokens, but this model's rotary embedding changes beyond {switch}: the "
+                "engine of threads serves it up to there."
+            )
         self.rows, self.pass_tokens, self.stopped = rows, pass_tokens, stopped
         self.stats = Stats()
 

@@ -102,9 +102,9 @@ def load_pipeline(base: str | Path, controlnet: str | Path, device: str = "cpu")
 
     dtype = torch.float32 if device == "cpu" else torch.float16
     try:
-        control = ControlNetModel.from_pretrained(str(controlnet), torch_dtype=dtype)
+        control = ControlNetModel.from_pretrained(str(controlnet), torch_dtype=dtype, use_safetensors=True)
         pipeline = StableDiffusionControlNetInpaintPipeline.from_pretrained(
-            str(base), controlnet=control, torch_dtype=dtype, safety_checker=None
+            str(base), controlnet=control, torch_dtype=dtype, safety_checker=None, use_safetensors=True
         )
     except (OSError, ValueError) as error:
         line = str(error).strip().splitlines()[0]

@@ -77,7 +77,7 @@ class VlmPredictor:
 
     def prompt(self, task: TableTask, image_HW3: np.ndarray) -> "Prompt":
         """Token ids and image inputs of a question."""
-        from turnsmith.agents.hf_policy import apply_template
+        from turnsmith.agents.templates import apply_template, starts_with_bos
         from turnsmith.engine.forward import Prompt
 
         if getattr(self.processor, "chat_template", None):
@@ -85,7 +85,8 @@ class VlmPredictor:
             text = apply_template(self.processor, [{"role": "user", "content": content}], pictures=True)
         else:
             text = f"USER: {getattr(self.processor, 'image_token', '<image>')}\n{prompt_of(task)} ASSISTANT:"
-        inputs = self.processor(text=[text], images=[[Image.fromarray(image_HW3)]], return_tensors="pt")
+        options = {"add_special_tokens": False} if starts_with_bos(self.processor.tokenizer, text) else {}
+        inputs = self.processor(text=[text], images=[[Image.fromarray(image_HW3)]], return_tensors="pt", **options)
         ids = tuple(inputs.pop("input_ids")[0].tolist())
         inputs.pop("attention_mask", None)
         return Prompt(ids, dict(inputs))
