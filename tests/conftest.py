@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,20 @@ def tiny_llava() -> Callable[[Sequence[str]], tuple[Any, Any]]:
         return AutoModelForImageTextToText.from_config(config), processor
 
     return made
+
+
+@pytest.fixture
+def llava_folder(tiny_llava: Callable[[Sequence[str]], tuple[Any, Any]], tmp_path: Path) -> Path:
+    """PAE's architecture with 16 numbers a state and random weights, as a folder."""
+    model, processor = tiny_llava(["Thought: the door is open\nAction: Click [3]", "Action: ANSWER; [yes]"])
+    processor.chat_template = (
+        "{% for message in messages %}{{ message.role }}: {% for part in message.content %}"
+        "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    model.save_pretrained(tmp_path / "llava")
+    processor.save_pretrained(tmp_path / "llava")
+    return tmp_path / "llava"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -106,28 +106,14 @@ def test_the_control_arm_needs_demonstrations(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def tiny_model(tiny_llava, tmp_path):
-    """The paper's architecture with 16 numbers a state and random weights, as a folder."""
-    model, processor = tiny_llava(["Thought: the door is open\nAction: Click [3]", "Action: ANSWER; [yes]"])
-    processor.chat_template = (
-        "{% for message in messages %}{{ message.role }}: {% for part in message.content %}"
-        "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}\n{% endfor %}"
-        "{% if add_generation_prompt %}assistant: {% endif %}"
-    )
-    model.save_pretrained(tmp_path / "llava")
-    processor.save_pretrained(tmp_path / "llava")
-    return tmp_path / "llava"
-
-
-def test_the_papers_settings_run_with_a_tiny_model_of_its_kind(chromium, tiny_model, tmp_path, monkeypatch):
+def test_the_papers_settings_run_with_a_tiny_model_of_its_kind(chromium, llava_folder, tmp_path, monkeypatch):
     """A vision-language model of a folder that sees marked screenshots and learns through an adapter."""
     monkeypatch.chdir(tmp_path)
     paper = Config.preset("paper")
     config = replace(
         paper,
         web=replace(paper.web, sites=("shop",), horizon=2, sessions=2),
-        policy=replace(paper.policy, model=str(tiny_model), lora=Lora(rank=4, alpha=4), max_new_tokens=8),
+        policy=replace(paper.policy, model=str(llava_folder), lora=Lora(rank=4, alpha=4), max_new_tokens=8),
         demonstrations=replace(paper.demonstrations, count=2),
         sft=replace(paper.sft, batch_size=2, max_updates=2),
         iterations=1,

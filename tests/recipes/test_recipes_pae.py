@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from scripted_model import PROPOSER, tiny_model
 
 from turnsmith.errors import UserError
 from turnsmith.judges.outcome_features import view_of
@@ -189,3 +190,46 @@ def test_settings_that_contradict_are_refused(changes, message, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         main(replace(SMOKE, **changes))
+
+
+def test_the_papers_settings_run_with_a_tiny_model_of_its_kind(llava_folder, tmp_path, monkeypatch):
+    """LLaVA with an adapter on marked screenshots; proposer and judge are a model behind an endpoint."""
+    from turnsmith.envs.browser.chromium import find_chromium
+    from turnsmith.recipes.pae import recipe
+
+    try:
+        find_chromium()
+    except UserError as error:
+        pytest.skip(str(error))
+    monkeypatch.chdir(tmp_path)
+    paper = Config.preset("paper")
+    with tiny_model(["Open 'Kettle', then say 'red'", "Which page is this? Say 'home'"]) as model:
+        served = f"openai:tiny@{model.url}"
+        config = replace(
+            paper,
+            web=replace(paper.web, sites=("shop",), horizon=2, sessions=1),
+            unseen=("recipes",),
+            policy=replace(
+                paper.policy,
+                model=str(llava_folder),
+                lora=replace(paper.policy.lora, rank=4, alpha=4),
+                max_new_tokens=8,
+            ),
+            judge=served,
+            proposer=served,
+            demonstrations=replace(paper.demonstrations, count=2),
+            sft=replace(paper.sft, batch_size=2, max_updates=1),
+            proposals=replace(paper.proposals, worlds=1, steps=2),
+            arms=(Arm.NAME,),
+            iterations=1,
+            rollouts=2,
+            update=replace(paper.update, max_updates=1),
+            test_tasks=1,
+            unseen_tasks=1,
+        )
+        assert recipe.main(config).exists()
+        assert model.asked[PROPOSER] >= 1
+        assert any("image_url" in body for body in model.bodies)  # proposer or judge saw a page
+    arm = tmp_path / "runs/pae-paper/arms/pae_name"
+    assert [len(turn.observation.images) for one in traces(arm, "train") for turn in one.turns] == [1] * 4
+    assert (arm / "checkpoints/policy/step-1/model/adapter_model.safetensors").exists()
