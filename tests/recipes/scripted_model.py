@@ -1,13 +1,10 @@
 """A tiny model behind an OpenAI-compatible endpoint: it proposes, judges and acts by simple rules."""
 
 import re
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvicorn
+from chat_server import serving
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -66,17 +63,3 @@ def tiny_model(tasks: list[str]) -> Iterator[TinyModel]:
     with serving(app) as url:
         model.url = f"{url}/v1"
         yield model
-
-
-@contextmanager
-def serving(app: Starlette) -> Iterator[str]:
-    """An application on a free port of loopback; its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(5)

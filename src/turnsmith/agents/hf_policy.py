@@ -17,6 +17,7 @@ from PIL import Image
 
 from turnsmith.agents import grammar, render
 from turnsmith.agents.base import Context
+from turnsmith.agents.manner import Manner
 from turnsmith.agents.parsing import parse
 from turnsmith.agents.templates import apply_template, starts_with_bos
 from turnsmith.engine.forward import Prompt
@@ -49,6 +50,7 @@ class HFPolicy:
         processor: Processor | None = None,
         version: str = "step-0",
         batch_tokens: int = 16384,
+        manner: Manner | None = None,
     ) -> None:
         """Wrap a model; `agents.load.load_policy` does it for a folder.
 
@@ -61,14 +63,16 @@ class HFPolicy:
             processor: turns text and pictures into inputs; without one, pictures are left out of prompts.
             version: names the weights.
             batch_tokens: rows times columns of one forward pass.
+            manner: of a world that is no web page, instead of rendering and dialect; its prompts are chats.
         """
+        self.manner = manner
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.processor = processor
-        self.rendering: render.Rendering = rendering
+        self.rendering: render.Rendering = "webvoyager" if manner is not None else rendering
         self.dialect: grammar.Dialect = dialect
         self.version = version
-        self.sampling = sampling or Sampling(max_new_tokens=64 if rendering == "compact" else 512)
+        self.sampling = sampling or Sampling(max_new_tokens=64 if self.rendering == "compact" else 512)
         self.batch_tokens = batch_tokens
         self.lock = threading.Lock()
         self._turn_end = self._find_turn_end()
@@ -120,7 +124,7 @@ class HFPolicy:
     ) -> Action:
         """The action that these tokens after a prompt are, parsed with the policy's grammar."""
         text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True).strip()
-        call, error = parse(text, self.dialect)
+        call, error = parse(text, self.dialect) if self.manner is None else self.manner.parse(text)
         return Action(
             text,
             call,
@@ -148,7 +152,11 @@ class HFPolicy:
             # `split_special_tokens`: what a page says is text, even where it says "<eos>".
             ids = self.tokenizer(render.compact(context), add_special_tokens=False, split_special_tokens=True).input_ids
             return tuple(ids), {}
-        messages = render.CHATS[self.rendering](context)
+        chat = render.CHATS[self.rendering] if self.manner is None else self.manner.messages
+        return self.encode_chat(chat(context))
+
+    def encode_chat(self, messages: Sequence[render.Message]) -> tuple[tuple[int, ...], Mapping[str, Any]]:
+        """Token ids of a chat with the cue for the response, and the inputs of its pictures."""
         if self.processor is not None:
             return self._encode_with_pictures(messages)
         text = self._chat_text(messages)

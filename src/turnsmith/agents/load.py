@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from turnsmith.agents import grammar, render
 from turnsmith.agents.base import Policy
+from turnsmith.agents.manner import Manner
 from turnsmith.engine.openai_client import ENDPOINT, endpoint_of
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import UserError, require
@@ -31,6 +32,7 @@ def load_policy(
     sampling: Sampling | None = None,
     device: str | None = None,
     version: str | None = None,
+    manner: Manner | None = None,
 ) -> Policy:
     """The policy that a name stands for.
 
@@ -42,6 +44,7 @@ def load_policy(
         sampling: an `engine.sampling.Sampling`.
         device: "cpu" or "cuda"; without one, CUDA where there is any.
         version: names the weights; the folder's name without.
+        manner: of a world that is no web page, instead of rendering and dialect.
 
     Raises:
         UserError: if the folder is missing or incomplete, is not a model that can act, or a package is missing.
@@ -51,8 +54,12 @@ def load_policy(
         from turnsmith.agents.openai_policy import OpenAIPolicy
 
         chosen = rendering or "webvoyager"
-        return OpenAIPolicy(endpoint_of(name), rendering=chosen, dialect=dialect, sampling=sampling, version=version)
-    return load_local(spec, rendering=rendering, dialect=dialect, sampling=sampling, device=device, version=version)
+        return OpenAIPolicy(
+            endpoint_of(name), rendering=chosen, dialect=dialect, sampling=sampling, version=version, manner=manner
+        )
+    return load_local(
+        spec, rendering=rendering, dialect=dialect, sampling=sampling, device=device, version=version, manner=manner
+    )
 
 
 def load_local(
@@ -63,6 +70,7 @@ def load_local(
     sampling: Sampling | None = None,
     device: str | None = None,
     version: str | None = None,
+    manner: Manner | None = None,
 ) -> "HFPolicy":
     """The policy of a folder, whose model can be trained. Arguments and errors as in `load_policy`."""
     folder = Path(spec)
@@ -94,6 +102,7 @@ def load_local(
             sampling=sampling,
             processor=processor,
             version=label,
+            manner=manner,
         )
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error

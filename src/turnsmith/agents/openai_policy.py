@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from turnsmith.agents import grammar, render
 from turnsmith.agents.base import Context
+from turnsmith.agents.manner import Manner
 from turnsmith.agents.parsing import parse
 from turnsmith.engine.openai_client import Endpoint, OpenAIClient
 from turnsmith.engine.openai_reply import Completion, ContextTooLong
@@ -39,6 +40,7 @@ class OpenAIPolicy:
         dialect: grammar.Dialect | None = None,
         sampling: Sampling | None = None,
         version: str | None = None,
+        manner: Manner | None = None,
     ) -> None:
         """Make a policy; nothing is sent before the first action.
 
@@ -48,7 +50,9 @@ class OpenAIPolicy:
             dialect: of the action grammar; that of the rendering without one.
             sampling: temperature and limits.
             version: stored with every trace.
+            manner: of a world that is no web page, instead of rendering and dialect.
         """
+        self.manner = manner
         self.client = OpenAIClient(endpoint)
         self.rendering: render.Rendering = rendering
         self.dialect: grammar.Dialect = dialect or ("tti" if rendering == "tti" else "webvoyager")
@@ -83,13 +87,15 @@ class OpenAIPolicy:
 
     def messages(self, context: Context) -> list[dict]:
         """The chat that is sent in this context, in OpenAI's form."""
+        if self.manner is not None:
+            return render.to_openai(self.manner.messages(context))
         if self.rendering == "compact":
             return [{"role": "user", "content": render.compact(context)}]
         return render.to_openai(render.CHATS[self.rendering](context))
 
     def _action(self, completion: Completion) -> Action:
         text = completion.text.strip()
-        call, error = parse(text, self.dialect)
+        call, error = parse(text, self.dialect) if self.manner is None else self.manner.parse(text)
         if call is None and (not text or completion.stop is StopReason.REFUSAL):
             error = _NO_TEXT.get(completion.stop, "The reply has no text.")
         ids = completion.token_ids

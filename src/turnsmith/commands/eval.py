@@ -2,6 +2,8 @@
 
 POLICY is a model folder, a checkpoint of a run, `shipped` (the small one in the package), or `openai:MODEL@BASE_URL`.
 Tasks are those of the local sites, or your own: `--tasks FILE`, one JSON object a line (id, instruction, start_url).
+
+Dialogues of ColBench: turnsmith eval colbench FILE --agent POLICY --simulator openai:MODEL@BASE_URL
 """
 
 import asyncio
@@ -58,6 +60,10 @@ def main(argv: list[str]) -> int:
         print(f"usage: turnsmith eval POLICY [options]\n\n{__doc__}\nturnsmith eval POLICY --help lists the options.")
         return 0
 
+    if argv[0] == "colbench":
+        from turnsmith.commands import eval_colbench
+
+        return eval_colbench.main(argv[1:])
     policy = argv[0]
     options = parse_options(Options, argv[1:], prog=f"turnsmith eval {policy}", description=__doc__)
     from turnsmith.runs.run import Run, run_folder

@@ -1,10 +1,9 @@
 """A challenger behind an endpoint: explores any toolbox by calls, then writes a Code-as-Task in JSON."""
 
 import json
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from turnsmith.engine.openai_reply import Completion
+from turnsmith.engine.chat import Chat
 from turnsmith.engine.sampling import Sampling
 from turnsmith.envs.tools.base import Toolboxes, ToolSpec
 from turnsmith.envs.tools.code_task import CodeTask, from_json
@@ -26,14 +25,6 @@ Outputs that are JSON arrive as Python values. No imports are needed.
 Tools:
 {tools}
 {policy}"""
-
-
-class Chat(Protocol):
-    """What answers: `engine.openai_client.OpenAIClient` is one."""
-
-    async def chat(self, messages: Sequence[dict[str, Any]], sampling: Sampling, seed: int) -> Completion:
-        """One response."""
-        ...
 
 
 async def write_task(

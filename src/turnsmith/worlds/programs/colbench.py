@@ -54,11 +54,11 @@ def split_reply(text: str) -> tuple[str, Call]:
     """
     said = text.rpartition(OUTPUT)[2].strip()
     if MARKER in said:
-        return said, Call("answer", {"text": _code(said.partition(MARKER)[2])})
+        return said, Call("answer", {"text": code_of(said.partition(MARKER)[2])})
     return said, Call("say", {"text": said})
 
 
-def _code(text: str) -> str:
+def code_of(text: str) -> str:
     """Code without the fence that some models put around it."""
     lines = text.strip().splitlines()
     if lines and lines[0].startswith("```"):
