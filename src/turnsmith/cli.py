@@ -9,7 +9,7 @@ import os
 import sys
 
 from turnsmith import __version__
-from turnsmith.errors import EXTRAS, UserError, not_installed
+from turnsmith.errors import EXTRAS, UserError, disk_trouble, not_installed
 
 # verb -> (module of `commands/`, what it does). `main(argv)` of that module runs it and returns the exit status.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -69,6 +69,13 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except Exception as error:
+        trouble = disk_trouble(error)
+        if trouble is None:
+            raise
+        where = getattr(error, "filename", None)
+        print(f"turnsmith: {f'{where}: ' if where else ''}could not write or read ({trouble}).", file=sys.stderr)
+        return 2
 
 
 def _missing_extra(error: ModuleNotFoundError) -> UserError:

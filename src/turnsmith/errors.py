@@ -7,7 +7,9 @@ metric. `ParseError` is text from a model that is not in the grammar. Anything e
 its traceback.
 """
 
+import errno
 import importlib.util
+import re
 from collections.abc import Sequence
 
 
@@ -31,6 +33,20 @@ class InfraError(Exception):
 
 class ParseError(Exception):
     """Text from a model that is not in the action grammar. The message stands in the agent's next observation."""
+
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
+
+
+def disk_trouble(error: BaseException) -> str | None:
+    """What the disk says, where this error comes from one that is full, read-only, broken or not ours; else None.
+
+    Libraries in Rust (safetensors, tokenizers) raise kinds of their own that only quote the system's number.
+    """
+    if isinstance(error, OSError):
+        return error.strerror if error.errno in _DISK else None
+    quoted = re.search(r"([^:(]+) \(os error (\d+)\)", str(error))
+    return quoted[1].strip() if quoted and int(quoted[2]) in _DISK else None
 
 
 EXTRAS: dict[str, tuple[str, ...]] = {

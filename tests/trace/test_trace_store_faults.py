@@ -324,3 +324,36 @@ def test_a_closed_run_opens_in_a_folder_that_may_not_be_written(tmp_path):
     )
     output, _ = reader.communicate(timeout=60)
     assert output.strip() == "['a']"
+
+
+DAMAGE = (
+    "DELETE FROM meta",
+    "UPDATE meta SET value = 'seven'",
+    "UPDATE traces SET head = '{'",
+    "UPDATE traces SET head = '{}'",
+    "UPDATE traces SET head = '[]'",
+    "UPDATE traces SET outcome = 'maybe'",
+    "UPDATE turns SET body = x'00ff'",
+    "UPDATE turns SET body = '{\"seconds\": 3}'",
+    "UPDATE turns SET tokens = x'01'",
+    "UPDATE turns SET tokens = x'ffffffffffffffffffffffffffffffff'",
+    "DROP TABLE turns",
+)
+
+
+def read_all(path):
+    with Store(path) as store:
+        return [*store.traces(), store.get("one")]
+
+
+@pytest.mark.parametrize("statement", DAMAGE)
+def test_damaged_rows_are_one_line(tmp_path, statement):
+    path = tmp_path / "run.db"
+    with Store(path) as store:
+        store.append(simple_trace("one", b"picture"))
+    with sqlite3.connect(path) as db:
+        db.execute(statement)
+    db.close()
+    with pytest.raises(UserError, match=r"run\.db") as caught:
+        read_all(path)
+    assert "\n" not in str(caught.value)

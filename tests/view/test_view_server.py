@@ -1,7 +1,9 @@
 """Who may ask the viewer, for what, and what it never gives away."""
 
+import contextlib
 import http.client
 import json
+import socket
 
 import pytest
 from starlette.testclient import TestClient
@@ -9,6 +11,7 @@ from view_site import TOKEN, edit, serving
 
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import Label
+from turnsmith.view import serve
 from turnsmith.view.runs import Runs
 from turnsmith.view.sample import write_sample_run
 from turnsmith.view.server import make_app
@@ -163,13 +166,13 @@ def test_small_copies_come_many_at_once_and_are_kept_only_when_none_is_missing(c
 
 
 def test_a_label_is_stored_with_the_run_and_read_back(client, root):
-    label = {"trace_id": "trace-00001", "turn": 2, "correct": False, "note": "it clicked the wrong “lamp”"}
+    label = {"trace_id": "trace-00001", "turn": 1, "correct": False, "note": "it clicked the wrong “lamp”"}
     assert client.post("/api/label?run=run", json=label).status_code == 200
     outcome = {"trace_id": "trace-00001", "turn": None, "correct": True, "note": ""}
     assert len(client.post("/api/label?run=run", json=outcome).json()) == 2
     with Store(root / "run" / "run.db", read_only=True) as store:
         first, second = store.labels("trace-00001")
-    assert (first.turn, first.correct, first.note) == (2, False, label["note"])
+    assert (first.turn, first.correct, first.note) == (1, False, label["note"])
     assert (second.turn, second.correct) == (None, True)
     assert isinstance(first, Label)
     assert client.get("/api/traces?run=run&labelled=yes").json()["total"] == 1
@@ -216,3 +219,31 @@ def test_numbers_that_json_does_not_have_become_null(client, root):
     assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the answer"))["config"]["limit"] == [
         None
     ]
+
+
+@pytest.mark.parametrize("turn", [3, 99, 2**31 - 1])
+def test_a_label_for_a_turn_that_does_not_exist_is_refused(client, root, turn):
+    label = {"trace_id": "trace-00001", "turn": turn, "correct": True, "note": ""}
+    answer = client.post("/api/label?run=run", json=label)
+    assert answer.status_code == 409
+    assert f"2 turns, counted from 0: there is no turn {turn}" in answer.json()["error"]
+    with Store(root / "run" / "run.db") as store:
+        assert store.labels() == []
+
+
+def test_a_slow_client_loses_its_connection_and_costs_others_nothing(root, monkeypatch):
+    monkeypatch.setattr(serve, "ASK_SECONDS", 0.4)
+    head = b"POST /api/label?run=run HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + TOKEN.encode()
+    with serving(root) as site:
+        slow = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(3)]
+        slow[1].sendall(head)  # half of a head
+        slow[2].sendall(head + b"\r\nContent-Length: 50\r\n\r\n{")  # the beginning of a body
+        quick = http.client.HTTPConnection("127.0.0.1", site.port, timeout=5)
+        quick.request("GET", "/")
+        assert quick.getresponse().status == 200
+        for connection in slow:
+            connection.settimeout(10)
+            with contextlib.suppress(ConnectionError):
+                while connection.recv(4096):
+                    pass
+            connection.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from turnsmith.view.runs import Runs
+from turnsmith.view.serve import settings
 from turnsmith.view.server import make_app
 
 TOKEN = "a-token-for-tests"
@@ -38,7 +39,7 @@ def serving(root: Path, results: Path | None = None) -> Iterator[Site]:
     """The viewer over all runs below `root`, on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
     app = make_app(Runs(root, []), TOKEN, results or root / "results")
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    server = uvicorn.Server(settings(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from turnsmith.cim.networks import vgg8
 from turnsmith.cim.quantization import quant_layers, quantize
 from turnsmith.errors import UserError
+from turnsmith.jsonl import parse_json
 
 _FORMAT = "turnsmith-cim-int8-1"
 # Files from before the project was renamed say this; the shipped networks do, since results name them by their hash.
@@ -70,8 +71,8 @@ def load_int8(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if metadata.get("format") not in _FORMATS:
             raise ValueError("another format")
-        architecture, scales = json.loads(metadata["architecture"]), json.loads(metadata["scales"])
-        notes = json.loads(metadata["notes"])
+        architecture, scales = parse_json(metadata["architecture"]), parse_json(metadata["scales"])
+        notes = parse_json(metadata["notes"])
         network = quantize(vgg8(architecture["width"]))
         for name, layer in quant_layers(network).items():
             w_scale, x_scale = scales[name]
@@ -80,9 +81,10 @@ def load_int8(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
             layer.weight.data = (tensors[f"{name}.weight"].double() * w_scale).float()
             if f"{name}.bias" in tensors:
                 layer.bias = nn.Parameter(tensors[f"{name}.bias"])
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise UserError(f"{path}: not an int8 checkpoint of turnsmith cim ({error}).") from error
-    return network.eval(), {**notes, "width": architecture["width"]}
+        return network.eval(), {**notes, "width": architecture["width"]}
+    except Exception as error:  # safetensors, and layers that do not fit, raise their own kinds
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: not an int8 checkpoint of turnsmith cim ({line}).") from error
 
 
 def sha256(path: str | Path) -> str:

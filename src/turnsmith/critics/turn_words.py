@@ -10,12 +10,12 @@ describes it alone, because an advantage tells actions of one state apart.
 """
 
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from turnsmith.jsonl import parse_json
 from turnsmith.trace.messages import TOOL_CALL
 from turnsmith.trace.types import Observation, Trace, Turn
 
@@ -76,7 +76,7 @@ def said(turn: Turn) -> Said:
 
 def _json(text: str) -> object:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return {"text": text}
 

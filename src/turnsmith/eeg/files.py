@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from turnsmith.arrays import refuse_bombs
 from turnsmith.errors import UserError
 
 SAMPLING_RATE = 500.0
@@ -123,6 +124,7 @@ def read(path: str | Path, name: FileName | None = None) -> GazeData:
     name = name or FileName.parse(path.name)
     try:
         with zipfile.ZipFile(path) as archive:
+            refuse_bombs(archive)
             members = set(archive.namelist())
             missing = {"EEG.npy", "labels.npy"} - members
             if missing:
@@ -131,8 +133,11 @@ def read(path: str | Path, name: FileName | None = None) -> GazeData:
                     f"(windows, 500, 129) and labels; this one holds {sorted(members)}."
                 )
             eeg, labels = _member(path, archive, "EEG.npy"), np.asarray(_member(path, archive, "labels.npy"))
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as an npz file ({error}).") from error
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, zlib, struct and numpy each raise kinds of their own on damage
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: cannot be read as an npz file ({line}).") from error
     _check(path, name, eeg, labels)
     return GazeData(name, eeg, labels)
 

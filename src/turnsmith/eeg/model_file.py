@@ -17,6 +17,7 @@ from turnsmith.eeg.baselines import BASELINES
 from turnsmith.eeg.batches import Scaler
 from turnsmith.eeg.vit import EEGViT
 from turnsmith.errors import UserError
+from turnsmith.jsonl import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> tuple[nn.Module, Card
     """
     folder = Path(folder)
     try:
-        row = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        row = read_json(folder / "card.json")
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
         card = Card(**values)
         weights = load_file(folder / "model.safetensors")
@@ -103,9 +104,9 @@ def load_model(folder: str | Path, device: str = "cpu") -> tuple[nn.Module, Card
             f"{folder}: not an EEG model ({type(error).__name__}: {error}). It is a folder with card.json and "
             "model.safetensors, such as runs/NAME/model; train one: turnsmith run eeg_mae."
         ) from error
-    model = build(card.kind, card.arguments)
     try:
+        model = build(card.kind, card.arguments)
         model.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError, KeyError, ZeroDivisionError) as error:
         raise UserError(f"{folder}: its weights do not fit its card ({str(error).splitlines()[0]}).") from error
     return model.to(torch.device(device)).eval(), card

@@ -10,7 +10,6 @@ that lets masked pretraining drop patches before the stem, and lets the same wei
 Constructors take braindecode's names (`n_chans`, `n_times`, `n_outputs`); inputs are (batch, n_chans, n_times).
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from turnsmith.errors import UserError
+from turnsmith.jsonl import read_json
 
 
 class Stem(nn.Module):
@@ -286,9 +286,9 @@ def load_image_weights(model: EEGViT, folder: str | Path) -> list[str]:
     """
     folder = Path(folder)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = dict(read_json(folder / "config.json"))
         weights = load_file(folder / "model.safetensors")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # safetensors raises its own kind
         raise UserError(
             f"{folder}: no ViT in the Hugging Face layout ({error}). It needs config.json and model.safetensors."
         ) from error

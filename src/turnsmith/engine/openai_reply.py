@@ -9,7 +9,6 @@ Providers disagree on words, so both directions read the kind and not the case:
 - ids and log-probabilities are read strictly, since they are trained on: finite numbers, whole ids.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from turnsmith.errors import InfraError, UserError
+from turnsmith.jsonl import parse_json
 from turnsmith.text import well_formed
 from turnsmith.trace.types import StopReason
 
@@ -86,8 +86,8 @@ def decode(body: bytes) -> Any:
         TryAgain: if it is none, or such that no parser should follow it (nested without end, numbers without end).
     """
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        return parse_json(body)
+    except ValueError as error:
         raise TryAgain("the reply was not JSON") from error
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from turnsmith.errors import UserError
+from turnsmith.jsonl import parse_json
 
 _GOAL = re.compile(r"(>=|<=|>|<|==)\s*(-?\d+(?:\.\d+)?)(?:\s*\+-\s*(\d+(?:\.\d+)?))?(\s*and interval above 0)?")
 
@@ -105,7 +106,7 @@ def read_claims(path: Path) -> list[dict[str, Any]]:
         UserError: if the file is not a list of claims.
     """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = parse_json(path.read_text(encoding="utf-8"))
         if not all(isinstance(row, dict) and "id" in row for row in rows):
             raise ValueError("not a list of claims")
     except (ValueError, TypeError) as error:

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from turnsmith.errors import UserError
+from turnsmith.jsonl import read_json
 from turnsmith.judges.outcome_config import JudgeConfig
 from turnsmith.judges.outcome_features import FEATURES, OutcomeView, features, view_of
 from turnsmith.learn.fit import fit
@@ -74,13 +75,14 @@ class OutcomeModel(nn.Module):
             UserError: if there is no judge, or one of other features.
         """
         try:
-            note = json.loads((folder / "judge.json").read_text())
+            note = read_json(folder / "judge.json")
             if tuple(note["features"]) != FEATURES:
                 raise ValueError("it looks at other features than this version does")
             model = cls(note["width"], note["members"], note["threshold"])
             model.load_state_dict(load_file(folder / "judge.safetensors"))
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise UserError(f"{folder}: no usable outcome judge ({error}).") from error
+        except Exception as error:  # safetensors raises its own kind
+            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(f"{folder}: no usable outcome judge ({line}).") from error
         return model.eval()
 
 

@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from turnsmith.errors import UserError
+from turnsmith.jsonl import read_json
 from turnsmith.runs.once import remove_folder, whole_folder
 
 
@@ -197,20 +198,25 @@ def load(checkpoint: str | Path, model: Saved, optimizer: torch.optim.Optimizer 
     """
     checkpoint = Path(checkpoint)
     try:
-        trainer = json.loads((checkpoint / "trainer.json").read_text(encoding="utf-8"))
+        trainer = read_json(checkpoint / "trainer.json")
+        saved, state = trainer["optimizer"], trainer["state"]
         tensors = load_file(checkpoint / "optimizer.safetensors")
     except Exception as error:  # safetensors raises its own kind
         raise UserError(f"{checkpoint}: not a complete checkpoint ({error}).") from error
     load_weights(checkpoint / "model", model)
-    if optimizer is not None:
-        if trainer["optimizer"] is None:
-            raise UserError(f"{checkpoint}: holds weights only, no optimiser to resume from.")
-        _optimizer_from_tensors(checkpoint, optimizer, trainer["optimizer"], tensors)
+    if optimizer is None:
+        return state
+    if saved is None:
+        raise UserError(f"{checkpoint}: holds weights only, no optimiser to resume from.")
+    try:
+        _optimizer_from_tensors(optimizer, saved, tensors)
         python, numpy = trainer["random"]["python"], trainer["random"]["numpy"]
         random.setstate((python[0], tuple(python[1]), python[2]))
         np.random.set_state((numpy[0], np.array(numpy[1], dtype=np.uint32), *numpy[2:]))
         torch.set_rng_state(tensors["random.torch"])
-    return trainer["state"]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise UserError(f"{checkpoint}: its optimiser is another model's, or is damaged ({error}).") from error
+    return state
 
 
 def load_weights(folder: str | Path, model: Saved) -> None:
@@ -226,11 +232,14 @@ def load_weights(folder: str | Path, model: Saved) -> None:
         raise UserError(f"{folder}: there are no weights here (model.safetensors).")
     config_file = folder / "config.json"
     if config_file.exists():
-        theirs = json.loads(config_file.read_text(encoding="utf-8")).get("model_type")
+        theirs = dict(read_json(config_file)).get("model_type")
         ours = model.config.model_type  # pyright: ignore[reportAttributeAccessIssue]
         if theirs != ours:
             raise UserError(f"{folder}: a checkpoint of model type {theirs!r} does not fit a model of type {ours!r}.")
-    weights = {name: value for file in files for name, value in load_file(file).items()}
+    try:
+        weights = {name: value for file in files for name, value in load_file(file).items()}
+    except Exception as error:  # safetensors raises its own kind
+        raise UserError(f"{folder}: the weights are damaged or cut short ({error}).") from error
     if adapter.exists():
         from peft import set_peft_model_state_dict
 
@@ -273,14 +282,11 @@ def _optimizer_to_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, A
 
 
 def _optimizer_from_tensors(
-    checkpoint: Path, optimizer: torch.optim.Optimizer, saved: dict[str, Any], tensors: dict[str, torch.Tensor]
+    optimizer: torch.optim.Optimizer, saved: dict[str, Any], tensors: dict[str, torch.Tensor]
 ) -> None:
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in saved["scalars"].items()}
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         if index.isdigit():
             state.setdefault(int(index), {})[name] = value
-    try:
-        optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})
-    except ValueError as error:
-        raise UserError(f"{checkpoint}: its optimiser is another model's ({error}).") from error
+    optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})

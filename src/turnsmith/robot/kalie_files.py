@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from turnsmith.errors import ParseError, UserError, require
+from turnsmith.jsonl import parse_json
 from turnsmith.runs.run import write_json
 from turnsmith.worlds.tabletop.points import NAMES, SCALE, from_thousandths, to_thousandths
 
@@ -63,9 +64,9 @@ def read_text(text: str, width: float, height: float) -> np.ndarray:
     """
     begin, end = text.find("{"), text.rfind("}")
     try:
-        row = json.loads(text[begin : end + 1])
+        row = parse_json(text[begin : end + 1])
         points = np.array([[float(value) for value in row[name]] for name in NAMES])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ParseError(f"not KALIE's JSON of five points ({error})") from error
     if points.shape != (len(NAMES), 2) or not ((points >= 0) & (points <= SCALE)).all():
         raise ParseError("each point is two numbers from 0 to 999")
@@ -95,7 +96,7 @@ def read_json_data(path: Path) -> list[Entry]:
         UserError: if the file or an entry is not as it should be.
     """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(rows, dict):
             raise ValueError("not a JSON object")
     except (OSError, ValueError) as error:
@@ -108,7 +109,7 @@ def _entry(path: Path, name: str, row: Any) -> Entry:
         image = path.parent / row["img"]
         with Image.open(image) as opened:
             rgb = np.asarray(opened.convert("RGB"))
-        points = json.loads(row["points"]) if isinstance(row["points"], str) else row["points"]
+        points = parse_json(row["points"]) if isinstance(row["points"], str) else row["points"]
         thousandths = np.array([points[key] for key in NAMES], float)
         if thousandths.shape != (len(NAMES), 2):
             raise ValueError("each point is [x, y]")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from turnsmith.arrays import read_npz
 from turnsmith.worlds.tabletop.camera import Camera
 from turnsmith.worlds.tabletop.points import tie
 from turnsmith.worlds.tabletop.scenes import CAMERA, make_scene
@@ -104,8 +105,7 @@ class LabelledFormat:
 
     def read(self, folder: Path) -> list[Labelled]:
         """The samples, `made` left out."""
-        with np.load(folder / "labelled.npz") as file:
-            columns = {name: file[name] for name in file.files}
+        columns = read_npz(folder / "labelled.npz")
         return [
             Labelled(
                 str(columns["id"][i]),

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from turnsmith.errors import UserError
+from turnsmith.errors import UserError, disk_trouble
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ def once(root: Path, name: str, inputs: Mapping[str, object], make: Callable[[],
         shutil.rmtree(scratch(root, name), ignore_errors=True)
     try:
         return format.read(place)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # each format has its own ways to fail on damage
         raise UserError(
             f"{place}: what is kept here cannot be read ({error}). Remove it to have it made anew."
         ) from error
@@ -174,8 +174,10 @@ def whole_folder(place: Path) -> Iterator[Path]:
         _sync(partial)
         remove_folder(place)
         os.rename(partial, place)
-    except OSError as error:
+    except Exception as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if not isinstance(error, OSError) and disk_trouble(error) is None:
+            raise
         raise UserError(f"{place}: could not be written ({error}). What was there before is intact.") from error
 
 

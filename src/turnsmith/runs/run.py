@@ -1,25 +1,31 @@
 """A run's folder: `config.json`, `run.db`, `metrics.jsonl`, `checkpoints/`, `report.json`, and later `report.html`.
 
 Everything here survives a kill at any instant: JSON files are replaced by renaming, metrics are whole lines (a torn
-last line is dropped on opening), traces are committed one by one by the store.
+last line is dropped on opening), traces are committed one by one by the store. One process at a time writes a run: it
+holds `.lock`, which the system lets go of when the process ends, a `kill -9` included.
 """
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
+from turnsmith import jsonl
 from turnsmith.errors import UserError
+from turnsmith.jsonl import iter_jsonl
 from turnsmith.runs.once import JSON, Format, State, iterations, last_step, once, scratch
 from turnsmith.trace.store import Store
 
 T = TypeVar("T")
 Status = Literal["running", "done", "stopped", "failed"]
 
+_LOCK = ".lock"
 _NAME = re.compile(r"[\w@+=,-][\w@+=,.-]*")
 
 
@@ -42,7 +48,8 @@ class Run:
             may_grow: settings that are lists and to which a run may be given more when it goes on (arms to compare).
 
         Raises:
-            UserError: if the folder holds a run of another configuration, or something that is not a run.
+            UserError: if the folder holds a run of another configuration or something that is not a run, cannot be
+                written, or another process is at work on it.
         """
         self.folder = Path(folder)
         self.config = json.loads(json.dumps(config))
@@ -60,12 +67,13 @@ class Run:
                     f"{self.folder}: holds a run with other settings ({', '.join(changed)}). "
                     f"Choose another --name, or go on with the old one: turnsmith resume {self.folder}"
                 )
-        elif self.folder.exists() and any(self.folder.iterdir()):
+        elif _is_something_else(self.folder):
             raise UserError(f"{self.folder}: is not empty and not a run. Choose another --name.")
         try:
             (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.folder}: cannot be made ({error.strerror}).") from error
+        self._lock = lock(self.folder)
         if not self.resumed or grown:
             write_json(stored, self.config)
         self._metrics_path = self.folder / "metrics.jsonl"
@@ -77,12 +85,18 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, UserError) and not self.resumed and self._holds_nothing():
-            self.store.close()
+            self.close()
             shutil.rmtree(self.folder, ignore_errors=True)  # a mistake that shows at the start leaves no run behind
             return
         if kind is not None:
-            self.report(status="stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
+            with suppress(UserError):  # where the disk is full, what went wrong first is what is told
+                self.report(status="stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
+        self.close()
+
+    def close(self) -> None:
+        """Close the store and let others at the run; what was acknowledged is on disk without it."""
         self.store.close()
+        self._lock.close()
 
     def _holds_nothing(self) -> bool:
         """Whether nothing was made yet: no trace, no line of metrics, nothing kept."""
@@ -93,16 +107,29 @@ class Run:
         return not made and not self.metrics() and not self.store.count()
 
     def log(self, **metrics: Any) -> None:
-        """Append one line to `metrics.jsonl`: numbers by name, with "iteration", "phase" and the like; adds "time"."""
+        """Append one line to `metrics.jsonl`: numbers by name, with "iteration", "phase" and the like; adds "time".
+
+        Raises:
+            UserError: if the disk is full or may not be written; no half of a line stays behind.
+        """
         line = json.dumps({"time": round(time.time(), 3), **metrics})
-        with self._metrics_path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        try:
+            with self._metrics_path.open("a", encoding="utf-8") as file:
+                before = file.tell()
+                try:
+                    file.write(line + "\n")
+                    file.flush()
+                except OSError:
+                    os.truncate(self._metrics_path, before)
+                    raise
+        except OSError as error:
+            raise UserError(f"{self._metrics_path}: could not write ({error.strerror}).") from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of `metrics.jsonl` so far."""
         if not self._metrics_path.exists():
             return []
-        return [json.loads(line) for line in self._metrics_path.read_text(encoding="utf-8").splitlines()]
+        return [row for _, row in iter_jsonl(self._metrics_path)]
 
     def drop_metrics(self, keep: "Sequence[dict[str, Any]]") -> None:
         """Replace the metrics by `keep` (a resumed run drops what came after its checkpoint)."""
@@ -131,9 +158,17 @@ class Run:
     def _cut_metrics(self, mark: Path) -> None:
         """Drop the lines of metrics beyond those that a mark counts; make the mark where there is none."""
         if mark.exists():
-            self.drop_metrics(self.metrics()[: int(read_json(mark)["lines"])])
+            lines = read_json(mark).get("lines")
+            if not isinstance(lines, int):
+                raise UserError(
+                    f'{mark}: "lines" is missing, so where the metrics stood is not known. Remove the file.'
+                )
+            self.drop_metrics(self.metrics()[:lines])
         else:
-            mark.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                mark.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(f"{mark.parent}: cannot be made ({error.strerror}).") from error
             write_json(mark, {"lines": len(self.metrics())})
 
     def finished(self, name: str) -> int | None:
@@ -167,6 +202,45 @@ class _Logged:
     def load(self, folder: Path) -> None:
         """The state alone."""
         self.state.load(folder)
+
+
+def lock(folder: Path) -> IO[str]:
+    """Hold a run for this process alone, until the file is closed or the process ends, however it ends.
+
+    Raises:
+        UserError: if another process is at work on the run, or the folder may not be written.
+    """
+    path = folder / _LOCK
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}), so the run cannot go on.") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read(20).strip()
+        file.close()
+        if not isinstance(error, BlockingIOError):
+            raise UserError(f"{folder}: cannot be locked here ({error.strerror}).") from error
+        who = f" (process {holder})" if holder.isdecimal() else ""
+        raise UserError(
+            f"{folder}: another process{who} is at work on this run. Wait for it, end it, or choose another --name."
+        ) from error
+    with suppress(OSError):  # on a full disk the lock holds without its note
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+    return file
+
+
+def _is_something_else(folder: Path) -> bool:
+    """Whether a folder without settings holds more than a kill at a run's first instant leaves."""
+    try:
+        names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be looked into ({error.strerror}).") from error
+    return bool(names - {_LOCK, "checkpoints"}) or any((folder / "checkpoints").glob("*"))
 
 
 def run_folder(name: str) -> Path:
@@ -203,12 +277,9 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: if it cannot be read or is not an object.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(value, dict):
-            raise ValueError("not a JSON object")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}).") from error
+    value = jsonl.read_json(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: cannot be read (not a JSON object).")
     return value
 
 
@@ -235,6 +306,9 @@ def _drop_torn_line(path: Path) -> None:
     """Cut off a last line that a kill left without its newline."""
     if not path.exists():
         return
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
     if data and not data.endswith(b"\n"):
-        _replace(path, data[: data.rfind(b"\n") + 1].decode())
+        _replace(path, data[: data.rfind(b"\n") + 1].decode(errors="replace"))

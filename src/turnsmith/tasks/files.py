@@ -8,7 +8,6 @@ The short form may also hold "allow" (further hostnames), "cookies", "storage_st
 and "hidden". Every complaint names file and line.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from turnsmith.errors import UserError
-from turnsmith.jsonl import dump_row, read_jsonl
+from turnsmith.jsonl import dump_row, read_json, read_jsonl
 from turnsmith.tasks.webarena import PLACEHOLDERS, NoAddress, check_geolocation, fill_addresses, read_evaluation
 from turnsmith.trace.codec import task_from_json, task_to_json
 from turnsmith.trace.types import Task
@@ -241,12 +240,7 @@ def _first_character(path: str | Path) -> str:
 
 
 def _json(path: str | Path, kind: type) -> Any:
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}).") from error
+    value = read_json(path)
     if not isinstance(value, kind):
         raise UserError(f"{path}: a JSON {'list' if kind is list else 'object'} is needed.")
     return value

@@ -5,7 +5,6 @@ Nothing is half imported: a file is read to its end and every row checked before
 
 import base64
 import binascii
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from turnsmith.errors import UserError
-from turnsmith.jsonl import iter_jsonl
+from turnsmith.jsonl import iter_jsonl, parse_json
 from turnsmith.trace import codec
 from turnsmith.trace.messages import (
     TASK_FIELDS,
@@ -187,9 +186,9 @@ def _checked_record(row: Mapping[str, Any], messages: Sequence[Message]) -> dict
     if row.get("record") is None:
         return None
     try:
-        record = json.loads(row["record"])
+        record = parse_json(row["record"])
         turns, assistants = len(record["turns"]), sum(message["role"] == "assistant" for message in messages)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'"record" is damaged ({error!r}); leave it out to import the messages alone') from error
     if turns != assistants:
         raise ValueError(
@@ -333,7 +332,7 @@ def _turn(message: Message, observation: Observation, kept: Mapping[str, Any] | 
 
 def _call(name: str, arguments: str) -> tuple[Call | None, str]:
     try:
-        parsed = json.loads(arguments or "{}")
+        parsed = parse_json(arguments or "{}")
         if not isinstance(parsed, dict):
             raise ValueError("not an object")
     except ValueError as error:

@@ -222,7 +222,10 @@ def credits_query(db: sqlite3.Connection) -> str:
 
 
 def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()[0])
+    row = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    if row is None or not str(row[0]).isdecimal():
+        raise sqlite3.DatabaseError("it is damaged: it does not say which version of the store it is")
+    return int(row[0])
 
 
 def _check(db: sqlite3.Connection, path: Path, read_only: bool) -> None:

@@ -191,10 +191,14 @@ class Store:
         """Store a person's mark.
 
         Raises:
-            UserError: if there is no such trace.
+            UserError: if there is no such trace, or it has no such turn.
         """
         with self._writing():
-            self._seq(label.trace_id)
+            turns = self._turn_count(self._seq(label.trace_id))
+            if label.turn is not None and not 0 <= label.turn < turns:
+                raise UserError(
+                    f"trace {label.trace_id!r} has {turns} turns, counted from 0: there is no turn {label.turn}."
+                )
             self._db.execute(
                 f"INSERT INTO labels VALUES ({TEXT}, ?, ?, {TEXT}, ?)",
                 (text_bytes(label.trace_id), label.turn, int(label.correct), text_bytes(label.note), label.created_at),
@@ -220,6 +224,15 @@ class Store:
             return self._read(self._seq(trace_id))
 
     def _read(self, seq: int) -> Trace:
+        try:
+            return self._decoded(seq)
+        except (UserError, sqlite3.Error):
+            raise
+        except Exception as error:  # a row that nobody here wrote: each decoder fails in its own way
+            line = (str(error).strip() or "no more is known").splitlines()[0]
+            raise UserError(f"{self.path}: trace {seq} is damaged ({type(error).__name__}: {line}).") from error
+
+    def _decoded(self, seq: int) -> Trace:
         trace_id, outcome, policy, seed, created_at, head = self._db.execute(
             "SELECT id, outcome, policy, seed, created_at, head FROM traces WHERE seq = ?", (seq,)
         ).fetchone()
@@ -280,7 +293,10 @@ class Store:
         parameters = (text_bytes(judge), after, *values, -1 if limit is None else limit, offset)
         with self._reading():
             rows = self._db.execute(query, parameters).fetchall()
-        return [_summary(*row) for row in rows]
+        try:
+            return [_summary(*row) for row in rows]
+        except ValueError as error:
+            raise UserError(f"{self.path}: a row of its list of traces is damaged ({error}).") from error
 
     def traces(self, **filters: Any) -> Iterator[Trace]:
         """Read whole traces one at a time, in the order of appending. Filters as in `summaries`."""

@@ -5,7 +5,6 @@ which is stored through a connection of its own. Requests name runs, traces and 
 by paths. Who may ask is the business of `security`.
 """
 
-import json
 import secrets
 import sqlite3
 import time
@@ -23,6 +22,7 @@ from starlette.routing import Route
 
 from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import read_claims
+from turnsmith.jsonl import parse_json
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import Label
 from turnsmith.view.compare import compare
@@ -236,9 +236,9 @@ class _Pages:
 
 def _label(body: bytes) -> Label:
     try:
-        fields = json.loads(body)
+        fields = parse_json(body)
         trace_id, correct, turn, note = fields["trace_id"], fields["correct"], fields["turn"], fields["note"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise HTTPException(400, "A label is an object with trace_id, correct, turn and note.") from error
     is_index = type(turn) is int and 0 <= turn < 2**31
     if not (isinstance(trace_id, str) and isinstance(correct, bool) and isinstance(note, str)):

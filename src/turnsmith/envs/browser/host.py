@@ -4,15 +4,14 @@ A `SiteHost` is made once and serves many episodes. For each it hands out a `Vis
 hosts it may reach, and, where somebody knows it, the truth about how it went.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from turnsmith.envs.browser.wall import host_pattern
 from turnsmith.errors import UserError
+from turnsmith.jsonl import read_json
 from turnsmith.trace.types import Task, Verdict
 
 if TYPE_CHECKING:
@@ -197,11 +196,11 @@ def storage_state(task: Task) -> Mapping[str, Any] | None:
     if isinstance(state, str):
         where = f"{where} {state}"
         try:
-            state = json.loads(Path(state).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"{where}: cannot be read ({error.strerror}). Log in once and store the state.") from error
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{where}: is not JSON.") from error
+            state = read_json(state)
+        except UserError as error:
+            raise UserError(
+                f"{where}: {str(error).removeprefix(f'{state}: ')} Log in once and store the state."
+            ) from error
     known = ("cookies", "origins")
     if not isinstance(state, Mapping) or not any(key in state for key in known):
         raise UserError(f'{where}: must hold "cookies" and "origins", as Playwright writes them.')

@@ -24,6 +24,7 @@ from turnsmith.envs.sandbox.launch import choose_tier, start
 from turnsmith.envs.sandbox.types import Ending, Function, Json, Limits, Reply, Result, Tier
 from turnsmith.envs.sandbox.values import BadValue, decode
 from turnsmith.errors import InfraError
+from turnsmith.jsonl import parse_json
 
 Mode = Literal["fresh", "server"]
 _START_SECONDS = 30.0
@@ -278,7 +279,7 @@ class _Conversation:
     def _take(self, line: bytes) -> bool:
         """Understand one line; False where the program has to be stopped."""
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             if "call" in row:
                 return self._answer(row)
             if "end" in row:

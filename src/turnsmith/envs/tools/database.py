@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from turnsmith.errors import UserError
+from turnsmith.jsonl import read_json
 
 Record = dict[str, Any]
 """One row of a table: JSON, with the fields of its world."""
@@ -46,10 +47,7 @@ class Base:
         found: dict[str, Mapping[str, Record]] = {}
         for table in tables:
             path = folder / f"{table}.json"
-            try:
-                found[table] = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise UserError(f"{path}: no table of a tool world ({error}).") from error
+            found[table] = read_json(path)
             if not isinstance(found[table], dict):
                 raise UserError(f"{path}: a JSON object of records by key is needed.")
         return cls(found)

@@ -1,12 +1,12 @@
 """Grading recorded answers of WebArena tasks offline: what `turnsmith verify webarena FILE --tasks TASKS.json` runs."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from turnsmith.errors import UserError
+from turnsmith.jsonl import read_json
 from turnsmith.judges.webarena.fuzzy import FuzzyJudge
 from turnsmith.judges.webarena.score import Ending, Score, score
 from turnsmith.tasks.webarena import NoAddress, fill_addresses, read_evaluation, used
@@ -26,12 +26,7 @@ def read_questions(path: str | Path) -> dict[int, Question]:
     Raises:
         UserError: if the file cannot be read, or a configuration is not in WebArena's form.
     """
-    try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}).") from error
+    rows = read_json(path)
     questions: dict[int, Question] = {}
     for number, row in enumerate(rows if isinstance(rows, list) else [rows], start=1):
         task = row.get("task_id") if isinstance(row, dict) else None

@@ -5,7 +5,6 @@ first, then writes `Output:` and one JSON object a line: {"task": "…"}. 25 tas
 2,048 tokens: the paper's settings. Lines that are no such object are counted, not mended.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from turnsmith.engine.openai_client import Endpoint, OpenAIClient
 from turnsmith.engine.openai_reply import ContextTooLong
 from turnsmith.engine.sampling import Sampling, turn_seed
 from turnsmith.errors import InfraError
+from turnsmith.jsonl import parse_json
 from turnsmith.tasks.propose.proposal import Proposal
 from turnsmith.tasks.propose.sketch import visited
 from turnsmith.trace.types import ImageRef, Trace
@@ -153,7 +153,7 @@ def parse_proposals(text: str) -> tuple[list[str], int]:
     found = []
     for line in lines:
         try:
-            row = json.loads(line.rstrip(","))
+            row = parse_json(line.rstrip(","))
         except ValueError:
             continue
         task = row.get("task") if isinstance(row, dict) else None

@@ -14,7 +14,7 @@ import multiprocessing
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from turnsmith.arrays import read_npz
 from turnsmith.envs.base import Step
 from turnsmith.errors import InfraError, UserError
 from turnsmith.runs.once import whole_folder
@@ -84,8 +85,9 @@ def look(task: TableTask, geometry: int, seed: int, cache: Path | None = None) -
     """What the camera sees of a scene; rendered once and kept below `cache`."""
     place = None if cache is None else cache / f"{task}-g{geometry}" / f"{seed:05d}"
     if place is not None and (place / "depth.npz").exists():
-        with np.load(place / "depth.npz") as file:
-            return Seen((place / "rgb.jpg").read_bytes(), file["depth"] * _DEPTH_UNIT, file["oracle"])
+        with suppress(UserError, KeyError, OSError):  # what is damaged is rendered again
+            kept = read_npz(place / "depth.npz")
+            return Seen((place / "rgb.jpg").read_bytes(), kept["depth"] * _DEPTH_UNIT, kept["oracle"])
     from turnsmith.worlds.tabletop.scenes import make_scene
     from turnsmith.worlds.tabletop.trial import observe
 
