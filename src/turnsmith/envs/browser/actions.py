@@ -12,11 +12,13 @@
 | `press{mark, key}` | focus the element and press a key (likewise) |
 | `answer{text}` | end the episode |
 
+Of several options with one label the second is called "label (2)". What lies over the window scrolls in its place.
 `type` takes `enter: false` where Enter is not to be pressed. Before anything is touched the aim is checked again: the
 element must still be there and its centre must still hit it. A call that cannot be carried out raises `StepError` and
 has no effect.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +27,10 @@ from turnsmith.envs.browser.faults import StepError
 from turnsmith.envs.browser.scripts import DocumentReplaced
 from turnsmith.envs.browser.tab import Tab
 from turnsmith.trace.types import Call
+
+# A tab would leave the field, and a new line in a field that has one line would send it: what a paste makes of them.
+_KEYS = re.compile(r"[\t\r\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LINES = re.compile(r"\r\n|[\x00-\x1f\x7f\u2028\u2029]")
 
 _REASONS = {
     "gone": "is no longer on the page",
@@ -118,7 +124,8 @@ class Actor:
         info["mark"] = mark
         aim = await self._aim(mark, target)
         if aim["kind"] == "choice":
-            await self.tab.call("choose", target, "")
+            if (await self.tab.call("choose", target, "")).get("trouble") == "disabled":
+                raise StepError(f"Element [{mark}] {_REASONS['disabled']}; nothing was done.")
             return
         if aim["kind"] == "select" and not aim["listbox"]:
             raise StepError(
@@ -141,12 +148,14 @@ class Actor:
             done = await self.tab.call("choose" if aim["kind"] == "select" else "put", target, text)
             if not done.get("trouble"):
                 info.update(_where(aim))
+            elif done["trouble"] == "disabled":
+                raise StepError(f"The option {text!r} of element [{mark}] is disabled; nothing was done.")
             elif aim["kind"] == "select":
                 raise StepError(
                     f"Element [{mark}] has no option {text!r}; nothing was done. Options: {_listed(aim['options'])}."
                 )
             else:
-                raise StepError(f"Element [{mark}] wants a {aim['type']}, which {text!r} is not; nothing was done.")
+                raise StepError(f"Element [{mark}] wants {_wanted(aim)}, which {text!r} is not; nothing was done.")
             return
         if aim["kind"] != "text" or aim["readonly"]:
             kind = f"<{aim['tag']}>" + (f" of type {aim['type']}" if aim["tag"] == "input" else "")
@@ -154,6 +163,7 @@ class Actor:
         info.update(_where(aim))
         await self.tab.press(aim["point"])
         if await self.tab.call("take", target):
+            text = _KEYS.sub(" ", text.replace("\r\n", "\n")) if aim["tag"] != "input" else _LINES.sub(" ", text)
             await self.tab.write(text, enter=arguments.get("enter", True) is not False)
 
     async def _press(self, arguments: Mapping[str, Any], info: dict[str, Any]) -> None:
@@ -192,6 +202,14 @@ class Actor:
         done = await self.tab.call("scroll", target, sign)
         if trouble := done.get("trouble"):
             raise StepError(f"Element [{mark}] {_REASONS[trouble]}; nothing was done.")
+
+
+def _wanted(aim: Mapping[str, Any]) -> str:
+    """What a field that is set takes."""
+    if aim["type"] == "range":
+        low, high = aim["range"]
+        return f"a number from {low} to {high}"
+    return "a colour such as #1e90ff" if aim["type"] == "color" else f"a {aim['type']}"
 
 
 def _where(aim: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,18 @@
   const TAGS = new Set(["INPUT", "TEXTAREA", "SELECT", "BUTTON", "A", "IFRAME", "VIDEO", "LI", "TD", "OPTION"]);
   const BUTTONS = 'button, a, input[type="button"], div[role="button"]';
   const MIN_AREA = 20; // square pixels
+  const PATIENCE = 3000; // ms of looking for elements: of a page with a hundred thousand, the first in order are shown
 
   let marks = []; // elements, by mark
+  let complete = true; // whether there was time to look at every element
   let overlay = null;
+
+  // Whether a click at a point meets this element or something in it, in whichever shadow tree it is.
+  function isHit(element, x, y) {
+    const root = element.getRootNode();
+    const top = root.elementFromPoint?.(x, y);
+    return Boolean(top) && (top === element || element.contains(top));
+  }
 
   // The client rects of an element whose centre hit-tests to it or to a descendant, largest first.
   function hitRects(element) {
@@ -25,8 +34,7 @@
       if (rect.right <= 0 || rect.bottom <= 0 || rect.left >= innerWidth || rect.top >= innerHeight) continue;
       const x = rect.left + rect.width / 2;
       const y = rect.top + rect.height / 2;
-      const top = document.elementFromPoint(x, y);
-      if (!top || !(top === element || element.contains(top))) continue;
+      if (!isHit(element, x, y)) continue;
       const left = Math.max(0, rect.left);
       const upper = Math.max(0, rect.top);
       const width = Math.min(innerWidth, rect.right) - left;
@@ -49,7 +57,14 @@
   function markable() {
     const items = [];
     const handled = clickables();
+    const start = now();
+    let seen = 0;
+    complete = true;
     for (const element of document.querySelectorAll("*")) {
+      if (++seen % 64 === 0 && now() - start > PATIENCE) {
+        complete = false;
+        break;
+      }
       const wanted =
         TAGS.has(element.tagName) || handled.has(element) || getComputedStyle(element).cursor === "pointer";
       if (!wanted) continue;
@@ -77,8 +92,26 @@
   const PUSH = { submit: "Submit", reset: "Reset", button: "" };
   const visibleText = (element) => say(element.innerText ?? element.textContent) || say(element.shadowRoot?.textContent);
 
+  // What each option of a select is called: its label, and of several with one label all but the first with a number.
+  function optionNames(select) {
+    const labels = [...select.options].map((option) => say(option.label));
+    const taken = new Set(labels);
+    const count = new Map();
+    return labels.map((label) => {
+      let number = (count.get(label) ?? 0) + 1;
+      let name = number === 1 ? label : `${label} (${number})`;
+      while (number > 1 && taken.has(name)) name = `${label} (${++number})`;
+      count.set(label, number);
+      taken.add(name);
+      return name;
+    });
+  }
+
   function shownText(element) {
-    if (element.tagName === "SELECT") return [...element.selectedOptions].map((option) => say(option.label)).join(", ");
+    if (element.tagName === "SELECT") {
+      const names = optionNames(element);
+      return [...element.selectedOptions].map((option) => names[option.index]).join(", ");
+    }
     if (element.tagName === "TEXTAREA") return cut(say(element.value), 199);
     if (element.tagName !== "INPUT") return visibleText(element);
     if (element.type in PUSH) return say(element.value || PUSH[element.type]);
@@ -120,6 +153,10 @@
     return say(parts.join(" "));
   }
 
+  // Itself, or by the fieldset, the group of options or the select that it is in.
+  const isDisabled = (element) =>
+    element.matches(":disabled") || (element.tagName === "OPTION" && Boolean(element.closest("select:disabled")));
+
   function describe(item, mark) {
     const { element } = item;
     const rect = item.rects.reduce((best, one) => (one.area > best.area ? one : best));
@@ -135,12 +172,12 @@
     if (FIELDS.has(element.tagName)) {
       if (element.tagName === "INPUT") row.type = element.type;
       if (element.type === "checkbox" || element.type === "radio") row.checked = element.checked;
-      else if (element.tagName === "SELECT") row.options = [...element.options].map((option) => say(option.label));
+      else if (element.tagName === "SELECT") row.options = optionNames(element);
       else if (element.type !== "file" && element.type !== "password") row.value = well(element.value);
       if (element.placeholder) row.placeholder = say(element.placeholder);
     }
     if (row.options) aria = aria ? `${aria}: ${row.options.join(", ")}` : row.options.join(", ");
-    if (element.disabled) row.disabled = true;
+    if (isDisabled(element)) row.disabled = true;
     row.aria = aria === text ? "" : cut(aria, 199);
     return row;
   }
@@ -158,6 +195,7 @@
       scroll: page ? [Math.round(page.scrollTop), Math.max(0, page.scrollHeight - innerHeight)] : [0, 0],
       viewport: [innerWidth, innerHeight],
       elements: items.map(describe),
+      complete,
     };
   }
 
@@ -234,8 +272,9 @@
       rects = hitRects(element);
     }
     const row = { kind: kindOf(element), tag: element.tagName.toLowerCase(), type: element.type ?? "" };
-    if (element.disabled) return { ...row, trouble: "disabled" };
-    if (row.kind === "select") row.options = [...element.options].map((option) => say(option.label));
+    if (isDisabled(element)) return { ...row, trouble: "disabled" };
+    if (row.kind === "select") row.options = optionNames(element);
+    if (element.type === "range") row.range = [element.min || "0", element.max || "100"];
     if (select && !rects.length) return { ...row, kind: "choice", option: say(element.label) };
     if (!rects.length) return { ...row, trouble: element.getClientRects().length ? "covered" : "gone" };
     const rect = rects.reduce((best, one) => (one.area > best.area ? one : best));
@@ -294,15 +333,21 @@
       option = element;
       element = option.closest("select");
     } else {
-      const options = [...element.options].filter((one) => !one.disabled);
+      const names = optionNames(element);
       const fold = (text) => say(text).toLowerCase();
-      const has = options.filter((one) => fold(one.label).includes(fold(wanted)));
-      option =
-        options.find((one) => say(one.label) === say(wanted)) ??
-        options.find((one) => fold(one.label) === fold(wanted)) ??
-        (has.length === 1 && fold(wanted) ? has[0] : null);
+      const find = (options) => {
+        const has = options.filter((one) => fold(names[one.index]).includes(fold(wanted)));
+        return (
+          options.find((one) => names[one.index] === say(wanted)) ??
+          options.find((one) => fold(names[one.index]) === fold(wanted)) ??
+          (has.length === 1 && fold(wanted) ? has[0] : null)
+        );
+      };
+      const options = [...element.options];
+      option = find(options.filter((one) => !isDisabled(one))) ?? find(options);
     }
     if (!option || !element) return { trouble: "no option" };
+    if (isDisabled(option)) return { trouble: "disabled", option: say(option.label) };
     watch();
     if (!option.selected) {
       option.selected = true;
@@ -311,12 +356,22 @@
     return { option: say(option.label) };
   }
 
+  // Whether a text is a value of this field. A range or a colour makes something of any text; a person could not.
+  function means(element, value) {
+    if (element.type === "color") return /^#[0-9a-f]{6}$/i.test(value);
+    if (element.type !== "range") return true;
+    const [low, high] = [Number(element.min || 0), Number(element.max || 100)];
+    return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(value) && Number(value) >= low && Number(value) <= high;
+  }
+
   // Set the value of a field that keys cannot fill alike everywhere (dates, colours, ranges).
   function put(target, value) {
     const element = typeof target === "number" ? marks[target] : target;
     if (!element?.isConnected) return { trouble: "gone" };
     const before = element.value;
     const setter = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+    value = value.trim();
+    if (!means(element, value)) return { trouble: "bad value" };
     setter.call(element, value);
     if (element.value !== value && !(element.type === "range" || element.type === "color")) {
       setter.call(element, before);
@@ -330,19 +385,39 @@
   const scrolls = (element) =>
     element.scrollHeight > element.clientHeight + 1 && /auto|scroll|overlay/.test(getComputedStyle(element).overflowY);
 
-  // Scroll two thirds of what is visible. Without a target the window scrolls, or, where the page cannot, the largest
-  // scrollable box in view (single-page applications often scroll an inner box).
+  const above = (element) => element.assignedSlot ?? element.parentElement ?? element.getRootNode().host ?? null;
+
+  // The box that scrolls in what lies over the page: a modal dialog, or a box that stays where it is and has the middle
+  // of the window. Null where nothing does.
+  function overPage() {
+    let element = document.elementFromPoint(innerWidth / 2, innerHeight / 2);
+    while (element?.shadowRoot) {
+      const inner = element.shadowRoot.elementFromPoint(innerWidth / 2, innerHeight / 2);
+      if (!inner || inner === element) break;
+      element = inner;
+    }
+    let box = null;
+    for (; element && element !== document.documentElement; element = above(element)) {
+      if (!box && scrolls(element)) box = element;
+      if (element.matches("dialog:modal") || getComputedStyle(element).position === "fixed") return box;
+    }
+    return null;
+  }
+
+  // Scroll two thirds of what is visible. Without a target what lies over the page scrolls, else the window, or, where
+  // the page cannot, the largest scrollable box in view (single-page applications often scroll an inner box).
   function scroll(target, sign) {
     watch();
     let box = null;
     if (target === null) {
       const page = document.scrollingElement ?? document.documentElement;
-      if (page.scrollHeight > innerHeight + 1) {
+      box = overPage();
+      if (!box && page.scrollHeight > innerHeight + 1) {
         scrollBy({ top: (sign * innerHeight * 2) / 3, behavior: "instant" });
         return {};
       }
       let area = 0;
-      for (const element of document.querySelectorAll("*")) {
+      for (const element of box ? [] : document.querySelectorAll("*")) {
         if (!scrolls(element)) continue;
         const rect = element.getBoundingClientRect();
         if (rect.width * rect.height > area) [box, area] = [element, rect.width * rect.height];
@@ -350,7 +425,7 @@
     } else {
       box = typeof target === "number" ? marks[target] : target;
       if (!box?.isConnected) return { trouble: "gone" };
-      while (box && !scrolls(box)) box = box.parentElement;
+      while (box && !scrolls(box)) box = above(box);
       if (!box) return scroll(null, sign);
     }
     box?.scrollBy({ top: (sign * box.clientHeight * 2) / 3, behavior: "instant" });

@@ -78,6 +78,10 @@ async def _observe(tab: Tab, config: ObservationConfig) -> tuple[Observation, di
         images = (ImageRef.of(await tab.screenshot(config.jpeg_quality)),)
         if marked:
             await tab.ask("__turnsmith__.unmark()")
+    if not page.pop("complete", True):
+        tab.notes.append(
+            f"the page has more elements than there was time for; the first {len(page['elements'])} are shown"
+        )
     texts = [element_list(page["elements"])] if config.elements else []
     nodes: dict[int, int] = {}
     if config.tree:
