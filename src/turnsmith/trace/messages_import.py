@@ -6,6 +6,7 @@ Nothing is half imported: a file is read to its end and every row checked before
 import base64
 import binascii
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -200,27 +201,26 @@ def _checked_record(row: Mapping[str, Any], messages: Sequence[Message]) -> dict
 def _one_call_each(messages: list[Message]) -> list[Message]:
     """Messages in which parallel tool calls stand one after the other, each followed by its reply."""
     flat: list[Message] = []
-    waiting = list(messages)
-    while waiting:
-        message = waiting.pop(0)
+    at = 0
+    while at < len(messages):
+        message = messages[at]
+        at += 1
         calls = message.get("tool_calls") or []
         if len(calls) < 2:
             flat.append(message)
             continue
+        replies: dict[object, deque[int]] = {}  # where the replies to each call stand, in order
+        first = at
+        while at < len(messages) and messages[at]["role"] == "tool":
+            replies.setdefault(messages[at].get("tool_call_id"), deque()).append(at)
+            at += 1
         for index, call in enumerate(calls):
             flat.append({**message, "content": message.get("content") if index == 0 else None, "tool_calls": [call]})
-            reply = next((m for m in _replies(waiting) if m.get("tool_call_id") == call["id"]), None)
-            if reply is not None:
-                waiting.remove(reply)
-                flat.append(reply)
+            if found := replies.get(call["id"]):
+                flat.append(messages[found.popleft()])
+        left = {place for places in replies.values() for place in places}
+        flat += [messages[place] for place in range(first, at) if place in left]
     return flat
-
-
-def _replies(messages: Sequence[Message]) -> Iterator[Message]:
-    for message in messages:
-        if message["role"] != "tool":
-            return
-        yield message
 
 
 def _task(

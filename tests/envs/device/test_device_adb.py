@@ -13,6 +13,7 @@ from turnsmith.commands.doctor import android
 from turnsmith.envs.browser.faults import StepError
 from turnsmith.envs.device import DeviceEnvironment
 from turnsmith.envs.device.adb import AdbPhones, attached, typable
+from turnsmith.envs.device.environment import execute
 from turnsmith.errors import InfraError, UserError
 from turnsmith.trace.types import Action, Call, Task
 
@@ -150,3 +151,46 @@ def test_what_is_made_plain_and_what_cannot_be_typed():
     for text in ("東京", "a\x00b", "🙂"):
         with pytest.raises(StepError, match="ASCII"):
             typable(text)
+
+
+async def test_a_phone_that_is_turned_after_the_reset_is_touched_where_it_is_now(fake):
+    device = fake.devices["emulator-5554"]
+    phones = phones_of(fake)
+    await phones.start()
+    phone = await phones.borrow()
+    await phone.reset(0)
+    assert phone.size == (1080, 2280)
+    device.rotation = 1
+    assert await execute(phone, Call("tap", {"y": 0.9, "x": 0.9})) == {"tap": [2052, 972]}
+    assert await execute(phone, Call("swipe", {"y": 0, "x": 0, "to_y": 1, "to_x": 1})) == {"swipe": [0, 0, 2279, 1079]}
+    assert phone.size == (2280, 1080)
+
+
+class Foldable(FakeDevice):
+    """Warns before the picture, as phones with two screens do; `says` comes instead of a picture."""
+
+    says: bytes | None = None
+
+    def shell(self, line: str) -> bytes:
+        if line != "screencap -p":
+            return super().shell(line)
+        warning = b"[Warning] Multiple displays were found, but no display id was specified! Defaulting to the first.\n"
+        return warning + (self.picture() if self.says is None else self.says)
+
+
+async def test_a_warning_before_the_picture_is_no_part_of_it():
+    device = Foldable("fold")
+    with FakeAdb(device) as fake:
+        phones = phones_of(fake)
+        await phones.start()
+        phone = await phones.borrow()
+        await phone.reset(0)
+        assert Image.open(io.BytesIO((await phone.screenshot()).data or b"")).size == (540, 1140)
+        device.says = b"screencap failed"
+        with pytest.raises(InfraError, match=r"no_screenshot: fold: \[Warning\] Multiple displays"):
+            await phone.screenshot()
+
+
+async def test_a_device_that_is_named_twice_is_refused(fake):
+    with pytest.raises(UserError, match="named twice"):
+        await phones_of(fake, serials=["emulator-5554", "emulator-5554"]).start()

@@ -25,6 +25,7 @@ Restore = Callable[[str, int], Awaitable[None]]
 
 KEYS: dict[Key, int] = {"back": 4, "home": 3, "enter": 66}
 _WAKE = 224
+_PNG = b"\x89PNG\r\n\x1a\n"
 _PIECE = 120  # characters of one `input text`
 
 
@@ -92,6 +93,8 @@ class AdbPhones:
 
         self._client = client = AdbClient(self.host, self.port, socket_timeout=self.timeout)
         await _adb(client.server_version)  # starts a server where none runs
+        if len(set(self.serials or ())) < len(self.serials or ()):
+            raise UserError(f"a device is named twice in {', '.join(self.serials or ())}: each is lent to one session.")
         known = dict(await _adb(lambda: attached(self.host, self.port, self.timeout)))
         ready = [serial for serial, state in known.items() if state == "device"]
         for serial in self.serials or ():
@@ -136,7 +139,13 @@ class AdbPhone:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels, as at the last reset."""
+        """(width, height) in pixels, as last measured."""
+        return self._size
+
+    async def measure(self) -> tuple[int, int]:
+        """(width, height) in pixels, as the phone is held now."""
+        width, height = await self._do(lambda device: device.window_size())
+        self._size = (int(width), int(height))
         return self._size
 
     async def reset(self, seed: int, setup: Mapping[str, Any] | None = None) -> None:
@@ -151,8 +160,7 @@ class AdbPhone:
             raise UserError('the device: "clear" must be a list of package names.')
         if self._phones.restore is not None:
             await self._phones.restore(self.serial, seed)
-        width, height = await self._do(lambda device: device.window_size())
-        self._size = (int(width), int(height))
+        await self.measure()
         await self._do(lambda device: device.keyevent(_WAKE))
         for package in packages:
             await self._do(lambda device, package=package: device.shell(["pm", "clear", package]))
@@ -160,8 +168,12 @@ class AdbPhone:
 
     async def screenshot(self) -> ImageRef:
         """JPEG of the screen, scaled down to the pool's width."""
-        png = await self._do(lambda device: device.shell(["screencap", "-p"], encoding=None))
+        said = await self._do(lambda device: device.shell(["screencap", "-p"], encoding=None))
+        before, signature, rest = bytes(said).partition(_PNG)  # a foldable warns first that it has several screens
+        png = signature + rest
         try:
+            if not png:
+                raise OSError(before[:200].decode(errors="replace").partition("\n")[0] or "no picture came")
             return ImageRef.of(await asyncio.to_thread(_jpeg, png, self._phones.width, self._phones.quality))
         except OSError as error:
             raise InfraError("no_screenshot", f"{self.serial}: {error}") from error

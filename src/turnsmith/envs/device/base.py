@@ -21,6 +21,10 @@ class Device(Protocol):
         """(width, height) of the screen in pixels."""
         ...
 
+    async def measure(self) -> tuple[int, int]:
+        """The size as it is at this moment: a phone may have been turned since the reset."""
+        ...
+
     async def reset(self, seed: int, setup: Mapping[str, Any] | None = None) -> None:
         """Bring the phone to the start of an episode.
 

@@ -193,7 +193,7 @@ async def execute(device: Device, call: Call) -> Mapping[str, object]:
     Raises:
         UserError: if the action space has no such call.
     """
-    width, height = device.size
+    width, height = await device.measure() if call.name in ("tap", "swipe") else device.size
 
     def pixel(y: str, x: str) -> tuple[int, int]:
         across, down = float(call.arguments[x]), float(call.arguments[y])

@@ -124,6 +124,10 @@ class ChromiumPhone:
 
     # ---- life ----
 
+    async def measure(self) -> tuple[int, int]:
+        """Always the same: this phone is not turned."""
+        return self.size
+
     async def reset(self, seed: int, setup: Mapping[str, Any] | None = None) -> None:
         """A new handset in a new browser context; nothing is carried over.
 
