@@ -6,7 +6,7 @@ from torch import nn
 
 from turnsmith.errors import UserError
 from turnsmith.learn.checkpoint import TENSORS, ModelFormat, TrainingState
-from turnsmith.learn.fit import fit, make_optimizer
+from turnsmith.learn.fit import fit, make_optimizer, mean_of_last_tenth
 from turnsmith.learn.optim import OptimConfig, rate_at
 from turnsmith.runs.once import iterations, once
 
@@ -148,3 +148,13 @@ def test_weights_and_tensors_are_kept_once(tmp_path):
 
 def _fields(config: OptimConfig) -> dict:
     return {name: getattr(config, name) for name in OptimConfig.__dataclass_fields__}
+
+
+@pytest.mark.parametrize(("losses", "mean"), [([3.0], 3.0), ([9.0] * 9 + [4.0], 4.0), ([9.0] * 18 + [1.0, 2.0], 1.5)])
+def test_the_last_tenth_is_one_update_at_least(losses, mean):
+    assert mean_of_last_tenth(losses) == mean
+
+
+def test_no_update_has_no_last_loss():
+    with pytest.raises(ValueError, match="no update"):
+        mean_of_last_tenth([])

@@ -27,15 +27,15 @@ from torch import Tensor, nn
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from turnsmith.agents import aitw
 from turnsmith.agents.base import Context
 from turnsmith.agents.frames import Frames
+from turnsmith.agents.parsing import device_action
 from turnsmith.agents.screen_policy import prompt_text
 from turnsmith.engine.draw import draw
 from turnsmith.engine.forward import Prompt, left_pad
 from turnsmith.engine.sampling import Sample, Sampling
 from turnsmith.engine.score import score
-from turnsmith.errors import ParseError, UserError
+from turnsmith.errors import UserError
 from turnsmith.trace.types import Action, ImageRef, StopReason
 
 
@@ -190,19 +190,7 @@ class AutoUIPolicy:
     def action(self, prompt_ids: Sequence[int], drawn: Sample) -> Action:
         """The action that these sampled tokens are."""
         text = self.tokenizer.decode(drawn.token_ids, skip_special_tokens=True).strip()
-        try:
-            call, error = aitw.parse_aitw(text), ""
-        except ParseError as trouble:
-            call, error = None, str(trouble)
-        return Action(
-            text,
-            call,
-            error,
-            prompt_ids=tuple(prompt_ids),
-            token_ids=drawn.token_ids,
-            logprobs=drawn.logprobs,
-            stop=drawn.stop,
-        )
+        return device_action(text, prompt_ids, drawn)
 
     def score(self, steps: Sequence[tuple[Context, Action]]) -> list[list[float]]:
         """What `log_prob` does, now."""

@@ -22,6 +22,7 @@ from transformers import PreTrainedTokenizerFast
 from turnsmith.agents import aitw
 from turnsmith.agents.base import Context
 from turnsmith.agents.frames import Frames
+from turnsmith.agents.parsing import device_action
 from turnsmith.agents.screen_llama import CELL, ScreenLlamaForCausalLM, new_screen_llama
 from turnsmith.agents.tokenizer import train_tokenizer
 from turnsmith.engine.forward import Prompt
@@ -190,19 +191,7 @@ class ScreenPolicy:
     def action(self, prompt_ids: Sequence[int], drawn: Sample) -> Action:
         """The action that these sampled tokens are."""
         text = self.tokenizer.decode(drawn.token_ids, skip_special_tokens=True)
-        try:
-            call, error = aitw.parse_aitw(text), ""
-        except ParseError as trouble:
-            call, error = None, str(trouble)
-        return Action(
-            text,
-            call,
-            error,
-            prompt_ids=tuple(prompt_ids),
-            token_ids=drawn.token_ids,
-            logprobs=drawn.logprobs,
-            stop=drawn.stop,
-        )
+        return device_action(text, prompt_ids, drawn)
 
     def score(self, steps: Sequence[tuple[Context, Action]]) -> list[list[float]]:
         """What `log_prob` does, now."""

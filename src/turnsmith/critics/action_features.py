@@ -12,7 +12,7 @@ from torch import Tensor
 from turnsmith.agents.frames import Frames
 from turnsmith.critics.change import ActionReader, CriticAction, read_actions
 from turnsmith.critics.screen_features import weights_digest
-from turnsmith.critics.values import Tokenizer
+from turnsmith.engine.models import ReadsText
 from turnsmith.trace.types import ImageRef
 
 
@@ -95,7 +95,7 @@ class ActionFeatures(ActionTable):
         tokenizer: of typed texts.
     """
 
-    def __init__(self, reader: ActionReader, frames: Frames, tokenizer: Tokenizer, batch_size: int = 64) -> None:
+    def __init__(self, reader: ActionReader, frames: Frames, tokenizer: ReadsText, batch_size: int = 64) -> None:
         super().__init__(reader.feature_size, batch_size)
         self.reader, self.frames, self.tokenizer = reader, frames, tokenizer
 

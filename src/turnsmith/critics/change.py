@@ -28,7 +28,8 @@ from turnsmith.critics.config import EPSILON
 from turnsmith.critics.episodes import Played
 from turnsmith.critics.fitting import fit_rows
 from turnsmith.critics.screen_features import Features, ScreenAutoencoder
-from turnsmith.critics.values import Tokenizer, WordBag, encode_texts
+from turnsmith.critics.values import WordBag, encode_texts
+from turnsmith.engine.models import ReadsText
 from turnsmith.errors import UserError
 from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.transforms.screens import ViewAugment
@@ -202,7 +203,7 @@ def places(actions: Sequence[CriticAction]) -> Tensor:
     return made
 
 
-def inputs_of(frames: Sequence[Tensor], actions: Sequence[CriticAction], tokenizer: Tokenizer) -> tuple[Tensor, ...]:
+def inputs_of(frames: Sequence[Tensor], actions: Sequence[CriticAction], tokenizer: ReadsText) -> tuple[Tensor, ...]:
     """What a reader reads: (pictures with cursors, close-ups, types, typed texts, places), one row an action."""
     points = [action.point for action in actions]
     return (
@@ -256,7 +257,7 @@ def change_data(log: Sequence[Played], features: Features, epsilon: float = EPSI
 def fit_change(
     reader: ActionReader,
     data: Changes,
-    tokenizer: Tokenizer,
+    tokenizer: ReadsText,
     config: OptimConfig,
     foresee: float = 0.0,
     augment: float = 0.0,
@@ -311,7 +312,7 @@ def fit_change(
 
 
 def change_scores(
-    reader: ActionReader, data: Changes, tokenizer: Tokenizer, batch_size: int = 64
+    reader: ActionReader, data: Changes, tokenizer: ReadsText, batch_size: int = 64
 ) -> tuple[list[float], float | None]:
     """How well a reader knows what actions do.
 
@@ -333,7 +334,7 @@ def change_scores(
 
 
 def read_actions(
-    reader: ActionReader, frames: Sequence[Tensor], actions: Sequence[CriticAction], tokenizer: Tokenizer
+    reader: ActionReader, frames: Sequence[Tensor], actions: Sequence[CriticAction], tokenizer: ReadsText
 ) -> Tensor:
     """The features of these pairs, (N, size), on the reader's device."""
     device = reader.answer.weight.device

@@ -6,7 +6,7 @@ in {0, 1} by cross-entropy (DigiRL's choice) or squared error (its ablation). Se
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,33 +18,13 @@ from turnsmith.credit.td import Heads, join_heads
 from turnsmith.critics.episodes import Played
 from turnsmith.critics.fitting import fit_rows
 from turnsmith.critics.screen_features import Features
+from turnsmith.engine.models import Pieces, ReadsText
 from turnsmith.errors import UserError
 from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.transforms.rename import renamer_of
 from turnsmith.trace.types import ImageRef
 
 Loss = Literal["cross_entropy", "squared_error"]
-
-
-class Pieces(Protocol):
-    """What a tokenizer makes of a text."""
-
-    @property
-    def input_ids(self) -> Sequence[int]:
-        """Ids of its pieces."""
-        ...
-
-
-class Tokenizer(Protocol):
-    """Of texts that critics read: a Hugging Face tokenizer, or one around it."""
-
-    def __len__(self) -> int:
-        """Size of the vocabulary."""
-        ...
-
-    def __call__(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> Pieces:
-        """The pieces of a text."""
-        ...
 
 
 class WordBag(nn.Module):
@@ -91,7 +71,7 @@ class DelexicalisedTokenizer:
         return _Kept(ids if self._renamer is None else self._renamer.without_names(ids))
 
 
-def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
+def encode_texts(tokenizer: ReadsText, texts: Sequence[str]) -> Tensor:
     """Word pieces of texts, (N, L) padded with 0."""
     return padded([tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids for text in texts])
 
@@ -169,7 +149,7 @@ class StepCritic:
     """V_step(s, c): the probability that an episode which is in this state succeeds. Two heads; the smaller counts."""
 
     def __init__(
-        self, tokenizer: Tokenizer, features: Features, loss: Loss = "cross_entropy", join: Heads = "min", seed: int = 0
+        self, tokenizer: ReadsText, features: Features, loss: Loss = "cross_entropy", join: Heads = "min", seed: int = 0
     ) -> None:
         self.tokenizer, self.features = tokenizer, features
         self.join: Heads = join
@@ -205,7 +185,7 @@ class StepCritic:
 class InstructionCritic:
     """V_instruct(c): how likely the agent is to succeed at this task, from its words alone."""
 
-    def __init__(self, tokenizer: Tokenizer, loss: Loss = "cross_entropy", seed: int = 0) -> None:
+    def __init__(self, tokenizer: ReadsText, loss: Loss = "cross_entropy", seed: int = 0) -> None:
         self.tokenizer = tokenizer
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -232,7 +212,7 @@ class InstructionCritic:
 class SuccessModel:
     """P(done | goal, previous and current screen): the learned screen judge's network."""
 
-    def __init__(self, tokenizer: Tokenizer, features: Features, seed: int = 0) -> None:
+    def __init__(self, tokenizer: ReadsText, features: Features, seed: int = 0) -> None:
         self.tokenizer, self.features = tokenizer, features
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -5,6 +5,7 @@ them here, so that a test may bring its own.
 """
 
 import inspect
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -17,7 +18,28 @@ else:
     LanguageModel = Any
 
 
-class Tokenizer(Protocol):
+class Pieces(Protocol):
+    """What a tokenizer makes of a text."""
+
+    @property
+    def input_ids(self) -> Sequence[int]:
+        """Ids of its pieces."""
+        ...
+
+
+class ReadsText(Protocol):
+    """Text to token ids: a tokenizer, or something around one."""
+
+    def __len__(self) -> int:
+        """Size of the vocabulary."""
+        ...
+
+    def __call__(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> Pieces:
+        """The pieces of a text."""
+        ...
+
+
+class Tokenizer(ReadsText, Protocol):
     """Text to token ids and back; transformers' tokenizers are."""
 
     @property
@@ -26,8 +48,6 @@ class Tokenizer(Protocol):
     def __call__(self, text: Any, *, add_special_tokens: bool = True, **kwargs: Any) -> Any:
         """`.input_ids` of a text."""
         ...
-
-    def __len__(self) -> int: ...
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> Any:
         """The text of these ids."""

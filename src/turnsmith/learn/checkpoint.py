@@ -11,7 +11,6 @@ is safetensors and JSON. No pickle.
 
 import json
 import random
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from turnsmith.errors import UserError
 from turnsmith.jsonl import read_json
-from turnsmith.runs.once import remove_folder, whole_folder
+from turnsmith.runs.once import remove_folder, saved_steps, whole_folder
 
 
 class SavesItself(Protocol):
@@ -43,9 +42,6 @@ class Saved(SavesItself, Protocol):
     def load_state_dict(self, weights: Any, /, strict: bool) -> Any:
         """Take weights over."""
         ...
-
-
-_STEP = re.compile(r"step-(\d+)")
 
 
 def save(
@@ -171,9 +167,7 @@ TENSORS = TensorsFormat()
 
 def steps(folder: str | Path) -> list[int]:
     """The steps of the complete checkpoints in a folder, ascending."""
-    folder = Path(folder)
-    names = (_STEP.fullmatch(path.name) for path in folder.iterdir()) if folder.is_dir() else ()
-    return sorted(int(match[1]) for match in names if match and (folder / match[0] / "trainer.json").exists())
+    return saved_steps(Path(folder), "trainer.json")
 
 
 def latest(folder: str | Path) -> Path | None:

@@ -5,7 +5,7 @@ imported action, which never had ids, is encoded, once, and ends with the end-of
 to stop.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -42,6 +42,10 @@ class Example:
     def length(self) -> int:
         """Tokens in all."""
         return len(self.prompt_ids) + len(self.token_ids)
+
+
+Transform = Callable[[Example, int], Example]
+"""What an example becomes each time it is used; the second argument is a seed."""
 
 
 class Encoder(Protocol):

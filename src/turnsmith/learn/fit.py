@@ -9,7 +9,7 @@ with the restored weights, moments and random state ends bit for bit where an un
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -133,6 +133,18 @@ def fit(
             if on_update(Progress(update + 1, total, loss, grad_norm, step_rate, seconds, left)):
                 break
     return torch.stack(done).tolist() if done else []
+
+
+def mean_of_last_tenth(losses: Sequence[float]) -> float:
+    """The mean loss of the last tenth of the updates, of the last one at least: where training ended, with less noise.
+
+    Raises:
+        ValueError: if there was no update.
+    """
+    if not losses:
+        raise ValueError("no update, no loss")
+    tail = losses[-max(1, len(losses) // 10) :]
+    return sum(tail) / len(tail)
 
 
 def _backward(losses: Iterable[Tensor]) -> Tensor:

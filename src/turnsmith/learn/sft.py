@@ -18,7 +18,7 @@ from turnsmith.engine.forward import Prompt, collate, response_logprobs
 from turnsmith.engine.models import LanguageModel
 from turnsmith.errors import UserError
 from turnsmith.learn.batching import all_updates, passes
-from turnsmith.learn.examples import Example
+from turnsmith.learn.examples import Example, Transform
 from turnsmith.learn.fit import OptimConfig, Progress, fit
 from turnsmith.learn.losses import sample_mean_nll
 
@@ -29,7 +29,7 @@ def train(
     config: OptimConfig,
     optimizer: torch.optim.Optimizer | None = None,
     start: int = 0,
-    transform: Callable[[Example, int], Example] | None = None,
+    transform: Transform | None = None,
     on_update: Callable[[Progress], bool | None] | None = None,
 ) -> list[float]:
     """Train in place.

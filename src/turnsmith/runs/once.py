@@ -143,18 +143,19 @@ def iterations(root: Path, name: str, count: int, state: State, *, first: int = 
 
 
 def _keep_last(folder: Path) -> None:
-    for older in _steps(folder)[:-1]:
+    for older in saved_steps(folder)[:-1]:
         remove_folder(folder / f"step-{older}")
 
 
 def last_step(folder: Path) -> int | None:
     """The number of the last saved turn in a loop's folder; None before the first."""
-    return max(_steps(folder), default=None)
+    return max(saved_steps(folder), default=None)
 
 
-def _steps(folder: Path) -> list[int]:
+def saved_steps(folder: Path, mark: str = _DONE) -> list[int]:
+    """The numbers of the complete `step-N` folders in a folder, ascending: those that hold the file `mark`."""
     names = [_STEP.fullmatch(path.name) for path in folder.iterdir()] if folder.is_dir() else []
-    return sorted(int(name[1]) for name in names if name and (folder / name[0] / _DONE).exists())
+    return sorted(int(name[1]) for name in names if name and (folder / name[0] / mark).exists())
 
 
 @contextlib.contextmanager

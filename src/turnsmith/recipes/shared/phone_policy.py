@@ -6,7 +6,7 @@ that is trained on a few hundred of its own steps alone forgets how to point (se
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +24,8 @@ from turnsmith.agents.screen_policy import AROUND_PREVIOUS, ScreenPolicy, load_s
 from turnsmith.engine.sampling import Sampling
 from turnsmith.errors import UserError
 from turnsmith.learn import checkpoint
-from turnsmith.learn.examples import Example, examples_from_traces
+from turnsmith.learn.examples import Example, Transform, examples_from_traces
 from turnsmith.learn.optim import OptimConfig
-from turnsmith.learn.sft import train
 from turnsmith.learn.transforms.rename import (
     entity_words,
     keep_words,
@@ -37,7 +36,7 @@ from turnsmith.learn.transforms.rename import (
 from turnsmith.learn.transforms.screens import HistoryDropout, ScreenAugment
 from turnsmith.recipes.shared.phone import demonstrate
 from turnsmith.recipes.shared.phone_config import FeatureConfig, PhoneConfig, PolicyConfig
-from turnsmith.runs.progress import progress_bar
+from turnsmith.recipes.shared.training import train_with_bar
 from turnsmith.runs.run import Run, find_run, read_json
 from turnsmith.trace.store import Store
 from turnsmith.trace.types import Outcome, Trace
@@ -48,9 +47,6 @@ SIZES = {
     "tiny": {"width": 48, "layers": 1, "vision_width": 16, "vision_layers": 1},
 }
 """Of the policy from scratch: decoder and image encoder."""
-
-Step = Callable[[Example, int], Example]
-"""A change of an example for one use of it, by the seed of the use."""
 
 
 class PolicyFormat:
@@ -287,23 +283,14 @@ def train_policy(
             example = step(example, use)
         return example
 
-    with policy.lock, progress_bar(what, optim.updates(len(summed))) as advance:
-        losses = train(
-            policy.model,
-            summed,
-            optim,
-            optimizer,
-            transform=changed if steps else None,
-            on_update=lambda progress: advance(note=f"loss {progress.loss:.3f}"),
-        )
-    tail = losses[-max(1, len(losses) // 10) :]
-    return sum(tail) / len(tail)
+    with policy.lock:
+        return train_with_bar(what, policy.model, summed, optim, optimizer, changed if steps else None)
 
 
-def transforms(policy: DevicePolicy, augment: float) -> list[Step]:
+def transforms(policy: DevicePolicy, augment: float) -> list[Transform]:
     """What is done to an example in each use of it."""
     renamer = renamer_of(policy)
-    steps: list[Step] = [] if renamer is None else [renamer]
+    steps: list[Transform] = [] if renamer is None else [renamer]
     config = policy.model.config
     if isinstance(config, ScreenLlamaConfig) and augment:
         before, after = policy.tokenizer.convert_tokens_to_ids(list(AROUND_PREVIOUS))

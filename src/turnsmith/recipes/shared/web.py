@@ -20,7 +20,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel
 
 from turnsmith.agents.base import Policy
 from turnsmith.agents.hf_policy import HFPolicy
@@ -33,15 +32,14 @@ from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig
 from turnsmith.evaluate.metrics import log_summary
 from turnsmith.evaluate.summary import summarize
 from turnsmith.judges.base import Judge
-from turnsmith.learn.examples import Example, context_at, examples_from_traces
-from turnsmith.learn.fit import Progress
+from turnsmith.learn.examples import Transform, context_at, examples_from_traces
 from turnsmith.learn.optim import OptimConfig
-from turnsmith.learn.sft import train
+from turnsmith.recipes.shared.training import train_with_bar
 from turnsmith.recipes.shared.web_config import Demonstrations, PolicyConfig, WebConfig
 from turnsmith.recipes.shared.web_tasks import LocalTasks, WebTasks, judge_named
 from turnsmith.rollout.collect import Episode, Limits, evaluation_episodes
 from turnsmith.rollout.stored import collect_into
-from turnsmith.runs.progress import episode_bar, progress_bar
+from turnsmith.runs.progress import episode_bar
 from turnsmith.runs.run import Run
 from turnsmith.trace.store import Summary
 from turnsmith.trace.types import ORACLE, Task, Trace
@@ -49,9 +47,6 @@ from turnsmith.worlds.sites.demonstrator import Demonstrator
 
 SHIPPED_FOLDER = Path(__file__).parent / "assets" / "web_small"
 """The warm start in the package: a policy that learned from noisy demonstrations (scripts/make_warm_start.py)."""
-
-Transform = Callable[[Example, int], Example]
-"""What an example becomes each time it is used; the second argument is a seed."""
 
 
 class WebEpisodes:
@@ -280,30 +275,3 @@ def learn(
         return None
     with policy.lock:
         return train_with_bar(what, policy.model, examples, optim, optimizer, transform)
-
-
-def train_with_bar(
-    what: str,
-    model: PreTrainedModel,
-    examples: Sequence[Example],
-    optim: OptimConfig,
-    optimizer: torch.optim.Optimizer | None = None,
-    transform: Transform | None = None,
-    first: int = 0,
-    last: int | None = None,
-) -> float:
-    """`learn.sft.train` with a progress bar, updates `first` to `last` (all without).
-
-    Returns:
-        The mean loss of the last tenth of the updates.
-    """
-    last = optim.updates(len(examples)) if last is None else last
-    with progress_bar(what, last - first) as advance:
-
-        def on_update(progress: Progress) -> bool:
-            advance(note=f"loss {progress.loss:.3f}")
-            return progress.update >= last
-
-        losses = train(model, examples, optim, optimizer, first, transform, on_update)
-    tail = losses[-max(1, len(losses) // 10) :]
-    return sum(tail) / len(tail)

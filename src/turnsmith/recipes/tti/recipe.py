@@ -34,7 +34,8 @@ from turnsmith.learn.fit import make_optimizer
 from turnsmith.learn.optim import OptimConfig
 from turnsmith.learn.replay import draw, weights
 from turnsmith.learn.transforms.rename import Renamer, entity_words, keep_words, kept_words, renamer_of
-from turnsmith.recipes.shared.web import starting_policy, train_with_bar
+from turnsmith.recipes.shared.training import train_with_bar
+from turnsmith.recipes.shared.web import starting_policy
 from turnsmith.recipes.tti.claims import WARM, record_claims
 from turnsmith.recipes.tti.config import Arm, Config
 from turnsmith.recipes.tti.episodes import Episodes

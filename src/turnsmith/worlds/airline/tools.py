@@ -6,12 +6,12 @@ departure as texts.
 """
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 from turnsmith.envs.tools.arithmetic import calculate as _calculate
 from turnsmith.envs.tools.base import DatabaseTool, dump, spec_of
 from turnsmith.envs.tools.database import Database, Record
+from turnsmith.worlds.tau import Refused, says_no
 
 NOW = "2024-05-15T15:00:00"
 AIRPORTS = {
@@ -25,25 +25,10 @@ _NEW_CERTIFICATES = ("certificate_3221322", "certificate_3221323", "certificate_
 _INSURANCE, _BAG = 30, 50
 
 
-class _Refused(Exception):
-    """A tool says no; the text is what the agent reads."""
-
-
-def _tool(function: Callable[..., str]) -> DatabaseTool:
-    def call(database: Database, **arguments: Any) -> str:
-        try:
-            return function(database, **arguments)
-        except _Refused as refusal:
-            return f"Error: {refusal}"
-
-    call.__name__, call.__doc__ = function.__name__, function.__doc__
-    return call
-
-
 def _reservation(database: Database, reservation_id: str) -> Record:
     record = database.get("reservations", reservation_id)
     if record is None:
-        raise _Refused("reservation not found")
+        raise Refused("reservation not found")
     return record
 
 
@@ -51,19 +36,19 @@ def _seats(database: Database, flight: Record, cabin: str, passengers: int) -> R
     """The flight of a request, priced: number, date, price, origin, destination.
 
     Raises:
-        _Refused: if it does not fly that day, cannot be booked, or is full.
+        Refused: if it does not fly that day, cannot be booked, or is full.
     """
     number, date = flight["flight_number"], flight["date"]
     known = database.get("flights", number)
     if known is None:
-        raise _Refused(f"flight {number} not found")
+        raise Refused(f"flight {number} not found")
     if date not in known["dates"]:
-        raise _Refused(f"flight {number} not found on date {date}")
+        raise Refused(f"flight {number} not found on date {date}")
     day = known["dates"][date]
     if day["status"] != "available":
-        raise _Refused(f"flight {number} not available on date {date}")
+        raise Refused(f"flight {number} not available on date {date}")
     if day["available_seats"][cabin] < passengers:
-        raise _Refused(f"not enough seats on flight {number}")
+        raise Refused(f"not enough seats on flight {number}")
     places = {"origin": known["origin"], "destination": known["destination"]}
     return {**flight, "price": day["prices"][cabin], **places}
 
@@ -92,7 +77,7 @@ def get_user_details(database: Database, user_id: str) -> str:
     """Get the details of a user, including their reservations."""
     user = database.get("users", user_id)
     if user is None:
-        raise _Refused("user not found")
+        raise Refused("user not found")
     return dump(user)
 
 
@@ -100,7 +85,7 @@ def get_reservation_details(database: Database, reservation_id: str) -> str:
     """Get the details of a reservation."""
     record = database.get("reservations", reservation_id)
     if record is None:
-        raise _Refused("user not found")  # sic: tau-bench says so
+        raise Refused("user not found")  # sic: tau-bench says so
     return dump(record)
 
 
@@ -164,7 +149,7 @@ def book_reservation(
     """Book a reservation."""
     user = database.get("users", user_id)
     if user is None:
-        raise _Refused("user not found")
+        raise Refused("user not found")
     reservation_id = next((one for one in _NEW_RESERVATIONS if database.get("reservations", one) is None), "HATHAV")
     priced = [_seats(database, flight, cabin, len(passengers)) for flight in flights]
     total = sum(flight["price"] for flight in priced) * len(passengers)
@@ -174,12 +159,12 @@ def book_reservation(
         payment_id, amount = payment["payment_id"], payment["amount"]
         method = user["payment_methods"].get(payment_id)
         if method is None:
-            raise _Refused(f"payment method {payment_id} not found")
+            raise Refused(f"payment method {payment_id} not found")
         if method["source"] in ("gift_card", "certificate") and method["amount"] < amount:
-            raise _Refused(f"not enough balance in payment method {payment_id}")
+            raise Refused(f"not enough balance in payment method {payment_id}")
     paid = sum(payment["amount"] for payment in payment_methods)
     if paid != total:
-        raise _Refused(f"payment amount does not add up, total price is {total}, but paid {paid}")
+        raise Refused(f"payment amount does not add up, total price is {total}, but paid {paid}")
     user = database.edit("users", user_id)
     for payment in payment_methods:
         method = user["payment_methods"].get(payment["payment_id"])
@@ -220,29 +205,29 @@ def cancel_reservation(database: Database, reservation_id: str) -> str:
 def send_certificate(database: Database, user_id: str, amount: int) -> str:
     """Send a certificate to a user."""
     if database.get("users", user_id) is None:
-        raise _Refused("user not found")
+        raise Refused("user not found")
     methods = database.edit("users", user_id)["payment_methods"]
     for payment_id in _NEW_CERTIFICATES:
         if payment_id not in methods:
             methods[payment_id] = {"source": "certificate", "amount": amount, "id": payment_id}
             return f"Certificate {payment_id} added to user {user_id} with amount {amount}."
-    raise _Refused("no more certificates can be sent to this user")
+    raise Refused("no more certificates can be sent to this user")
 
 
 def _charge(database: Database, reservation: Record, payment_id: str, total: float) -> None:
     """Pay for a change of a reservation (or get money back, when negative).
 
     Raises:
-        _Refused: if the method is not the user's, is a certificate, or has not enough.
+        Refused: if the method is not the user's, is a certificate, or has not enough.
     """
     user = database.get("users", reservation["user_id"]) or {}
     method = user["payment_methods"].get(payment_id)
     if method is None:
-        raise _Refused("payment method not found")
+        raise Refused("payment method not found")
     if method["source"] == "certificate":
-        raise _Refused("certificate cannot be used to update reservation")
+        raise Refused("certificate cannot be used to update reservation")
     if method["source"] == "gift_card" and method["amount"] < total:
-        raise _Refused("gift card balance is not enough")
+        raise Refused("gift card balance is not enough")
     if method["source"] == "gift_card":
         database.edit("users", reservation["user_id"])["payment_methods"][payment_id]["amount"] -= total
     if total != 0:
@@ -293,7 +278,7 @@ def update_reservation_flights(
 def update_reservation_passengers(database: Database, reservation_id: str, passengers: list[dict[str, str]]) -> str:
     """Update the passengers of a reservation; there are as many as before."""
     if len(_reservation(database, reservation_id)["passengers"]) != len(passengers):
-        raise _Refused("number of passengers does not match")
+        raise Refused("number of passengers does not match")
     reservation = database.edit("reservations", reservation_id)
     reservation["passengers"] = copy.deepcopy(passengers)
     return dump(reservation)
@@ -308,7 +293,7 @@ _WRITES = (
     update_reservation_passengers,
 )  # fmt: skip
 WRITES = tuple(function.__name__ for function in _WRITES)
-FUNCTIONS: dict[str, DatabaseTool] = {function.__name__: _tool(function) for function in (*_READS, *_WRITES)}
+FUNCTIONS: dict[str, DatabaseTool] = {function.__name__: says_no(function) for function in (*_READS, *_WRITES)}
 SPECS = tuple(
     spec_of(
         function,

@@ -6,43 +6,27 @@ pairing is lost; an exchange or a return moves no money; no tool asks whose orde
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from turnsmith.envs.tools.arithmetic import calculate as _calculate
 from turnsmith.envs.tools.base import DatabaseTool, ToolSpec, dump, spec_of
 from turnsmith.envs.tools.database import Database, Record
+from turnsmith.worlds.tau import Refused, says_no
 
 REASONS = ("no longer needed", "ordered by mistake")
 ITEMS_MODIFIED = "pending (item modified)"
 
 
-class _Refused(Exception):
-    """A tool says no; the text is what the agent reads."""
-
-
-def _tool(function: Callable[..., str]) -> DatabaseTool:
-    def call(database: Database, **arguments: Any) -> str:
-        try:
-            return function(database, **arguments)
-        except _Refused as refusal:
-            return f"Error: {refusal}"
-
-    call.__name__, call.__doc__ = function.__name__, function.__doc__
-    call.__wrapped__ = function  # pyright: ignore[reportFunctionMemberAccess]
-    return call
-
-
 def _found(database: Database, table: str, key: str) -> Record:
     record = database.get(table, key)
     if record is None:
-        raise _Refused(f"{table[:-1]} not found")
+        raise Refused(f"{table[:-1]} not found")
     return record
 
 
 def _order(database: Database, order_id: str, status: str, otherwise: str) -> Record:
     order = _found(database, "orders", order_id)
     if order["status"] != status:
-        raise _Refused(otherwise)
+        raise Refused(otherwise)
     return order
 
 
@@ -71,7 +55,7 @@ def find_user_id_by_email(database: Database, email: str) -> str:
     for user_id, user in _users(database):
         if user["email"].lower() == email.lower():
             return user_id
-    raise _Refused("user not found")
+    raise Refused("user not found")
 
 
 def find_user_id_by_name_zip(database: Database, first_name: str, last_name: str, zip: str) -> str:
@@ -81,7 +65,7 @@ def find_user_id_by_name_zip(database: Database, first_name: str, last_name: str
         name = user["name"]
         if (name["first_name"].lower(), name["last_name"].lower(), user["address"]["zip"]) == wanted:
             return user_id
-    raise _Refused("user not found")
+    raise Refused("user not found")
 
 
 def _users(database: Database) -> list[tuple[str, Record]]:
@@ -122,7 +106,7 @@ def cancel_pending_order(database: Database, order_id: str, reason: str) -> str:
     """Cancel a pending order; the payment is refunded."""
     _order(database, order_id, "pending", "non-pending order cannot be cancelled")
     if reason not in REASONS:
-        raise _Refused("invalid reason")
+        raise Refused("invalid reason")
     order = database.edit("orders", order_id)
     refunds = []
     for payment in order["payment_history"]:
@@ -148,15 +132,15 @@ def modify_pending_order_payment(database: Database, order_id: str, payment_meth
     order = _order(database, order_id, "pending", "non-pending order cannot be modified")
     methods = _methods(database, order)
     if payment_method_id not in methods:
-        raise _Refused("payment method not found")
+        raise Refused("payment method not found")
     history = order["payment_history"]
     if len(history) > 1 or history[0]["transaction_type"] != "payment":
-        raise _Refused("there should be exactly one payment for a pending order")
+        raise Refused("there should be exactly one payment for a pending order")
     old_id, amount = history[0]["payment_method_id"], history[0]["amount"]
     if old_id == payment_method_id:
-        raise _Refused("the new payment method should be different from the current one")
+        raise Refused("the new payment method should be different from the current one")
     if methods[payment_method_id]["source"] == "gift_card" and methods[payment_method_id]["balance"] < amount:
-        raise _Refused("insufficient gift card balance to pay for the order")
+        raise Refused("insufficient gift card balance to pay for the order")
     order = database.edit("orders", order_id)
     for kind, method_id in (("payment", payment_method_id), ("refund", old_id)):
         entry = {"transaction_type": kind, "amount": amount, "payment_method_id": method_id}
@@ -171,15 +155,15 @@ def _price_difference(database: Database, order: Record, item_ids: Sequence[str]
     owned = [item["item_id"] for item in order["items"]]
     for item_id in item_ids:
         if list(item_ids).count(item_id) > owned.count(item_id):
-            raise _Refused(f"{item_id} not found")
+            raise Refused(f"{item_id} not found")
     if len(item_ids) != len(new_ids):
-        raise _Refused("the number of items to be exchanged should match")
+        raise Refused("the number of items to be exchanged should match")
     difference = 0
     for item_id, new_id in zip(item_ids, new_ids, strict=True):
         item = next(item for item in order["items"] if item["item_id"] == item_id)
         variant = _found(database, "products", item["product_id"])["variants"].get(new_id)
         if variant is None or not variant["available"]:
-            raise _Refused(f"new item {new_id} not found or available")
+            raise Refused(f"new item {new_id} not found or available")
         difference += variant["price"] - item["price"]
     return difference
 
@@ -187,9 +171,9 @@ def _price_difference(database: Database, order: Record, item_ids: Sequence[str]
 def _check_payment(database: Database, order: Record, method_id: str, amount: float, purpose: str) -> None:
     methods = _methods(database, order)
     if method_id not in methods:
-        raise _Refused("payment method not found")
+        raise Refused("payment method not found")
     if methods[method_id]["source"] == "gift_card" and methods[method_id]["balance"] < amount:
-        raise _Refused(f"insufficient gift card balance to pay for the {purpose}")
+        raise Refused(f"insufficient gift card balance to pay for the {purpose}")
 
 
 def modify_pending_order_items(
@@ -235,12 +219,12 @@ def return_delivered_order_items(database: Database, order_id: str, item_ids: li
     """Return items of a delivered order; the refund goes to the original payment method or a gift card."""
     order = _order(database, order_id, "delivered", "non-delivered order cannot be returned")
     if payment_method_id not in _methods(database, order):
-        raise _Refused("payment method not found")
+        raise Refused("payment method not found")
     if "gift_card" not in payment_method_id and payment_method_id != order["payment_history"][0]["payment_method_id"]:
-        raise _Refused("payment method should be either the original payment method or a gift card")
+        raise Refused("payment method should be either the original payment method or a gift card")
     owned = [item["item_id"] for item in order["items"]]
     if any(list(item_ids).count(item_id) > owned.count(item_id) for item_id in item_ids):
-        raise _Refused("some item not found")
+        raise Refused("some item not found")
     order = database.edit("orders", order_id)
     order["status"] = "return requested"
     order["return_items"] = sorted(item_ids)
@@ -265,7 +249,7 @@ _WRITES = (
     modify_pending_order_payment, modify_user_address, return_delivered_order_items,
 )  # fmt: skip
 WRITES = tuple(function.__name__ for function in _WRITES)
-FUNCTIONS: dict[str, DatabaseTool] = {function.__name__: _tool(function) for function in (*_READS, *_WRITES)}
+FUNCTIONS: dict[str, DatabaseTool] = {function.__name__: says_no(function) for function in (*_READS, *_WRITES)}
 _ADDRESS_FIELDS = ("address1", "address2", "city", "state", "country", "zip")
 
 
