@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from turnsmith.cli import main
 from turnsmith.commands.run import config_module, recipe_names
 from turnsmith.runs.config import preset_names
 
@@ -12,31 +13,25 @@ HEAVY = ("torch", "transformers", "peft", "scipy", "mne", "mujoco", "playwright"
 """What takes longer to load than a person waits for help."""
 
 
-def loaded_by(arguments: list[str], where) -> set[str]:
-    """Which of `HEAVY` a fresh interpreter has loaded after the command line has answered."""
+def test_no_help_of_any_recipe_or_verb_loads_anything_heavy(tmp_path):
+    """One fresh interpreter answers them all, so what one of them loads is seen after it."""
+    verbs = [[], ["--help"], ["run", "--help"], ["demo", "--help"], ["resume", "--help"]]
+    asked = [*verbs, *(["run", recipe, "--help"] for recipe in recipe_names())]
     code = f"""
 import sys
 from turnsmith.cli import main
-try:
-    main({arguments!r})
-except SystemExit:
-    pass
-print(*(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)
+for arguments in {asked!r}:
+    try:
+        main(arguments)
+    except SystemExit:
+        pass
+    found = set({HEAVY!r}) & set(sys.modules)
+    if found:
+        sys.exit(f"{{arguments}} loads {{found}}")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=where, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "usage: turnsmith" in done.stdout
-    return set(done.stderr.split())
-
-
-@pytest.mark.parametrize("recipe", recipe_names())
-def test_the_help_of_a_recipe_loads_nothing_heavy(recipe, tmp_path):
-    assert loaded_by(["run", recipe, "--help"], tmp_path) == set()
-
-
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["run", "--help"], ["demo", "--help"], ["resume", "--help"]])
-def test_no_help_loads_anything_heavy(arguments, tmp_path):
-    assert loaded_by(arguments, tmp_path) == set()
+    assert done.stdout.count("usage: turnsmith") == len(asked)
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
@@ -49,10 +44,9 @@ def test_every_recipe_has_the_presets_that_the_help_of_run_lists(recipe):
     assert len({kind.preset(name).name for name in names}) == len(names)  # no preset goes on with another's run
 
 
-def test_the_help_of_run_lists_every_recipe_with_a_line_in_eighty_columns(tmp_path):
-    command = [sys.executable, "-m", "turnsmith.cli", "run", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
-    assert done.returncode == 0
+def test_the_help_of_run_lists_every_recipe_with_a_line_in_eighty_columns(capsys):
+    assert main(["run", "--help"]) == 0
+    said = capsys.readouterr().out
     for recipe in recipe_names():
-        assert f"\n{recipe}: " in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
+        assert f"\n{recipe}: " in said
+    assert max(map(len, said.splitlines())) <= 80

@@ -218,7 +218,7 @@ def test_the_reader_learns_which_taps_change_the_screen(world, tmp_path):
     )
     config = adam(60, batch_size=24, learning_rate=3e-3)
     asked_less = copy.deepcopy(reader)
-    fit_change(asked_less, data, policy.tokenizer, config)
+    fit_change(asked_less, data, policy.tokenizer, replace(config, max_updates=15))
     fit_change(reader, data, policy.tokenizer, config, foresee=1.0)
     scores, foreseen = change_scores(reader, data, policy.tokenizer)
     score = auc(scores, [label > 0.5 for label in data.labels.tolist()])
@@ -289,10 +289,24 @@ def doors(world):
     return episodes, steps, *(ActionFeatures(one, policy.frames, policy.tokenizer) for one in (tuned, plain))
 
 
+@pytest.fixture(scope="module")
+def tuned_critics(world, doors):
+    """Critics of the door's log with tuned features, by form, backup and decay; each is fitted once."""
+    made = {}
+
+    def of(form: Form = "direct", backup: Backup = "td", decay=0.9):
+        key = form, backup, decay
+        if key not in made:
+            made[key] = trained(world, doors[2], doors[1], *key)
+        return made[key]
+
+    return of
+
+
 def trained(world, actions, steps, form: Form = "direct", backup: Backup = "td", decay=0.9):
     config = QConfig(
         form=form, backup=backup, discount=0.9, decay=decay, updates=150, batch_size=64, learning_rate=3e-3, width=32,
-        grad_clip=1.0, heads="min",
+        grad_clip=1.0, heads="min", folds=2, value_updates=200,
     )  # fmt: skip
     made = AdvantageCritics if form == "advantage" else Critics
     critics = made(GoalWords(world[1]), world[2], actions, config, 0)
@@ -319,9 +333,9 @@ def exact_values(episodes, discount=0.95):
 
 @pytest.mark.parametrize("form", ["direct", "advantage"])
 @pytest.mark.parametrize(("backup", "decay"), [("td", 0.9), ("td", 0.5), ("td", 0.0), ("mc", 0.9)])
-def test_q_and_v_approach_the_exact_values_of_the_data(world, doors, form, backup, decay):
-    episodes, steps, tuned, _ = doors
-    found = door_values(trained(world, tuned, steps, form, backup, decay), steps)
+def test_q_and_v_approach_the_exact_values_of_the_data(doors, tuned_critics, form, backup, decay):
+    episodes, steps = doors[:2]
+    found = door_values(tuned_critics(form, backup, decay), steps)
     assert found == pytest.approx(exact_values(episodes), abs=0.15)
 
 
@@ -339,7 +353,7 @@ def test_what_advantage_critics_say_of_an_episode_comes_from_others(world, doors
 
     luck = torch.randint(0, 2, (len(steps.place),), generator=torch.Generator().manual_seed(1)).float() * steps.done_S
     noise = replace(steps, reward_S=luck, return_S=luck)
-    config = replace(SMALL_CRITICS, updates=400, batch_size=64, learning_rate=3e-3, width=64, value_updates=50)
+    config = replace(SMALL_CRITICS, updates=300, batch_size=64, learning_rate=3e-3, width=64, value_updates=50, folds=2)
     critics = AdvantageCritics(GoalWords(world[1]), world[2], Telling(), config, 0)  # type: ignore[arg-type]
     critics.fit(noise)
     rows = torch.nonzero(steps.done_S)[:, 0].tolist()
@@ -358,8 +372,8 @@ def test_what_advantage_critics_say_of_an_episode_comes_from_others(world, doors
     assert abs(fair) < 0.25  # 80 episodes
 
 
-def test_features_that_overlook_the_action_make_q_a_v_function(world, doors):
-    _, steps, tuned, plain = doors
+def test_features_that_overlook_the_action_make_q_a_v_function(world, doors, tuned_critics):
+    _, steps, _, plain = doors
 
     class Overlooking:
         feature_size = plain.feature_size
@@ -368,16 +382,17 @@ def test_features_that_overlook_the_action_make_q_a_v_function(world, doors):
             return plain(images, [NO_ACTION for _ in critic_actions])
 
     spreads = []
-    for actions in (tuned, Overlooking()):
-        _, door, nothing = door_values(trained(world, actions, steps), steps)
+    for critics in (tuned_critics(), trained(world, Overlooking(), steps)):
+        _, door, nothing = door_values(critics, steps)
         spreads.append(door - nothing)
     assert spreads[0] > 0.3
     assert abs(spreads[1]) < 0.05
 
 
 def test_candidates_are_kept_and_the_first_is_the_executed_action(world, doors, tmp_path):
-    episodes, steps = doors[:2]
-    policy, config = world[1], ExtractionConfig(candidates=3, states=10, temperature=1.2)
+    policy, features, config = *world[1:], ExtractionConfig(candidates=3, states=6, temperature=1.2)
+    episodes = doors[0][:16]
+    steps = tabulate(episodes, features, GoalWords(policy), 0.95)
     with Run(tmp_path / "run", {"recipe": "digiq"}) as run:
         made = [draw_candidates(run, policy, episodes, steps, config, seed=1) for _ in range(2)]
         wider = replace(config, candidates=2, states=10_000, where="successes")
@@ -396,10 +411,10 @@ def test_candidates_are_kept_and_the_first_is_the_executed_action(world, doors, 
     assert {steps.place[row][0] for row in won.rows} == {i for i, one in enumerate(episodes) if one.success > 0}
 
 
-def test_extraction_imitates_the_best_candidate_and_leaves_bad_actions_out(world, doors):
-    episodes, steps, tuned, _ = doors
+def test_extraction_imitates_the_best_candidate_and_leaves_bad_actions_out(world, doors, tuned_critics):
+    episodes, steps = doors[:2]
     policy, rng = world[1], random.Random(0)
-    critics = trained(world, tuned, steps)
+    critics = tuned_critics()
     rows = [row for row, (_, turn) in enumerate(steps.place) if turn == 0][:8]
     offered = []
     for _ in rows:
@@ -426,9 +441,9 @@ def test_extraction_imitates_the_best_candidate_and_leaves_bad_actions_out(world
 
 
 @pytest.mark.parametrize("form", ["direct", "advantage"])
-def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
-    episodes, steps, tuned, _ = doors
-    critics, rng = trained(world, tuned, steps, form), random.Random(0)
+def test_a_ranking_policy_does_the_best_of_what_is_proposed(doors, tuned_critics, form):
+    episodes, steps = doors[:2]
+    critics, rng = tuned_critics(form), random.Random(0)
     seen = []
 
     class Proposing:
@@ -480,9 +495,9 @@ def test_a_ranking_policy_does_the_best_of_what_is_proposed(world, doors, form):
 
 
 @pytest.mark.parametrize("form", ["direct", "advantage"])
-def test_saved_critics_say_the_same(world, doors, form, tmp_path):
-    _, steps, tuned, _ = doors
-    critics, rng = trained(world, tuned, steps, form), random.Random(0)
+def test_saved_critics_say_the_same(doors, tuned_critics, form, tmp_path):
+    steps = doors[1]
+    critics, rng = tuned_critics(form), random.Random(0)
     TENSORS.write(critics.tensors(), tmp_path)
     again = type(critics)(critics.words, critics.features, critics.actions, critics.config, critics.seed)
     again.restore(TENSORS.read(tmp_path))

@@ -67,10 +67,10 @@ def test_your_own_recipe(tmp_path):
         find_chromium()
     except UserError as error:
         pytest.skip(str(error))
-    said = run(example("own_recipe.md"), tmp_path, "1", "4", "2", "2")
+    said = run(example("own_recipe.md"), tmp_path, "1", "2", "1", "1")
     assert "before" in said
     assert "after" in said
     assert (tmp_path / "runs/shortest/report.html").exists()
     with Store(tmp_path / "runs/shortest/run.db") as store:
-        assert store.count(phase="train") == 4
-        assert store.count(phase="eval") == 4
+        assert store.count(phase="train") == 2
+        assert store.count(phase="eval") == 2

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from turnsmith.evaluate.stats import bootstrap_mean, clustered_bootstrap, paired_bootstrap, wilson
+from turnsmith.evaluate.stats import bootstrap_mean, clustered_bootstrap, paired_bootstrap, resampled_means, wilson
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,17 @@ def test_interval_over_seeds_is_wider_than_over_pooled_tasks():
     _, pooled_low, pooled_high = bootstrap_mean([value for seed in seeds for value in seed], resamples=2000)
     assert mean == pytest.approx(0.5)
     assert high - low > 3 * (pooled_high - pooled_low)
+
+
+@pytest.mark.parametrize("sizes", [(1,), (7,), (1, 1), (40, 40, 40), (3, 5)])
+@pytest.mark.parametrize("width", [(), (2,)])
+def test_resampling_at_once_reads_the_stream_of_drawing_one_after_the_other(sizes, width):
+    """Recorded intervals were made cluster by cluster: to the last bit."""
+    clusters = [np.random.default_rng(size + i).random((size, *width)) for i, size in enumerate(sizes)]
+    source, expected = np.random.default_rng(5), []
+    for _ in range(200):
+        drawn = source.integers(0, len(clusters), size=len(clusters))
+        expected.append(
+            np.mean([source.choice(clusters[d], size=len(clusters[d])).mean(axis=0) for d in drawn], axis=0)
+        )
+    assert np.array_equal(resampled_means(clusters, 200, 5), expected)

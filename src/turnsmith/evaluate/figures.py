@@ -16,7 +16,7 @@ import numpy as np
 
 from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import Claim
-from turnsmith.evaluate.stats import clustered_bootstrap, wilson
+from turnsmith.evaluate.stats import clustered_bootstrap, resampled_means, wilson
 
 K = TypeVar("K", bound=Hashable)
 
@@ -105,12 +105,8 @@ def relative_gain(runs: Runs[K], ours: K, rivals: Sequence[K], resamples: int = 
         tables.append(np.array([[mine[task], theirs[task]] for task in _both(run, mine, theirs, (ours, best))]))
     if not sum(table[:, 1].sum() for table in tables):
         raise ValueError("no rival succeeded at anything")
-    source = np.random.default_rng(seed)
-    gains = []
-    for _ in range(resamples):
-        drawn = [tables[i] for i in source.integers(0, len(tables), size=len(tables))]
-        pair = np.mean([table[source.integers(0, len(table), size=len(table))].mean(axis=0) for table in drawn], axis=0)
-        gains.append(np.inf if pair[1] == 0 else 100 * (pair[0] / pair[1] - 1))
+    pairs = resampled_means(tables, resamples, seed)
+    gains = [np.inf if theirs == 0 else 100 * (mine / theirs - 1) for mine, theirs in pairs]
     means = np.mean([table.mean(axis=0) for table in tables], axis=0)
     low, high = np.quantile(gains, [0.025, 0.975])
     return Figure(float(100 * (means[0] / means[1] - 1)), float(low), float(high), _seeds(runs))

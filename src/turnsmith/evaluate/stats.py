@@ -99,10 +99,32 @@ def clustered_bootstrap(
     if not clusters or any(len(cluster) == 0 for cluster in clusters):
         raise ValueError("each cluster needs at least one value")
     arrays = [np.asarray(cluster, dtype=float) for cluster in clusters]
-    rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for index in range(resamples):
-        drawn = rng.integers(0, len(arrays), size=len(arrays))
-        means[index] = np.mean([rng.choice(arrays[d], size=arrays[d].size).mean() for d in drawn])
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = np.quantile(resampled_means(arrays, resamples, seed), [0.025, 0.975])
     return float(np.mean([array.mean() for array in arrays])), float(low), float(high)
+
+
+def resampled_means(clusters: Sequence[np.ndarray], resamples: int, seed: int) -> np.ndarray:
+    """The mean over clusters of the mean in each, where clusters and then rows in them are drawn anew: (resamples, …).
+
+    Args:
+        clusters: arrays (N, …) with rows of one shape; N may differ.
+        resamples: how often.
+        seed: of the resampling. Clusters of one length are drawn at once, from the stream that drawing them one after
+            the other reads, so a figure does not depend on which way it was made.
+    """
+    rng, count = np.random.default_rng(seed), len(clusters)
+    if len({len(cluster) for cluster in clusters}) > 1:
+        found = []
+        for _ in range(resamples):
+            drawn = [clusters[i] for i in rng.integers(0, count, size=count)]
+            rows = [cluster[rng.integers(0, len(cluster), size=len(cluster))] for cluster in drawn]
+            found.append(np.mean([part.mean(axis=0) for part in rows], axis=0))
+        return np.array(found)
+    table, size = np.stack(clusters), len(clusters[0])
+    limits = np.concatenate([np.full(count, count), np.full(count * size, size)])  # of one resample's draws, in order
+    at_once, means = max(1, 1_000_000 // len(limits)), []
+    for start in range(0, resamples, at_once):
+        drawn = rng.integers(0, np.broadcast_to(limits, (min(at_once, resamples - start), len(limits))))
+        rows = drawn[:, count:].reshape(len(drawn), count, size)
+        means.append(table[drawn[:, :count, None], rows].mean(axis=2).mean(axis=1))
+    return np.concatenate(means)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import pytest_asyncio
 from browser_pages import act, page
 
 from turnsmith.envs.browser import BrowserEnvironment, Limits
@@ -86,23 +87,20 @@ class Shop(Programs):
         return [{"nickname": "Old"}, {"nickname": "Emma", "ratings": [{"percent": 80}]}] if "B00J" in path else []
 
 
-async def graded(pages, evaluation, answer="done", start="/a", **params):
-    async with (
-        BrowserEnvironment(
-            WebArenaHost(programs=Shop(shopping=pages.url("").rstrip("/"), admin=("a", "b"), patience=1.0)),
-            limits=Limits(settle=1),
-        ) as environment,
-        environment.session() as session,
-    ):
-        task = Task("t", "Do it.", "browser", {"start_url": pages.url(start), **params}, hidden={"eval": evaluation})
-        await session.reset(task, 0)
-        await session.step(act("answer", text=answer))
-        return await session.grade()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def graded(pages):
+    """`await graded(evaluation)`: the verdict on an episode that opens a page and answers."""
+    programs = Shop(shopping=pages.url("").rstrip("/"), admin=("a", "b"), patience=0.8)
+    async with BrowserEnvironment(WebArenaHost(programs=programs), limits=Limits(settle=1)) as environment:
 
+        async def verdict(evaluation, answer="done", start="/a", **params):
+            place = {"start_url": pages.url(start), **params}
+            async with environment.session() as session:
+                await session.reset(Task("t", "Do it.", "browser", place, hidden={"eval": evaluation}), 0)
+                await session.step(act("answer", text=answer))
+                return await session.grade()
 
-async def rewarded(pages, evaluation, **how):
-    verdict = await graded(pages, evaluation, **how)
-    return None if verdict is None else verdict.reward
+        yield verdict
 
 
 def html(*targets, **more):
@@ -114,7 +112,7 @@ def target(url, locator, **contents):
     return {"url": url, "locator": locator, "required_contents": contents}
 
 
-async def test_pages_are_graded_by_locators_programs_and_addresses(pages):
+async def test_pages_are_graded_by_locators_programs_and_addresses(pages, graded):
     pages.pages["/a"] = page("<h1 id=t>Best &amp; Only</h1><input name=price value='7.50'>")
     pages.pages["/b"] = page(
         "<ul class=list></ul><script>setTimeout(() => document.querySelector('.list').innerHTML ="
@@ -144,34 +142,34 @@ async def test_pages_are_graded_by_locators_programs_and_addresses(pages):
         (html(last, reference_url=pages.url("/a")), 1),
         (html(last, reference_url=pages.url("/b")), 0),
     ):  # fmt: skip
-        verdict = await graded(pages, evaluation)
+        verdict = await graded(evaluation)
         assert verdict is not None
         assert (verdict.judge, verdict.reward) == ("oracle", reward), (evaluation, verdict)
     inner = "document.querySelector('.submission__inner').outerText"
     post = html(target("func:reddit_get_post_url('__last_url__')", inner, must_include=["like"]))
-    assert await rewarded(pages, post, start="/f/books/12/title/comment/3") == 1
+    assert (await graded(post, start="/f/books/12/title/comment/3")).reward == 1
     change = "document.querySelector('#t').innerText = 'Changed'"
     prepared = {**target("last", title, exact_match="changed"), "prep_actions": [change]}
-    assert await rewarded(pages, html(prepared)) == 1
+    assert (await graded(html(prepared))).reward == 1
 
 
-async def test_roles_are_read_from_the_members_table(pages):
+async def test_roles_are_read_from_the_members_table(pages, graded):
     name = "<span class=gl-avatar-labeled-sublabel>@{}</span>"
     row = f"<tr><td data-label=Account>{name}</td><td class=col-max-role><span>{{}}</span></td></tr>"
     pages.pages["/m"] = page(f"<table>{row.format('byte', 'Owner')}{row.format('abisub', 'Guest')}</table>")
     locator = "func:gitlab_get_project_memeber_role(__page__, '{}')"
     for name, role, reward in (("abisub", "Guest", 1), ("abisub", "Owner", 0), ("nobody", "Guest", 0)):
         evaluation = html(target("last", locator.format(name), must_include=[role]))
-        assert await rewarded(pages, evaluation, start="/m") == reward
+        assert (await graded(evaluation, start="/m")).reward == reward
 
 
-async def test_what_cannot_be_decided_has_no_verdict_and_what_fails_is_named(pages):
+async def test_what_cannot_be_decided_has_no_verdict_and_what_fails_is_named(pages, graded):
     pages.pages["/a"] = page("<h1>x</h1>")
     fuzzy = {"eval_types": ["string_match"], "reference_answers": {"fuzzy_match": ["x"]}}
-    assert await graded(pages, fuzzy, "an x") is None
+    assert await graded(fuzzy, "an x") is None
     with pytest.raises(UserError, match="has no program"):
-        await graded(pages, html(target("func:launch_missiles()", "", must_include=["x"])))
+        await graded(html(target("func:launch_missiles()", "", must_include=["x"])))
     with pytest.raises(InfraError, match="server_down"):
-        await graded(pages, html(target("http://127.0.0.1:9/", "", must_include=["x"])))
+        await graded(html(target("http://127.0.0.1:9/", "", must_include=["x"])))
     with pytest.raises(UserError, match='task t: "eval" must be an object'):
-        await graded(pages, None)
+        await graded(None)

@@ -9,7 +9,7 @@ import numpy as np
 from turnsmith.evaluate.claims import Claim
 from turnsmith.evaluate.figures import ClaimRow, Difference, Level, Runs, SeedRun, claims_of
 from turnsmith.evaluate.seeds import finished_runs, record_runs
-from turnsmith.evaluate.stats import wilson
+from turnsmith.evaluate.stats import resampled_means, wilson
 from turnsmith.recipes.sca.config import Config
 
 
@@ -56,11 +56,7 @@ def ratio(runs: Runs[Evaluated], resamples: int = 4000) -> Claim:
         np.array([[run.rewards(FULL)[task], reward] for task, reward in run.rewards(ZERO).items()]) for run in runs
     ]
     means = np.mean([rows.mean(axis=0) for rows in tables], axis=0)
-    source, drawn = np.random.default_rng(0), []
-    for _ in range(resamples):
-        picked = [tables[i] for i in source.integers(0, len(tables), len(tables))]
-        ours, before = np.mean([rows[source.integers(0, len(rows), len(rows))].mean(axis=0) for rows in picked], axis=0)
-        drawn.append(ours / before if before else np.inf)
+    drawn = [ours / before if before else np.inf for ours, before in resampled_means(tables, resamples, seed=0)]
     low, high = (float(end) for end in np.quantile(drawn, [0.025, 0.975]))
     value = round(float(means[0] / means[1]), 4) if means[1] else None
     return Claim(
