@@ -306,7 +306,7 @@ def tuned_critics(world, doors):
 def trained(world, actions, steps, form: Form = "direct", backup: Backup = "td", decay=0.9):
     config = QConfig(
         form=form, backup=backup, discount=0.9, decay=decay, updates=150, batch_size=64, learning_rate=3e-3, width=32,
-        grad_clip=1.0, heads="min", folds=2, value_updates=200,
+        grad_clip=1.0, heads="min", folds=2, value_updates=100,
     )  # fmt: skip
     made = AdvantageCritics if form == "advantage" else Critics
     critics = made(GoalWords(world[1]), world[2], actions, config, 0)
@@ -332,7 +332,7 @@ def exact_values(episodes, discount=0.95):
 
 
 @pytest.mark.parametrize("form", ["direct", "advantage"])
-@pytest.mark.parametrize(("backup", "decay"), [("td", 0.9), ("td", 0.5), ("td", 0.0), ("mc", 0.9)])
+@pytest.mark.parametrize(("backup", "decay"), [("td", 0.9), ("td", 0.0), ("mc", 0.9)])
 def test_q_and_v_approach_the_exact_values_of_the_data(doors, tuned_critics, form, backup, decay):
     episodes, steps = doors[:2]
     found = door_values(tuned_critics(form, backup, decay), steps)
@@ -390,7 +390,12 @@ def test_features_that_overlook_the_action_make_q_a_v_function(world, doors, tun
 
 
 def test_candidates_are_kept_and_the_first_is_the_executed_action(world, doors, tmp_path):
-    policy, features, config = *world[1:], ExtractionConfig(candidates=3, states=6, temperature=1.2)
+    policy, features, config = (
+        world[1].copy("terse"),
+        world[2],
+        ExtractionConfig(candidates=3, states=6, temperature=1.2),
+    )
+    policy.sampling = replace(policy.sampling, max_new_tokens=6)
     episodes = doors[0][:16]
     steps = tabulate(episodes, features, GoalWords(policy), 0.95)
     with Run(tmp_path / "run", {"recipe": "digiq"}) as run:

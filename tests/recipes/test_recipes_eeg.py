@@ -197,7 +197,7 @@ def test_claims_are_means_over_seeds_and_a_claim_that_fails_is_recorded_as_faili
     never = _stages([100, 90, 80, 70], [95, 94, 93, 92], 110.0)
     assert match_ratio(good) == (0.5, True)
     assert match_ratio(never) == (1.0, False)
-    claims = {claim.id: claim for claim in study_claims([good, never], (0, 1))}
+    claims = {claim.id: claim for claim in study_claims(reports([good, never]))}
     assert claims["time_to_match_ratio"].value == 0.75
     assert claims["time_to_match_ratio"].holds is False
     assert "1 seed(s) never reached it" in claims["time_to_match_ratio"].note
@@ -211,11 +211,11 @@ def test_claims_are_means_over_seeds_and_a_claim_that_fails_is_recorded_as_faili
 def test_seconds_are_those_of_the_device_of_most_seeds_and_errors_of_all():
     good = _stages([100, 90, 80, 70], [75, 69, 60, 60], 80.0)
     slow = {**good, "data": {**good["data"], "device": "slate"}, "pretrain": {"seconds": 600.0}}
-    claims = {claim.id: claim for claim in study_claims([slow, good, good], (1, 2, 3))}
+    claims = {claim.id: claim for claim in study_claims(reports([slow, good, good]))}
     assert claims["pretrain_seconds"].value == 60.0
-    assert claims["pretrain_seconds"].seeds == (2, 3)
+    assert claims["pretrain_seconds"].seeds == (1, 2)
     assert claims["pretrain_seconds"].note == "Trained on: abacus."
-    assert claims["error_at_half_time_ratio"].seeds == (1, 2, 3)
+    assert claims["error_at_half_time_ratio"].seeds == (0, 1, 2)
     assert "slate, abacus" in claims["error_at_half_time_ratio"].note
 
 
@@ -227,10 +227,46 @@ def test_the_report_shows_real_results_by_start_and_nothing_without_them():
 
 def test_real_claims_pool_the_trials_of_all_seeds():
     row = {"real": {"cue": {"scratch": {"R03": [10, 15], "R04": [12, 15]}}, "proxy_r2_scratch": 0.5}}
-    claims = {claim.id: claim for claim in transfer_claims([row, row], (0, 1))}
+    claims = {claim.id: claim for claim in transfer_claims(reports([row, row]))}
     assert claims["real_cue_accuracy_scratch"].value == pytest.approx(44 / 60)
     assert claims["real_proxy_r2_scratch"].value == 0.5
-    assert transfer_claims([{}], (0,)) == []
+    assert transfer_claims(reports([{}])) == []
+
+
+def reports(stages):
+    """Those of finished runs with these stages, a seed each."""
+    return [{"config": {"name": f"eeg-s{seed}", "seed": seed}, "stages": row} for seed, row in enumerate(stages)]
+
+
+def stored():
+    """Reports of four seeds, and the claims that were made of them before these became rows of a table."""
+    kept = json.loads((Path(__file__).parent / "stored" / "eeg.json").read_text())
+    seeds = {int(seed): stages for seed, stages in kept["runs"].items()}
+    rows = [{"config": {"name": f"eeg-s{seed}", "seed": seed}, "stages": stages} for seed, stages in seeds.items()]
+    return rows, kept["claims"]
+
+
+def test_claims_of_stored_stages_are_those_that_were_computed_before_they_became_a_table():
+    rows, expected = stored()
+    made = [asdict(claim) for claim in study_claims(rows) + transfer_claims(rows)]
+    assert json.loads(json.dumps(made)) == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "says"),
+    [
+        ("mae-100", "run eeg-s2 has no evaluation time to match"),
+        ("pretrain", "run eeg-s2 has no evaluation seconds of pretraining"),
+        ("scratch-10", r"run eeg-s2 has no evaluation error reduction \(10\)"),
+        ("baseline-PyramidalCNN", r"run eeg-s2 has no evaluation test error \(baseline_PyramidalCNN\)"),
+        ("real", r"run eeg-s2 has no evaluation cue side \(scratch\)"),
+    ],
+)
+def test_a_stage_that_one_seed_lacks_is_an_error_that_names_its_run(stage, says):
+    rows, _ = stored()
+    del rows[1]["stages"][stage]
+    with pytest.raises(UserError, match=says):
+        [*study_claims(rows), *transfer_claims(rows)]
 
 
 def test_a_folder_of_raw_recordings_is_prepared_once(here, monkeypatch):

@@ -182,7 +182,11 @@ def _transfer(options: argparse.Namespace) -> int:
         from turnsmith.recipes.eeg_mae.claims import transfer_claims
 
         command = f"turnsmith eeg transfer $TURNSMITH_DATA/eeg/eegmmidb_s001 --seeds {options.seeds} --record"
-        record("eeg_mae", transfer_claims([{"real": row} for row in rows], tuple(range(options.seeds))), command)
+        reports = [
+            {"config": {"name": f"eeg_transfer/seed-{seed}", "seed": seed}, "stages": {"real": row}}
+            for seed, row in enumerate(rows)
+        ]
+        record("eeg_mae", transfer_claims(reports), command)
     return 0
 
 

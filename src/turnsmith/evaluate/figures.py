@@ -1,8 +1,8 @@
 """Figures across seeds, and claims as tables of them: the one place for levels, differences and relative gains.
 
-A recipe's `claims.py` is a table of rows (`Level`, `Difference`, `RelativeGain`) over the keys of its evaluations, and
-`claims_of(table, runs)`. Keys are values: frozen dataclasses, or enums; never sentences that are built in two places.
-A key that a run lacks is an error that names the run.
+A recipe's `claims.py` is a table of rows (`Level`, `Difference`, `RelativeGain`, `Mean`) over the keys of its
+evaluations, and `claims_of(table, runs)`. Keys are values: frozen dataclasses, or enums; never sentences that are built
+in two places. A key that a run lacks is an error that names the run.
 
 Differences are paired by seed and task and bootstrapped over seeds, then tasks.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from turnsmith.errors import UserError
 from turnsmith.evaluate.claims import Claim
-from turnsmith.evaluate.stats import clustered_bootstrap, resampled_means, wilson
+from turnsmith.evaluate.stats import bootstrap_mean, clustered_bootstrap, resampled_means, wilson
 
 K = TypeVar("K", bound=Hashable)
 
@@ -75,6 +75,15 @@ def level(runs: Runs[K], key: K) -> Figure:
     return Figure(fmean(values), low, high, _seeds(runs))
 
 
+def mean(runs: Runs[K], key: K) -> Figure:
+    """The mean over seeds of what each run measured (the mean over its tasks), bootstrapped over seeds.
+
+    For numbers that are no rates: errors, seconds, ratios.
+    """
+    value, low, high = bootstrap_mean([fmean(run.rewards(key).values()) for run in runs])
+    return Figure(value, low, high, _seeds(runs))
+
+
 def difference(runs: Runs[K], better: K, worse: K) -> Figure:
     """By how much one evaluation's reward exceeds another's, paired by seed and task; fractions, not points.
 
@@ -85,8 +94,7 @@ def difference(runs: Runs[K], better: K, worse: K) -> Figure:
     for run in runs:
         ours, theirs = run.rewards(better), run.rewards(worse)
         pairs.append([ours[task] - theirs[task] for task in _both(run, ours, theirs, (better, worse))])
-    mean, low, high = clustered_bootstrap(pairs)
-    return Figure(mean, low, high, _seeds(runs))
+    return Figure(*clustered_bootstrap(pairs), _seeds(runs))
 
 
 def relative_gain(runs: Runs[K], ours: K, rivals: Sequence[K], resamples: int = 4000, seed: int = 0) -> Figure:
@@ -153,7 +161,7 @@ class Row:
     words: str
     goal: str = ""
     paper: str = ""
-    baseline: str | None = None
+    baseline: float | str | None = None
     note: str = ""
     optional: bool = False
 
@@ -172,6 +180,22 @@ class Level(Row, Generic[K]):
     def figure(self, runs: Runs[K]) -> Figure:
         """`level`."""
         return level(runs, self.key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean(Row, Generic[K]):
+    """A number that is no rate, the mean over seeds."""
+
+    key: K
+
+    @property
+    def keys(self) -> tuple[K, ...]:
+        """The evaluations that it needs."""
+        return (self.key,)
+
+    def figure(self, runs: Runs[K]) -> Figure:
+        """`mean`."""
+        return mean(runs, self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +233,7 @@ class RelativeGain(Row, Generic[K]):
         return relative_gain(runs, self.ours, self.rivals)
 
 
-ClaimRow: TypeAlias = Level[K] | Difference[K] | RelativeGain[K]
+ClaimRow: TypeAlias = Level[K] | Mean[K] | Difference[K] | RelativeGain[K]
 
 
 def claims_of(table: Sequence[ClaimRow[K]], runs: Runs[K]) -> list[Claim]:

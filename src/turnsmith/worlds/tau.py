@@ -1,7 +1,7 @@
 """What tau-bench's worlds share: how a tool says no; the official database, or a made-up one of the same shape."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class TauWorld:
 
     name: str
     tables: tuple[str, ...]
-    specs: Sequence[ToolSpec]
+    specs: tuple[ToolSpec, ...]
     functions: Mapping[str, DatabaseTool]
     policy: str
     made_up: Callable[[int, int], Base]
