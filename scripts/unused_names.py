@@ -37,7 +37,7 @@ SYNTAX, RAISED, MEMORY, NOT_PLAIN, call_seconds, memory_bytes, open_files
 ExactAnswer, VisionJudge, OutcomeJudge, fit_judge, EndpointOutcomeJudge, EndpointProposer, exploration_task
 save_tasks, load_webvoyager, trace_to_json, trace_from_json, add_verdicts, parse_plan, load_autoui, Blip2Vectors
 per_turn_baseline, to_go_baseline, recurring_states, score_differences, turn_shares, dpo_loss, anchor, score_branches
-read_tasks, read_trajectories, official_success, score_answer
+read_tasks, read_trajectories, official_success
 BestOfN, BudgetForcing, tokens_spent, spend_steps, training_horizons, AUTHORS_LIST, needed_bin, at_equal_cost
 with_truth, ModelFormat, TENSORS, Toolboxes, openai, synthetic_world, authors_list, audit
 

@@ -266,7 +266,7 @@ def test_a_stage_that_one_seed_lacks_is_an_error_that_names_its_run(stage, says)
     rows, _ = stored()
     del rows[1]["stages"][stage]
     with pytest.raises(UserError, match=says):
-        [*study_claims(rows), *transfer_claims(rows)]
+        _ = study_claims(rows) + transfer_claims(rows)
 
 
 def test_a_folder_of_raw_recordings_is_prepared_once(here, monkeypatch):

@@ -160,13 +160,7 @@ class CopyLlamaForCausalLM(PreTrainedModel, GenerationMixin):
         layers = self.config.num_hidden_layers
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
-        past_ids = None
-        if past_key_values is not None:
-            if len(past_key_values.layers) == layers:
-                past_key_values.layers.append(type(past_key_values.layers[0])())
-            if past_key_values.get_seq_length() > 0:
-                stored: Any = past_key_values.layers[layers]
-                past_ids = stored.values[:, 0, :, 0].long()
+        past_ids = None if past_key_values is None else self._ids_of(past_key_values)
         ids = input_ids if past_ids is None else torch.cat([past_ids, input_ids], dim=1)
         total = ids.shape[1]
         past = total - new
@@ -197,6 +191,16 @@ class CopyLlamaForCausalLM(PreTrainedModel, GenerationMixin):
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=past_key_values)
+
+    def _ids_of(self, cache: DynamicCache) -> Tensor | None:
+        """The token ids (B, past) that the cache keeps in a layer of its own, which is made here; None before any."""
+        layers = self.config.num_hidden_layers
+        if len(cache.layers) == layers:
+            cache.layers.append(type(cache.layers[0])())
+        if cache.get_seq_length() == 0:
+            return None
+        stored: Any = cache.layers[layers]
+        return stored.values[:, 0, :, 0].long()
 
     def _embed(self, ids_BT: Tensor, real_BT: Tensor, unique_BT: Tensor, past: int) -> Tensor:
         """Embeddings of the new tokens (B, N, D): each with what stands before it and whether it was said before."""

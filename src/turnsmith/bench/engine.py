@@ -57,6 +57,38 @@ class Work:
     new: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """What was measured.
+
+    Attributes:
+        seconds: of each way and kind of work, a round each, such as "engine, ragged".
+        ragged, even, some: the work: Countdown's threads, threads of one length, and those that ran one at a time.
+        floors: the least seconds that this machine needs, by kind.
+    """
+
+    seconds: dict[str, list[float]]
+    ragged: Sequence[Work]
+    even: Sequence[Work]
+    some: Sequence[Work]
+    floors: dict[str, float]
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        """How many are written, by kind; "time" are those one at a time."""
+        kinds = {"ragged": self.ragged, "even": self.even, "time": self.some}
+        return {kind: sum(thread.new for thread in work) for kind, work in kinds.items()}
+
+    @property
+    def rates(self) -> dict[str, np.ndarray]:
+        """Tokens a second of each way, a round each."""
+        tokens = self.tokens
+        return {
+            name: np.array([tokens[name.rsplit(" ", 1)[1]] / value for value in values])
+            for name, values in self.seconds.items()
+        }
+
+
 def main(argv: list[str]) -> int:
     """Measure, print a table, record results/bench_engine.json."""
     parser = argparse.ArgumentParser(
@@ -112,42 +144,38 @@ def main(argv: list[str]) -> int:
             seconds.setdefault(name, []).append(value)
     if not same:
         print("the ways disagree about some token (random weights have near ties)")
-    _report(options, seconds, ragged, even, some, floors, parameters, same)
+    _report(options, _Timed(seconds, ragged, even, some, floors), parameters, same)
     return 0
 
 
-def _report(
-    options: argparse.Namespace,
-    seconds: dict[str, list[float]],
-    ragged: Sequence[Work],
-    even: Sequence[Work],
-    some: Sequence[Work],
-    floors: dict[str, float],
-    parameters: int,
-    same: bool,
-) -> None:
-    counts = {"ragged": _new(ragged), "even": _new(even), "time": _new(some)}
-    rates = {
-        name: np.array([counts[name.rsplit(" ", 1)[1]] / value for value in values]) for name, values in seconds.items()
-    }
+def _report(options: argparse.Namespace, timed: _Timed, parameters: int, same: bool) -> None:
+    rates = timed.rates
     for name, values in rates.items():
         print(f"{name:16} {np.median(values):8,.0f} tokens/s  ({values.min():,.0f} to {values.max():,.0f})")
-    longest = max(work.new for work in ragged)
+    tokens = timed.tokens["ragged"]
     print(
-        f"critical path: the longest thread writes {longest} tokens; {counts['ragged'] / ROWS:.0f} steps of full rows"
+        f"critical path: the longest thread writes {max(work.new for work in timed.ragged)} tokens; "
+        f"{tokens / ROWS:.0f} steps of full rows"
     )
     if options.no_record:
         return
+    note = (
+        f"{parameters / 1e6:.2f} M parameters, {ROWS} rows, {options.threads} torch threads, {len(timed.ragged)} "
+        f"Countdown threads ({tokens} tokens), median of {options.rounds} rounds; the interval is the range of rounds. "
+        f"Tokens of all ways {'are equal' if same else 'differ at near ties'}."
+    )
+    command = f"turnsmith bench engine --threads {options.threads} --rounds {options.rounds} --work {options.work}"
+    print(f"recorded {record('bench_engine', _claims(timed, note), command)}")
+
+
+def _claims(timed: _Timed, note: str) -> list[Claim]:
+    """How the engine compares with the other ways and with its floor."""
+    rates = timed.rates
 
     def ratio(first: str, second: str) -> tuple[float, tuple[float, float]]:
         pairs = rates[first] / rates[second]
         return float(np.median(rates[first]) / np.median(rates[second])), (float(pairs.min()), float(pairs.max()))
 
-    note = (
-        f"{parameters / 1e6:.2f} M parameters, {ROWS} rows, {options.threads} torch threads, {len(ragged)} Countdown "
-        f"threads ({counts['ragged']} tokens), median of {options.rounds} rounds; the interval is the range of rounds. "
-        f"Tokens of all ways {'are equal' if same else 'differ at near ties'}."
-    )
     claims = []
     for id, words, pair, goal in (
         (
@@ -166,21 +194,19 @@ def _report(
         value, interval = ratio("engine, ragged", "server, ragged")
         claims.append(Claim("vs_server", "Tokens/s over an OpenAI-compatible server", value, ci95=interval, note=note))
     for suffix, kind in (("", "ragged"), ("_even", "even")):
-        share = np.array([floors[kind] / value for value in seconds[f"engine, {kind}"]])
+        share = np.array([timed.floors[kind] / value for value in timed.seconds[f"engine, {kind}"]])
         claims.append(
             Claim(
                 f"floor_ratio{suffix}",
                 f"Share of the memory and matmul floor that the engine reaches, {kind} lengths",
                 float(np.median(share)),
-                baseline=f"{counts[kind] / floors[kind]:,.0f} tokens/s is the floor",
+                baseline=f"{timed.tokens[kind] / timed.floors[kind]:,.0f} tokens/s is the floor",
                 ci95=(float(share.min()), float(share.max())),
                 note=note,
             )
         )
     rate = float(np.median(rates["engine, ragged"]))
-    claims.append(Claim("tokens_per_second", "Sampled tokens a second of the engine", rate, note=note))
-    command = f"turnsmith bench engine --threads {options.threads} --rounds {options.rounds} --work {options.work}"
-    print(f"recorded {record('bench_engine', claims, command)}")
+    return [*claims, Claim("tokens_per_second", "Sampled tokens a second of the engine", rate, note=note)]
 
 
 def _new(work: Sequence[Work]) -> int:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # row holds. `verify_row` raises ValueError for a row that it cannot read.
 VERIFIERS: dict[str, str] = {
     "browser": "turnsmith.worlds.sites.verify",
+    "colbench": "turnsmith.judges.unit_tests",
     "countdown": "turnsmith.worlds.countdown.verify",
     "tau_airline": "turnsmith.worlds.airline.verify",
     "tau_retail": "turnsmith.worlds.retail.verify",

@@ -135,50 +135,90 @@ def fit_log(
         raise ValueError("episodes with different outcomes are needed")
     fold_RN = [_folds(groups, config.folds, config.seed + repeat) for repeat in range(config.repeats)]
     folds = int(fold_RN[0].max()) + 1
-    total = len(FAMILIES) * len(config.ridges) * folds + (config.repeats - 1) * folds + 1
-    done = 0
-    best: tuple[float, str, float, _Problem, Tensor] | None = None
+    fits = _Fits(len(FAMILIES) * len(config.ridges) * folds + (config.repeats - 1) * folds + 1, on_fit)
+    best: _Choice | None = None
     for name, families in FAMILIES.items():
-        problem = _Problem(described, outcome_N, families, replies, config)
-        loss_R, logit_RE = np.zeros(len(config.ridges)), []
-        weights: list[Tensor | None] = [None] * folds
-        for place, ridge in enumerate(sorted(config.ridges, reverse=True)):
-            logit_E = torch.zeros(problem.events, 2, dtype=torch.float64)
-            for fold in range(folds):
-                held = fold_RN[0] == fold
-                weights[fold] = problem.fit(~held, ridge, config.iterations, weights[fold])
-                logit_E[problem.of_episodes(held)] = problem.score(weights[fold])[problem.of_episodes(held)]  # type: ignore[arg-type]
-                done += 1
-                if on_fit is not None:
-                    on_fit(done, total)
-            loss_R[place] = problem.log_loss(logit_E[:, 0])
-            logit_RE.append(logit_E)
-        place = int(loss_R.argmin())
-        # A larger set has to earn its place.
-        if best is None or loss_R[place] < best[0] - 0.002:
-            ridge = sorted(config.ridges, reverse=True)[place]
-            best = (float(loss_R[place]), name, ridge, problem, logit_RE[place])
+        found = _best_ridge(name, _Problem(described, outcome_N, families, replies, config), fold_RN[0], config, fits)
+        if best is None or found.log_loss < best.log_loss - 0.002:  # a larger set has to earn its place
+            best = found
     assert best is not None
-    loss, name, ridge, problem, logit_E = best
-    rounds = [logit_E]
-    for fold_N in fold_RN[1:]:
-        again_E = torch.zeros(problem.events, 2, dtype=torch.float64)
-        for fold in range(int(fold_N.max()) + 1):
-            held = fold_N == fold
-            weight = problem.fit(~held, ridge, config.iterations, None)
-            again_E[problem.of_episodes(held)] = problem.score(weight)[problem.of_episodes(held)]
-            done += 1
-            if on_fit is not None:
-                on_fit(done, total)
-        rounds.append(again_E)
-    whole = problem.fit(np.ones(len(outcome_N), dtype=bool), ridge, config.iterations, None)
-    if on_fit is not None:
-        on_fit(total, total)
+    problem = best.problem
+    again = [_held_out(problem, fold_N, best.ridge, config, fits) for fold_N in fold_RN[1:]]
+    rounds = [best.logit_E, *again]
+    whole = problem.fit(np.ones(len(outcome_N), dtype=bool), best.ridge, config.iterations, None)
+    fits.end()
     mean = outcome_N.mean()
     base = float(-(mean * math.log(mean) + (1 - mean) * math.log(1 - mean))) if 0 < mean < 1 else 0.0
     by_name = dict(zip(problem.names, whole.tolist(), strict=False))
     judged, agreement = problem.judged(rounds), problem.agreement(rounds)
-    return Fitted(judged, name, ridge, loss, base, agreement, problem.telling(whole), by_name)
+    telling = problem.telling(whole)
+    return Fitted(judged, best.features, best.ridge, best.log_loss, base, agreement, telling, by_name)
+
+
+class _Fits:
+    """How many fits are done, told to whoever shows progress."""
+
+    def __init__(self, total: int, on_fit: Callable[[int, int], None] | None) -> None:
+        self.done, self.total, self._on_fit = 0, total, on_fit
+
+    def one_more(self) -> None:
+        self.done += 1
+        if self._on_fit is not None:
+            self._on_fit(self.done, self.total)
+
+    def end(self) -> None:
+        if self._on_fit is not None:
+            self._on_fit(self.total, self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A set of features with the strength of the ridge that tells held-out outcomes best.
+
+    Attributes:
+        log_loss: of those outcomes.
+        logit_E: of each event, by fits that did not see its episode (`_Problem.score`).
+    """
+
+    features: str
+    ridge: float
+    log_loss: float
+    problem: "_Problem"
+    logit_E: Tensor
+
+
+def _best_ridge(name: str, problem: "_Problem", fold_N: np.ndarray, config: CriticConfig, fits: _Fits) -> _Choice:
+    """Try all strengths from the strongest on; each fit begins where the one before it ended."""
+    best: _Choice | None = None
+    starts: list[Tensor | None] = [None] * (int(fold_N.max()) + 1)
+    for ridge in sorted(config.ridges, reverse=True):
+        logit_E = _held_out(problem, fold_N, ridge, config, fits, starts)
+        loss = problem.log_loss(logit_E[:, 0])
+        if best is None or loss < best.log_loss:
+            best = _Choice(name, ridge, loss, problem, logit_E)
+    assert best is not None
+    return best
+
+
+def _held_out(
+    problem: "_Problem",
+    fold_N: np.ndarray,
+    ridge: float,
+    config: CriticConfig,
+    fits: _Fits,
+    starts: list[Tensor | None] | None = None,
+) -> Tensor:
+    """What fits on the other folds say of each event, (E, 2); `starts` are where they begin, and become their ends."""
+    logit_E = torch.zeros(problem.events, 2, dtype=torch.float64)
+    for fold in range(int(fold_N.max()) + 1):
+        held = fold_N == fold
+        weight = problem.fit(~held, ridge, config.iterations, None if starts is None else starts[fold])
+        if starts is not None:
+            starts[fold] = weight
+        of_fold = problem.of_episodes(held)
+        logit_E[of_fold] = problem.score(weight)[of_fold]
+        fits.one_more()
+    return logit_E
 
 
 def _folds(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:

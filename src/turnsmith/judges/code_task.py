@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 
+from turnsmith.envs.sandbox import Runner
 from turnsmith.envs.tools.base import Toolboxes
 from turnsmith.envs.tools.code_task import CodeTask
 from turnsmith.errors import UserError
-from turnsmith.tasks.challenge import Runner, try_calls
+from turnsmith.tasks.challenge import try_calls
 from turnsmith.trace.types import Trace, Verdict
 
 

@@ -11,12 +11,12 @@ not write. So the tools may be a database here or an MCP server anywhere.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
-from turnsmith.envs.sandbox import Ending, Function, Json, Limits, Result
+from turnsmith.envs.sandbox import Ending, Function, Json, Runner
 from turnsmith.envs.tools.base import Toolbox, Toolboxes
 from turnsmith.envs.tools.code_task import CodeTask
 from turnsmith.trace.types import Call
@@ -53,22 +53,6 @@ class Checked:
     def kept_by(self, filter: Filter) -> bool:
         """Whether this filter keeps it."""
         return ORDER.index(self.passed) >= ORDER.index(filter)
-
-
-class Runner(Protocol):
-    """Runs programs: `Sandbox` and `SandboxPool` do."""
-
-    def run(
-        self,
-        code: str,
-        expressions: Sequence[str] = (),
-        *,
-        inputs: Mapping[str, Json] | None = None,
-        functions: Mapping[str, Function] | None = None,
-        limits: Limits | None = None,
-    ) -> Result:
-        """See `envs.sandbox.Sandbox.run`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

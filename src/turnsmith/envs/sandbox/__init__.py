@@ -6,7 +6,20 @@ assert result.ending is Ending.OK and result.value == 42
 """
 
 from turnsmith.envs.sandbox.sandbox import Sandbox, SandboxPool
-from turnsmith.envs.sandbox.types import Ending, Function, Json, Limits, Plain, Reply, Result, Tier
+from turnsmith.envs.sandbox.types import Ending, Function, Json, Limits, Plain, Reply, Result, Runner, Tier
 from turnsmith.envs.sandbox.values import same
 
-__all__ = ["Ending", "Function", "Json", "Limits", "Plain", "Reply", "Result", "Sandbox", "SandboxPool", "Tier", "same"]
+__all__ = [
+    "Ending",
+    "Function",
+    "Json",
+    "Limits",
+    "Plain",
+    "Reply",
+    "Result",
+    "Runner",
+    "Sandbox",
+    "SandboxPool",
+    "Tier",
+    "same",
+]

@@ -1,9 +1,9 @@
 """The words of the sandbox: what bounds a program, and how it ended."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | tuple[Plain, ...] | set[Plain] | dict[Plain, Plain] | None"
@@ -114,3 +114,19 @@ class Result:
     def value(self) -> Plain:
         """The value of the last expression; None where it has none."""
         return self.replies[-1].value if self.replies else None
+
+
+class Runner(Protocol):
+    """Runs programs: `Sandbox` and `SandboxPool` do."""
+
+    def run(
+        self,
+        code: str,
+        expressions: Sequence[str] = (),
+        *,
+        inputs: Mapping[str, Json] | None = None,
+        functions: Mapping[str, Function] | None = None,
+        limits: Limits | None = None,
+    ) -> Result:
+        """See `envs.sandbox.Sandbox.run`."""
+        ...

@@ -207,8 +207,8 @@ def _smoke() -> Config:
     return replace(
         _laptop(), name="apr-smoke", preset_name="smoke", size=size,
         warmup=_small_stage(4_000, 2e-3), supervised=_small_stage(8_000, 2e-3),
-        rl=RL(steps=1, problems=2, group=3), serial_rl=RL(steps=1, problems=2, group=3),
-        windows=(128, 256), fans=(4,), test_problems=4, samples=2, pictures=4,
+        rl=RL(steps=1, problems=2, group=2), serial_rl=RL(steps=1, problems=2, group=2),
+        window=64, windows=(64, 96), fans=(4,), test_problems=2, samples=2, pictures=4,
     )  # fmt: skip
 
 

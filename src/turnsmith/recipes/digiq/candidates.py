@@ -239,12 +239,7 @@ def extract(
         weight_B = valid_BN.any(dim=1).float()
     else:
         best_B = torch.zeros(len(used.rows), dtype=torch.long)
-        gain_B = q_BN[:, 0] - value_B
-        if how == "awr":
-            weight_B = awr_weights(gain_B, temperature, largest)
-        else:
-            weight_B = gain_B / gain_B.abs().mean().clamp_min(1e-8)
-        weight_B = weight_B * valid_BN[:, 0]
+        weight_B = _weights_of_executed(how, q_BN[:, 0] - value_B, temperature, largest) * valid_BN[:, 0]
     examples = []
     for row, best, weight, actions in zip(used.rows, best_B.tolist(), weight_B.tolist(), used.actions, strict=True):
         if weight != 0:
@@ -261,6 +256,13 @@ def extract(
         _by_turn(log, steps, used.rows, value_B),
         _by_turn(log, steps, used.rows, q_BN[:, 0] - value_B),
     )
+
+
+def _weights_of_executed(how: Extraction, gain_B: Tensor, temperature: float, largest: float) -> Tensor:
+    """The weight of each executed action from what it gains over V (awr, reinforce)."""
+    if how == "awr":
+        return awr_weights(gain_B, temperature, largest)
+    return gain_B / gain_B.abs().mean().clamp_min(1e-8)
 
 
 def _by_turn(

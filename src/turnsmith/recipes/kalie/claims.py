@@ -103,24 +103,22 @@ def table(config: Config) -> list[ClaimRow[Trials]]:
             optional=True,
         ),
         Level(
-            id="marks_success",
-            words="Success of marks chosen by a geometric rule (MOKA's marks)",
-            key=Trials("marks"),
+            id="marks_success", words="Success of marks chosen by a geometric rule (MOKA's marks)", key=Trials("marks")
         ),
         Level(id="random_success", words="Success of random marks", key=Trials("random")),
     ]
-    for arm in ("composite", "standard", "strong_colour"):
-        for task in config.tasks:
-            voxposer, moka, kalie = SPECS[TableTask(task)].paper
-            rows.append(
-                Level(
-                    id=f"{arm}_{task}",
-                    words=f"Success of {arm} at {task} on unseen geometry",
-                    key=Trials(arm, task),
-                    paper=f"of 15: VoxPoser {voxposer}, MOKA {moka}, KALIE {kalie}" if arm == "composite" else "",
-                )
-            )
-    return rows
+    arms = ("composite", "standard", "strong_colour")
+    return rows + [_at_task(arm, task) for arm in arms for task in config.tasks]
+
+
+def _at_task(arm: str, task: str) -> ClaimRow[Trials]:
+    voxposer, moka, kalie = SPECS[TableTask(task)].paper
+    return Level(
+        id=f"{arm}_{task}",
+        words=f"Success of {arm} at {task} on unseen geometry",
+        key=Trials(arm, task),
+        paper=f"of 15: VoxPoser {voxposer}, MOKA {moka}, KALIE {kalie}" if arm == "composite" else "",
+    )
 
 
 def oracle_claim(runs: Runs[Trials], tasks: Sequence[str]) -> Claim:

@@ -13,7 +13,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from turnsmith.agents.copy_llama import new_copy_llama
 from turnsmith.agents.load import load_model, load_tokenizer
@@ -67,50 +66,16 @@ def learn_from_logs(config: Config, run: Run) -> Path:
         credit = credit_log(traces, "sweet", hidden=hidden, on_fit=lambda done, total: advance(1 / total))
     secrets = dict(zip((trace.id for trace in traces), hidden, strict=True))
     model, tokenizer = _model_of(config, credit.traces)
-    end = end_tokens(model, tokenizer)
-    places = _places(tokenizer, credit.traces, end[0])
-    train = [one for one in places if one.number % _HELD_OUT]
-    held = random.Random(config.seed).sample([one for one in places if one.number % _HELD_OUT == 0], k=min(
-        _JUDGED, sum(one.number % _HELD_OUT == 0 for one in places)))  # fmt: skip
+    log = _Log(config, credit, secrets, tokenizer, tuple(end_tokens(model, tokenizer)))
+    train, held = log.split()
     settings = {key: value for key, value in run.config.items() if key not in ("name", "command", "arms", "best_of")}
 
-    def supervised() -> Any:
-        if not config.model:
-            examples = [Example(one.prompt, one.reply, (True,) * len(one.reply)) for one in train]
-            optim = replace(config.base.optim, seed=config.seed)
-            with progress_bar("supervised on the log", optim.updates(len(examples))) as step:
-                train_sft(model, examples, optim, on_update=lambda _: step())
-        return model
-
-    base = run.once("offline/base", settings, supervised, ModelFormat(model, tokenizer)).eval()
-
-    def rated(net: Any, chosen: Sequence[_Place], seed: int) -> tuple[list[list[tuple[int, ...]]], list[list[float]]]:
-        drawn = _draw(config, net, chosen, end, seed)
-        return drawn, [
-            [_score(credit, secrets, one, str(tokenizer.decode(ids, skip_special_tokens=True))) for ids in group]
-            for one, group in zip(chosen, drawn, strict=True)
-        ]
-
-    before = _mean(rated(base, held, config.seed + 1)[1])
-    contexts = random.Random(config.seed).sample(train, k=min(config.contexts, len(train)))
-
-    def learned() -> Any:
-        source = random.Random(f"pairs/{config.seed}")
-        found: list[Comparison] = []
-        for one, group, scores in zip(contexts, *rated(base, contexts, config.seed), strict=True):
-            context = Context(credit.traces[one.number].task, one.prompt, (), one.reply, False, False)
-            made = turn_comparison(context, group, scores, config.pairs, config.pairing, source)
-            found += [] if made is None else [made]
-            if credit.advantages[one.number][one.turn] > 0:
-                found.append(anchor(Example(one.prompt, one.reply, (True,) * len(one.reply))))
-        preference = PreferenceConfig(beta=config.beta, nll=config.nll)
-        optim = replace(config.actor, seed=config.seed)
-        with progress_bar(f"{len(found):,} comparisons", optim.updates(len(found))) as step:
-            train_preferences(base, found, preference, optim, on_update=lambda _: step())
-        return base
-
-    policy = run.once("offline/policy", settings, learned, ModelFormat(base, tokenizer)).eval()
-    after = _mean(rated(policy, held, config.seed + 1)[1])
+    base = run.once("offline/base", settings, lambda: _supervised(config, model, train), ModelFormat(model, tokenizer))
+    base = base.eval()
+    before = _mean(log.rated(base, held, config.seed + 1)[1])
+    learned = ModelFormat(base, tokenizer)
+    policy = run.once("offline/policy", settings, lambda: _preferred(log, base, train), learned).eval()
+    after = _mean(log.rated(policy, held, config.seed + 1)[1])
     run.log(phase="offline", critic_score_before=before, critic_score_after=after, episodes=len(credit.traces),
             explained=1 - credit.fitted.log_loss / max(1e-9, credit.fitted.base_loss))  # fmt: skip
     console.print(f"the critic's score of replies in held-out dialogues: {before:+.3f} -> {after:+.3f} (log-odds)")
@@ -120,6 +85,94 @@ def learn_from_logs(config: Config, run: Run) -> Path:
     run.report(status="done")
     console.print(f"the policy is in {folder}; no episode was played with it")
     return folder
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A log with its critic, read with the tokens of the policy that learns.
+
+    Attributes:
+        credit: what the critic says of it.
+        secrets: what the critic alone may read, by the trace's id.
+        ends: the ids that end a reply.
+    """
+
+    config: Config
+    credit: LogCredit
+    secrets: dict[str, str]
+    tokenizer: Tokenizer
+    ends: tuple[int, ...]
+
+    def split(self) -> tuple[list[_Place], list[_Place]]:
+        """The turns to learn from, and some of the dialogues that are held out."""
+        places = _places(self.tokenizer, self.credit.traces, self.ends[0])
+        held = [place for place in places if place.number % _HELD_OUT == 0]
+        judged = random.Random(self.config.seed).sample(held, k=min(_JUDGED, len(held)))
+        return [place for place in places if place.number % _HELD_OUT], judged
+
+    def rated(
+        self, model: LanguageModel, places: Sequence[_Place], seed: int
+    ) -> tuple[list[list[tuple[int, ...]]], list[list[float]]]:
+        """Fresh replies of a model at these turns, and the critic's score of each."""
+        drawn = self._draw(model, places, seed)
+        return drawn, [
+            [self._score(place, str(self.tokenizer.decode(ids, skip_special_tokens=True))) for ids in group]
+            for place, group in zip(places, drawn, strict=True)
+        ]
+
+    def _draw(self, model: LanguageModel, places: Sequence[_Place], seed: int) -> list[list[tuple[int, ...]]]:
+        found: list[list[tuple[int, ...]]] = []
+        count = self.config.candidates
+        with progress_bar(f"{count} candidates a turn", len(places)) as advance:
+            for start in range(0, len(places), 50):
+                part = places[start : start + 50]
+                prompts = [prompt for place in part for prompt in [Prompt(place.prompt)] * count]
+                seeds = [turn_seed(seed, start * count + number) for number in range(len(prompts))]
+                drawn = iter(sample(model, prompts, seeds, Sampling(max_new_tokens=_NEW_TOKENS), self.ends))
+                found += [[next(drawn).token_ids for _ in range(count)] for _ in part]
+                advance(len(part))
+        return found
+
+    def _score(self, place: _Place, text: str) -> float:
+        """The critic's score of another reply at this turn."""
+        trace = self.credit.traces[place.number]
+        turn = replace(trace.turns[place.turn], action=Action(text.strip()), info={})
+        changed = replace(trace, turns=(*trace.turns[: place.turn], turn))
+        described = describe(changed, self.secrets[trace.id], self.credit.vocabulary)
+        return self.credit.fitted.score(described.actions[place.turn])
+
+
+def _supervised(config: Config, model: LanguageModel, train: Sequence[_Place]) -> LanguageModel:
+    """A small model learns the log's replies; one from a folder knows how to speak."""
+    if not config.model:
+        examples = [_example(place) for place in train]
+        optim = replace(config.base.optim, seed=config.seed)
+        with progress_bar("supervised on the log", optim.updates(len(examples))) as step:
+            train_sft(model, examples, optim, on_update=lambda _: step())
+    return model
+
+
+def _preferred(log: _Log, base: LanguageModel, train: Sequence[_Place]) -> LanguageModel:
+    """DPO, in place, of the better against the worse of fresh replies; replies of the log that helped are anchors."""
+    config, credit = log.config, log.credit
+    places = random.Random(config.seed).sample(train, k=min(config.contexts, len(train)))
+    source = random.Random(f"pairs/{config.seed}")
+    found: list[Comparison] = []
+    for place, group, scores in zip(places, *log.rated(base, places, config.seed), strict=True):
+        context = Context(credit.traces[place.number].task, place.prompt, (), place.reply, False, False)
+        made = turn_comparison(context, group, scores, config.pairs, config.pairing, source)
+        found += [] if made is None else [made]
+        if credit.advantages[place.number][place.turn] > 0:
+            found.append(anchor(_example(place)))
+    preference = PreferenceConfig(beta=config.beta, nll=config.nll)
+    optim = replace(config.actor, seed=config.seed)
+    with progress_bar(f"{len(found):,} comparisons", optim.updates(len(found))) as step:
+        train_preferences(base, found, preference, optim, on_update=lambda _: step())
+    return base
+
+
+def _example(place: _Place) -> Example:
+    return Example(place.prompt, place.reply, (True,) * len(place.reply))
 
 
 def _model_of(config: Config, traces: Sequence[Trace]) -> tuple[LanguageModel, Tokenizer]:
@@ -143,30 +196,6 @@ def _places(tokenizer: Tokenizer, traces: Sequence[Trace], end: int) -> list[_Pl
                 reply = tuple(ids[first:last])
                 found.append(_Place(number, turn, tuple(ids[:first]), reply if reply[-1] == end else (*reply, end)))
     return found
-
-
-def _draw(
-    config: Config, model: LanguageModel, places: Sequence[_Place], ends: Sequence[int], seed: int
-) -> list[list[tuple[int, ...]]]:
-    found: list[list[tuple[int, ...]]] = []
-    with progress_bar(f"{config.candidates} candidates a turn", len(places)) as advance:
-        for start in range(0, len(places), 50):
-            part = places[start : start + 50]
-            prompts = [prompt for one in part for prompt in [Prompt(one.prompt)] * config.candidates]
-            seeds = [turn_seed(seed, start * config.candidates + place) for place in range(len(prompts))]
-            drawn = iter(sample(model, prompts, seeds, Sampling(max_new_tokens=_NEW_TOKENS), ends))
-            found += [[next(drawn).token_ids for _ in range(config.candidates)] for _ in part]
-            advance(len(part))
-    return found
-
-
-def _score(credit: LogCredit, secrets: dict[str, str], place: _Place, text: str) -> float:
-    """The critic's score of another reply at this turn."""
-    trace = credit.traces[place.number]
-    turn = replace(trace.turns[place.turn], action=Action(text.strip()), info={})
-    changed = replace(trace, turns=(*trace.turns[: place.turn], turn))
-    described = describe(changed, secrets[trace.id], credit.vocabulary)
-    return credit.fitted.score(described.actions[place.turn])
 
 
 def _mean(scores: Sequence[Sequence[float]]) -> float:

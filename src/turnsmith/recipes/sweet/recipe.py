@@ -24,7 +24,7 @@ import torch
 from transformers import PreTrainedModel
 
 from turnsmith.agents.copy_llama import new_copy_llama
-from turnsmith.critics.turn_ratio import TurnHead, fit_head, rank_by_head, rank_by_ratio
+from turnsmith.critics.turn_ratio import TurnHead, fit_head, rank_by_ratio
 from turnsmith.engine.sampling import turn_seed
 from turnsmith.errors import UserError
 from turnsmith.evaluate.ranking import auc
@@ -36,6 +36,7 @@ from turnsmith.learn.preference import train as train_preferences
 from turnsmith.learn.sft import train as train_sft
 from turnsmith.recipes.sweet.claims import record_claims
 from turnsmith.recipes.sweet.config import SWEET_ARMS, Arm, Config
+from turnsmith.recipes.sweet.critic import Critic, HeadFormat, Ids, truth_of
 from turnsmith.recipes.sweet.data import (
     Context,
     answer_anchor,
@@ -57,7 +58,6 @@ from turnsmith.worlds.programs import dialogue
 from turnsmith.worlds.programs.play import WORDS, draw, hidden_prefix, make_tokenizer, play, scripted
 from turnsmith.worlds.programs.spec import make_tasks
 
-Ids = tuple[int, ...]
 _CHUNK = 500
 """Dialogues that are played and stored at a time."""
 _AUC_CONTEXTS = 400
@@ -160,39 +160,6 @@ def _success(traces: Sequence[Trace]) -> float:
 # -- critics
 
 
-class Critic:
-    """What ranks the candidates of a turn: `rank(contexts, candidates)` gives one score a candidate."""
-
-    def __init__(self, config: Config, arm: Arm, reference: PreTrainedModel, net: PreTrainedModel | TurnHead | None):
-        self.config, self.arm, self.reference, self.net = config, arm, reference, net
-
-    def rank(
-        self, tasks: Sequence[Task], prompts: Sequence[Ids], asked: Sequence[Sequence[str]], candidates: list[list[Ids]]
-    ) -> list[list[float]]:
-        """A of each candidate of each turn; the hidden specification is put in front here and nowhere else."""
-        if self.net is None:
-            return [
-                [_truth(task, before, ids) for ids in group]
-                for task, before, group in zip(tasks, asked, candidates, strict=True)
-            ]
-        sees = self.arm is not Arm.NO_HIDDEN
-        read = [(*hidden_prefix(task), *ids) if sees else tuple(ids) for task, ids in zip(tasks, prompts, strict=True)]
-        if isinstance(self.net, TurnHead):
-            return rank_by_head(self.net, read, candidates)
-        plain = [tuple(ids) for ids in prompts] if self.config.rank_reference == "without_hidden" else None
-        return rank_by_ratio(self.net, self.reference, read, candidates, plain, mean=self.arm is not Arm.NO_NORM)
-
-
-def _truth(task: Task, asked: Sequence[str], ids: Ids) -> float:
-    """The oracle's score of a reply: what helps, what does no harm, what is no sentence; answers by their tests."""
-    call, _ = dialogue.parse(WORDS.text(ids))
-    if call is None:
-        return -1.0
-    if call.name == "answer":
-        return float(all(dialogue.passed(task, str(call.arguments["text"]))))
-    return float(dialogue.useful(task, asked, call))
-
-
 def make_critic(config: Config, run: Run, arm: Arm, base: PreTrainedModel, log: Sequence[Trace]) -> Critic:
     """Fit the critic of an arm on the outcomes of the offline data, or read it back."""
     if arm is Arm.ORACLE:
@@ -208,7 +175,7 @@ def make_critic(config: Config, run: Run, arm: Arm, base: PreTrainedModel, log: 
                 fit_head(head, pairs, config.beta, optim)
             return head
 
-        return Critic(config, arm, base, run.once(f"critic/{arm.value}", inputs, fitted, _HeadFormat(head)))
+        return Critic(config, arm, base, run.once(f"critic/{arm.value}", inputs, fitted, HeadFormat(head)))
     reduction = "sum" if arm is Arm.NO_NORM else config.critic_reduction
     preference = PreferenceConfig(beta=config.beta, nll=config.nll, reduction=reduction)
 
@@ -219,26 +186,6 @@ def make_critic(config: Config, run: Run, arm: Arm, base: PreTrainedModel, log: 
 
     net = run.once(f"critic/{arm.value}", inputs, trained, ModelFormat(_new_model(config)))
     return Critic(config, arm, base, net.eval())
-
-
-class _HeadFormat:
-    """How a `TurnHead` is kept: its tensors, in the layout of `safetensors`."""
-
-    def __init__(self, head: TurnHead) -> None:
-        self.head = head
-
-    def write(self, value: TurnHead, folder: Path) -> None:
-        """All tensors in one file."""
-        from safetensors.torch import save_file
-
-        save_file({name: tensor.contiguous() for name, tensor in value.named_parameters()}, folder / "head.safetensors")
-
-    def read(self, folder: Path) -> TurnHead:
-        """Into the head that was given."""
-        from safetensors.torch import load_file
-
-        self.head.load_state_dict(load_file(folder / "head.safetensors"), strict=False)
-        return self.head.eval()
 
 
 # -- arms
@@ -363,7 +310,7 @@ def judge_critics(
     drawn = run.once("candidates-test", inputs, lambda: draw_candidates(config, base, contexts), _CANDIDATES)
     drawn = [[ids for ids in dict.fromkeys(group) if not _answers(ids)] for group in drawn]
     tasks, prompts = [c.task for c in contexts], [c.prompt_ids for c in contexts]
-    truth = [[_truth(c.task, c.asked, ids) > 0.5 for ids in group] for c, group in zip(contexts, drawn, strict=True)]
+    truth = [[truth_of(c.task, c.asked, ids) > 0.5 for ids in group] for c, group in zip(contexts, drawn, strict=True)]
     found: dict[str, float] = {}
 
     def note(name: str, scores: list[list[float]]) -> None:

@@ -43,7 +43,7 @@ def read_trajectories(path: Path) -> list[Trace]:
     Raises:
         UserError: if a line is not a trajectory, with its number.
     """
-    return [_trace(row, number, f"{path}, line {number}") for number, row in iter_jsonl(path)]
+    return [trajectory_of(row, number, f"{path}, line {number}") for number, row in iter_jsonl(path)]
 
 
 def split_reply(text: str) -> tuple[str, Call]:
@@ -79,7 +79,17 @@ def _task(row: Any, name: str, split: str, place: str) -> Task:
     return Task(name, row["problem_description"], "programs", split=split, hidden={key: row[key] for key in _HIDDEN})
 
 
-def _trace(row: Any, number: int, place: str) -> Trace:
+def trajectory_of(row: Any, number: int, place: str) -> Trace:
+    """A line of a trajectory file as a trace.
+
+    Args:
+        row: the line's JSON.
+        number: of the line; it names the trace.
+        place: of the line, for messages.
+
+    Raises:
+        UserError: if it is no trajectory.
+    """
     if not isinstance(row, dict) or not isinstance(row.get("task"), dict):
         raise UserError(f'{place}: "task" is missing or no object.')
     history = row.get("dialogue_history")

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from turnsmith.envs.sandbox import Ending, Reply, Result, Sandbox, SandboxPool, same
+from turnsmith.envs.sandbox import Ending, Reply, Result, Runner, same
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Score:
         return bool(self.official) and all(self.official.values())
 
 
-def score_answer(sandbox: Sandbox | SandboxPool, answer: str, reference: str, test_cases: Mapping[str, str]) -> Score:
+def score_answer(sandbox: Runner, answer: str, reference: str, test_cases: Mapping[str, str]) -> Score:
     """Run the tests on both and compare.
 
     Args:

@@ -14,6 +14,7 @@ folds its tables), six to twenty in all, and whoever answers or stops before tha
 The family is apart from the other templates (`draft.Template.long`): draws of theirs are what they always were.
 """
 
+import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,73 +75,75 @@ class _Quarry:
 
 def hunts(catalogue: Catalogue) -> dict[str, Template]:
     """The long templates of a site."""
-
-    def hunt_(world: Any, rng: random.Random) -> Draft | None:
-        """Find a thing by a detail; its name is the answer."""
-        quarry = _quarry(catalogue, world, rng)
-        if quarry is None:
-            return None
-        wordings = "Which {n} in {c} at {b} has the {l} {v}?", "At {b}, name the {n} in {c} whose {l} is {v}."
-        return Draft(
-            phrase(rng, *wordings, **quarry.words),
-            [quarry.stage, plan.say_hunted()],
-            quarry.entities,
-            answer=[quarry.thing.name],
-        )
-
-    def hunt_open(world: Any, rng: random.Random) -> Draft | None:
-        """Find a thing by a detail and stay on its page."""
-        quarry = _quarry(catalogue, world, rng)
-        if quarry is None:
-            return None
-        wordings = (
-            "Find the {n} in {c} at {b} with the {l} {v} and stay on its page.",
-            ("At {b}, open the {n} in {c} whose {l} is {v}."),
-        )
-        return Draft(
-            phrase(rng, *wordings, **quarry.words),
-            [quarry.stage, plan.say("done")],
-            quarry.entities,
-            page=f"{catalogue.key}:{quarry.thing.name}",
-        )
-
-    def hunt_mark(world: Any, rng: random.Random) -> Draft | None:
-        """Find a thing by a detail and do something with it."""
-        quarry = _quarry(catalogue, world, rng)
-        deed = None if quarry is None else catalogue.deed(world, rng, quarry.thing, quarry.at)
-        if quarry is None or deed is None:
-            return None
-        said, stage, state = deed
-        return Draft(
-            phrase(rng, "Find the {n} in {c} at {b} whose {l} is {v}, and " + said + ".", **quarry.words),
-            [quarry.stage, stage, plan.say("done")],
-            quarry.entities,
-            state=state,
-        )
-
-    def hunt_fact(world: Any, rng: random.Random) -> Draft | None:
-        """Find a thing by a detail and tell another one."""
-        quarry = _quarry(catalogue, world, rng)
-        if quarry is None:
-            return None
-        other = rng.choice([label for label in quarry.thing.facts if label != quarry.label])
-        wordings = (
-            "What is the {o} of the {n} in {c} at {b} whose {l} is {v}?",
-            ("At {b}, find the {n} in {c} with the {l} {v} and tell its {o}."),
-        )
-        return Draft(
-            phrase(rng, *wordings, o=other, **quarry.words),
-            [quarry.stage, read(quarry.at, other, 0), plan.say_value(quarry.thing.name)],
-            quarry.entities,
-            answer=[quarry.thing.facts[other]],
-        )
-
+    made = {"hunt": _hunt, "hunt_open": _hunt_open, "hunt_mark": _hunt_mark, "hunt_fact": _hunt_fact}
     return {
-        "hunt": Template("hunt", hunt_, long=True),
-        "hunt_open": Template("hunt_open", hunt_open, long=True),
-        "hunt_mark": Template("hunt_mark", hunt_mark, long=True),
-        "hunt_fact": Template("hunt_fact", hunt_fact, held_out=True, long=True),
+        name: Template(name, functools.partial(draft, catalogue), held_out=name == "hunt_fact", long=True)
+        for name, draft in made.items()
     }
+
+
+def _hunt(catalogue: Catalogue, world: Any, rng: random.Random) -> Draft | None:
+    """Find a thing by a detail; its name is the answer."""
+    quarry = _quarry(catalogue, world, rng)
+    if quarry is None:
+        return None
+    wordings = "Which {n} in {c} at {b} has the {l} {v}?", "At {b}, name the {n} in {c} whose {l} is {v}."
+    return Draft(
+        phrase(rng, *wordings, **quarry.words),
+        [quarry.stage, plan.say_hunted()],
+        quarry.entities,
+        answer=[quarry.thing.name],
+    )
+
+
+def _hunt_open(catalogue: Catalogue, world: Any, rng: random.Random) -> Draft | None:
+    """Find a thing by a detail and stay on its page."""
+    quarry = _quarry(catalogue, world, rng)
+    if quarry is None:
+        return None
+    wordings = (
+        "Find the {n} in {c} at {b} with the {l} {v} and stay on its page.",
+        "At {b}, open the {n} in {c} whose {l} is {v}.",
+    )
+    return Draft(
+        phrase(rng, *wordings, **quarry.words),
+        [quarry.stage, plan.say("done")],
+        quarry.entities,
+        page=f"{catalogue.key}:{quarry.thing.name}",
+    )
+
+
+def _hunt_mark(catalogue: Catalogue, world: Any, rng: random.Random) -> Draft | None:
+    """Find a thing by a detail and do something with it."""
+    quarry = _quarry(catalogue, world, rng)
+    deed = None if quarry is None else catalogue.deed(world, rng, quarry.thing, quarry.at)
+    if quarry is None or deed is None:
+        return None
+    said, stage, state = deed
+    return Draft(
+        phrase(rng, "Find the {n} in {c} at {b} whose {l} is {v}, and " + said + ".", **quarry.words),
+        [quarry.stage, stage, plan.say("done")],
+        quarry.entities,
+        state=state,
+    )
+
+
+def _hunt_fact(catalogue: Catalogue, world: Any, rng: random.Random) -> Draft | None:
+    """Find a thing by a detail and tell another one."""
+    quarry = _quarry(catalogue, world, rng)
+    if quarry is None:
+        return None
+    other = rng.choice([label for label in quarry.thing.facts if label != quarry.label])
+    wordings = (
+        "What is the {o} of the {n} in {c} at {b} whose {l} is {v}?",
+        "At {b}, find the {n} in {c} with the {l} {v} and tell its {o}.",
+    )
+    return Draft(
+        phrase(rng, *wordings, o=other, **quarry.words),
+        [quarry.stage, read(quarry.at, other, 0), plan.say_value(quarry.thing.name)],
+        quarry.entities,
+        answer=[quarry.thing.facts[other]],
+    )
 
 
 def _quarry(catalogue: Catalogue, world: Any, rng: random.Random) -> _Quarry | None:
