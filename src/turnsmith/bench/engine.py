@@ -209,10 +209,6 @@ def _claims(timed: _Timed, note: str) -> list[Claim]:
     return [*claims, Claim("tokens_per_second", "Sampled tokens a second of the engine", rate, note=note)]
 
 
-def _new(work: Sequence[Work]) -> int:
-    return sum(one.new for one in work)
-
-
 def make_model(width: int, layers: int, device: str) -> LlamaForCausalLM:
     """A Llama with random weights; the default sizes have about a million."""
     config = LlamaConfig(
