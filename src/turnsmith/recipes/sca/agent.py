@@ -25,6 +25,7 @@ from turnsmith.worlds.retail.compact import Seen as _Seen
 from turnsmith.worlds.retail.compact import says, tool_words
 from turnsmith.worlds.retail.demonstrator import ScriptedChallenger, ScriptedHelper
 from turnsmith.worlds.retail.language import RetailLanguage
+from turnsmith.worlds.retail.requests import SWAPS_OFTEN
 from turnsmith.worlds.retail.tasks import random_task, user_of
 
 NEW_TOKENS = {"help": 28, "challenge": 120, "propose": 40}
@@ -97,7 +98,7 @@ async def demonstrations(config: Pretraining, seed: int, noise: float) -> dict[s
         world = retail.synthetic_world(1000 * seed + number, config.users)
         rng = random.Random(f"{seed}/{number}")
         count = -(-(config.helpers + config.judged) // config.worlds)
-        tasks = [random_task(f"{number}/{i}", world.base, rng) for i in range(count)]
+        tasks = [random_task(f"{number}/{i}", world.base, rng, kinds=SWAPS_OFTEN) for i in range(count)]
         helper = ScriptedHelper(tasks, world.base, noise)
         episodes = evaluation_episodes(tasks, seed, phase=f"help{number}")
         found["help"] += await collect(helper_environment(world), helper, episodes, limits, workers=16)

@@ -66,13 +66,13 @@ class Pretraining:
 
     worlds: int = 6
     users: int = 120
-    helpers: int = 3000
-    challenges: int = 1500
+    helpers: int = 5000
+    challenges: int = 2500
     proposals: int = 300
     judged: int = 600
-    noise: float = 0.7
+    noise: float = 0.5
     judge_noise: float = 0.15
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(batch_size=16, max_updates=700))
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(batch_size=16, max_updates=1600))
 
 
 SMALL_UPDATE = OptimConfig(learning_rate=5e-4, batch_size=16, epochs=4, warmup_updates=10)

@@ -51,8 +51,8 @@ class Base:
     """
 
     dialogues: int = 24_000
-    quality: float = 0.6
-    quality_hidden: float = 0.8
+    quality: float = 0.8
+    quality_hidden: float = 0.95
     optim: OptimConfig = field(default_factory=lambda: replace(_SMALL, learning_rate=2e-3, batch_size=32))
     width: int = 96
     layers: int = 3
@@ -126,11 +126,11 @@ class Config:
             pairs=4,
             pairing="ranked",
             rank_answers=False,
-            nll=0.3,
+            nll=1.0,
             critic=replace(_SMALL, learning_rate=1e-4, epochs=4),
             actor=replace(_SMALL, learning_rate=3e-4, batch_size=8),
-            mtdpo=replace(_SMALL, learning_rate=3e-4, epochs=4),
-            rft=replace(_SMALL, learning_rate=3e-4, epochs=4),
+            mtdpo=replace(_SMALL, learning_rate=3e-5, epochs=4),
+            rft=replace(_SMALL, learning_rate=1e-3, epochs=4),
             best_of=(1, 4, 16),
         )
         tiny = replace(_SMALL, max_updates=2, batch_size=4)

@@ -24,7 +24,7 @@ from turnsmith.worlds.retail.compact import (
     parse_action,
     request_words,
 )  # fmt: skip
-from turnsmith.worlds.retail.requests import KINDS, Request, address_of, mutations, random_request
+from turnsmith.worlds.retail.requests import KINDS, SWAPS_OFTEN, Request, address_of, mutations, random_request
 from turnsmith.worlds.retail.tasks import requests_of
 
 _AFTER = {
@@ -127,7 +127,7 @@ def next_challenge(
 
 def _plan(base: Base, user_id: str, rng: random.Random, sloppy: Sloppiness) -> Request:
     for _ in range(20):
-        request = random_request(base, user_id, rng, KINDS)
+        request = random_request(base, user_id, rng, SWAPS_OFTEN)
         if request is None or (request.kind == "home" and rng.random() < 0.8):
             continue
         if rng.random() < sloppy.infeasible and request.kind in ("cancel", "payment", "address", "return"):

@@ -14,6 +14,8 @@ from turnsmith.worlds.retail.tools import REASONS
 
 Kind = Literal["cancel", "return", "exchange", "modify", "payment", "address", "home"]
 KINDS: tuple[Kind, ...] = ("cancel", "return", "exchange", "modify", "payment", "address", "home")
+SWAPS_OFTEN: tuple[Kind, ...] = (*KINDS, "exchange", "modify")
+"""Swaps twice as often: they need the most steps, and most requests of the benchmark are swaps."""
 _TOOLS: dict[Kind, str] = {
     "cancel": "cancel_pending_order",
     "return": "return_delivered_order_items",
