@@ -1,6 +1,7 @@
 """Chat templates as they come with folders: what they leave out, raise, want otherwise or never end, and two BOS."""
 
 import time
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -96,7 +97,8 @@ def test_a_dialogue_that_is_scored_has_one_bos(head):
     ids, turns = encode(made, [Message("user", "hi"), Message("assistant", "yo", 0)])  # type: ignore[list-item]
     assert ids.count(1) == 1
     assert ids[0] == 1
-    assert made.decode([token for token, turn in zip(ids, turns, strict=True) if turn == 0]).replace(" ", "") == "yo"
+    said = made.decode([token for token, turn in zip(ids, turns, strict=True) if turn == 0])
+    assert str(said).replace(" ", "") == "yo"
 
 
 @pytest.mark.parametrize("adds", [True, False])
@@ -117,5 +119,5 @@ def test_a_processor_writes_one_bos_as_transformers_does(adds, shelves):
     context = shelves(1, 0)[0][0]
     ids, _ = policy.encode_prompt(context)
     rows = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
-    theirs = processor.apply_chat_template(rows, tokenize=True, return_dict=True, return_tensors="pt")["input_ids"][0]
-    assert list(ids).count(1) == theirs.tolist().count(1) == 1
+    theirs: Any = processor.apply_chat_template(rows, tokenize=True, return_dict=True, return_tensors="pt")
+    assert list(ids).count(1) == theirs["input_ids"][0].tolist().count(1) == 1

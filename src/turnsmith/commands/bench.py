@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, str] = {
     "kalie": "turnsmith.bench.kalie",
     "sandbox": "turnsmith.bench.sandbox",
     "credit": "turnsmith.bench.credit",
+    "soak": "turnsmith.bench.soak",
 }
 
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -26,6 +27,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "cim": ("cim",),
     "credit": ("hf",),
     "engine": ("hf",),
+    "soak": ("browser",),
 }
 """The extras without which a benchmark cannot even be imported."""
 

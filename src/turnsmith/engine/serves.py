@@ -46,7 +46,7 @@ def check_served(model: LanguageModel) -> None:
 
 def _worst(model: LanguageModel) -> float:
     """The largest difference of a log-probability, over the spread of its distribution."""
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])  # pyright: ignore[reportIndexIssue]
     room = context_of(model) or sum(_LENGTHS)
     generator = torch.Generator().manual_seed(0)
     prompts = [
