@@ -151,7 +151,7 @@ class LlavaReader:
     def yes_no_loss(self, images: Sequence[ImageRef], calls: Sequence[Call], changed: Sequence[bool]) -> Tensor:
         """Token cross-entropy of the right answer, mean over the batch: the loss of stage 1."""
         logits = self.model(**self.inputs(images, calls), use_cache=False).logits[:, -1].float()
-        right = torch.tensor([self.yes if one else self.no for one in changed], device=logits.device)
+        right = torch.tensor([self.yes if answer else self.no for answer in changed], device=logits.device)
         return torch.nn.functional.cross_entropy(logits, right)
 
 

@@ -97,8 +97,12 @@ def local_tasks(seed: int, count: int = 150) -> list[Task]:
 def random_action(observation: Observation, source: random.Random) -> Action:
     """A click (70 %), typing a word of the page (10 %), a scroll (15 %) or going back (5 %)."""
     elements = observation.info["elements"]
-    fields = [one["mark"] for one in elements if one["tag"] == "input" and one.get("type") in ("text", "search")]
-    words = [word for one in elements for word in one["text"].split()] or ["word"]
+    fields = [
+        element["mark"]
+        for element in elements
+        if element["tag"] == "input" and element.get("type") in ("text", "search")
+    ]
+    words = [word for element in elements for word in element["text"].split()] or ["word"]
     choice = source.random()
     if choice < 0.70 and elements:
         call = Call("click", {"mark": source.randrange(len(elements))})
@@ -200,13 +204,13 @@ def centiles(times: Sequence[float]) -> tuple[float, float]:
 def table(measured: Sequence[Measured]) -> str:
     """The figures as text."""
     head = ["sessions", "steps", "steps/s", "step p50 ms", "p95", "reset p50 ms", "p95", "CPU ms/step", "MiB", "lost"]
-    rows = [head, *(one.row() for one in measured)]
+    rows = [head, *(session.row() for session in measured)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
 def _claims(measured: Sequence[Measured], options: Options, load: float) -> list[Claim]:
-    by_logical = {one.logical: one for one in measured}
+    by_logical = {session.logical: session for session in measured}
     eight, one = by_logical[8], by_logical[1]
     lost, steps = sum(each.lost for each in measured), sum(len(each.steps) for each in measured)
     setting = (

@@ -176,12 +176,12 @@ def table(measured: Sequence[Measured]) -> str:
         "CPU ms/step", "MiB", "lost", "other pictures",
     ]  # fmt: skip
     rows = [head]
-    for one in measured:
-        times = (*centiles(one.steps), *centiles(one.resets), sum(one.inputs) / len(one.inputs))
+    for phone in measured:
+        times = (*centiles(phone.steps), *centiles(phone.resets), sum(phone.inputs) / len(phone.inputs))
         rows.append([
-            str(one.phones), str(len(one.steps)), f"{one.per_second:.1f}", f"{one.busy:.1f}",
-            *(f"{1000 * figure:.1f}" for figure in times), f"{1000 * one.cpu / len(one.steps):.0f}",
-            f"{one.memory:.0f}", str(one.lost), str(one.other),
+            str(phone.phones), str(len(phone.steps)), f"{phone.per_second:.1f}", f"{phone.busy:.1f}",
+            *(f"{1000 * figure:.1f}" for figure in times), f"{1000 * phone.cpu / len(phone.steps):.0f}",
+            f"{phone.memory:.0f}", str(phone.lost), str(phone.other),
         ])  # fmt: skip
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
@@ -189,19 +189,20 @@ def table(measured: Sequence[Measured]) -> str:
 
 def _claims(measured: Sequence[Measured]) -> list[Claim]:
     claims = []
-    for one in measured:
-        (step, slow), (reset, slow_reset) = centiles(one.steps), centiles(one.resets)
+    for phone in measured:
+        (step, slow), (reset, slow_reset) = centiles(phone.steps), centiles(phone.resets)
         note = (
-            f"resets included ({one.busy:.1f} without), JPEG 360x760 decoded and shrunk to 190x90 included; step p50 "
+            f"resets included ({phone.busy:.1f} without), JPEG 360x760 decoded and shrunk to 190x90 included; step p50 "
             f"{1000 * step:.0f} ms, p95 {1000 * slow:.0f} ms; reset p50 {1000 * reset:.0f} ms, p95 "
-            f"{1000 * slow_reset:.0f} ms; {1000 * one.cpu / len(one.steps):.0f} ms of CPU a step; {one.memory:.0f} MiB "
-            f"of Chromium (PSS); {one.lost} episodes lost; load average {one.load:.1f} at the start"
+            f"{1000 * slow_reset:.0f} ms; {1000 * phone.cpu / len(phone.steps):.0f} ms of CPU a step; "
+            f"{phone.memory:.0f} MiB of Chromium (PSS); {phone.lost} episodes lost; load average "
+            f"{phone.load:.1f} at the start"
         )
-        goal = ">= 25" if one.phones == 4 else ""
-        words = f"steps a second of {one.phones} local phones together, from action to policy input"
-        claims.append(Claim(f"steps_per_s_{one.phones}", words, round(one.per_second, 1), goal, note=note))
-    pictures = sum(len(one.steps) for one in measured)
-    other = sum(one.other for one in measured)
+        goal = ">= 25" if phone.phones == 4 else ""
+        words = f"steps a second of {phone.phones} local phones together, from action to policy input"
+        claims.append(Claim(f"steps_per_s_{phone.phones}", words, round(phone.per_second, 1), goal, note=note))
+    pictures = sum(len(phone.steps) for phone in measured)
+    other = sum(phone.other for phone in measured)
     claims.append(
         Claim(
             "other_pictures",

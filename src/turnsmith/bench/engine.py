@@ -122,7 +122,7 @@ def main(argv: list[str]) -> int:
         f"{parameters / 1e6:.2f} M parameters; this machine now: {bandwidth / 1e9:.1f} GB/s, {rate / 1e9:.0f} GFLOP/s"
     )
     for name, work in (("ragged", ragged), ("even", even)):
-        tokens = sum(one.new for one in work)
+        tokens = sum(thread.new for thread in work)
         print(f"floor, {name}: {tokens} tokens in {floors[name]:.2f} s, {tokens / floors[name]:,.0f} tokens/s")
 
     seconds: dict[str, list[float]] = {}
@@ -260,7 +260,7 @@ def clock(
 def run_engine(model: LanguageModel, work: Sequence[Work]) -> list[list[int]]:
     """This engine."""
     engine = Engine(model, NoThreads(()), Limits(window=2048), temperature=0, rows=ROWS)
-    trees = engine.run([Request(one.prompt, 0, window=len(one.prompt) + one.new) for one in work])
+    trees = engine.run([Request(thread.prompt, 0, window=len(thread.prompt) + thread.new) for thread in work])
     return [tree.root.calls[0].token_ids for tree in trees]
 
 
@@ -269,8 +269,8 @@ def run_padded(model: LlamaForCausalLM, work: Sequence[Work]) -> list[list[int]]
     found = []
     for start in range(0, len(work), ROWS):
         part = work[start : start + ROWS]
-        ids, mask = (tensor.to(model.device) for tensor in left_pad([one.prompt for one in part]))
-        new = max(one.new for one in part)
+        ids, mask = (tensor.to(model.device) for tensor in left_pad([thread.prompt for thread in part]))
+        new = max(thread.new for thread in part)
         output = model.generate(ids, attention_mask=mask, max_new_tokens=new, do_sample=False, pad_token_id=0)  # type: ignore
         rows = output[:, ids.shape[1] :].tolist()
         found += [row[: one.new] for row, one in zip(rows, part, strict=True)]
@@ -280,10 +280,10 @@ def run_padded(model: LlamaForCausalLM, work: Sequence[Work]) -> list[list[int]]
 def run_single(model: LlamaForCausalLM, work: Sequence[Work]) -> list[list[int]]:
     """`generate`, one thread after the other."""
     found = []
-    for one in work:
-        ids = torch.tensor([one.prompt], device=model.device)
+    for thread in work:
+        ids = torch.tensor([thread.prompt], device=model.device)
         mask = torch.ones_like(ids)
-        output = model.generate(ids, attention_mask=mask, max_new_tokens=one.new, do_sample=False, pad_token_id=0)  # type: ignore
+        output = model.generate(ids, attention_mask=mask, max_new_tokens=thread.new, do_sample=False, pad_token_id=0)  # type: ignore
         found.append(output[0, ids.shape[1] :].tolist())
     return found
 
@@ -344,7 +344,7 @@ def floor_seconds(model: LanguageModel, work: Sequence[Work], bandwidth: float, 
     size = next(model.parameters()).element_size()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * size
-    contexts = sum(one.new * len(one.prompt) + one.new * (one.new - 1) // 2 for one in work)
-    tokens = sum(one.new for one in work)
+    contexts = sum(thread.new * len(thread.prompt) + thread.new * (thread.new - 1) // 2 for thread in work)
+    tokens = sum(thread.new for thread in work)
     memory = contexts * per_token + tokens / min(ROWS, len(work)) * parameters * size
     return memory / bandwidth + tokens * 2 * parameters / rate

@@ -190,7 +190,7 @@ def call_of(line: Line, seen: "Observation", place: str) -> "Call":
     found = next((element for element, said in rows if line.target in said), None)
     if found is None:  # then the first whose name holds the words, in whatever case
         wanted = line.target.casefold()
-        found = next((element for element, said in rows if any(wanted in one.casefold() for one in said)), None)
+        found = next((element for element, said in rows if any(wanted in words.casefold() for words in said)), None)
     if found is None:
         shown = ", ".join(dict.fromkeys(said[0] for said in names if said[0])) or "nothing"
         raise UserError(f"{place}: there is no {line.target!r} on the page. There is: {shown[:400]}.")

@@ -240,9 +240,9 @@ class Changes:
 def change_data(log: Sequence[Played], features: Features, epsilon: float = EPSILON) -> Changes:
     """The executed actions of these episodes. Status actions are left out: they end the episode."""
     shown, actions, labels, images = [], [], [], []
-    for one in log:
-        screens = one.screens
-        for step, turn in enumerate(one.trace.turns):
+    for episode in log:
+        screens = episode.screens
+        for step, turn in enumerate(episode.trace.turns):
             action = to_critic_action(turn.action.call)
             if action == NO_ACTION or TYPES[action.kind].startswith("STATUS"):
                 continue

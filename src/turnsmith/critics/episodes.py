@@ -85,4 +85,4 @@ def read(store: Store, phases: Sequence[str], up_to: int | None = None, judge: s
 
 def successes(log: Iterable[Played]) -> list[Played]:
     """Those that were rewarded: what filtered behaviour cloning learns from."""
-    return [one for one in log if one.success > 0.5]
+    return [episode for episode in log if episode.success > 0.5]

@@ -326,9 +326,9 @@ class _Problem:
 
     def judged(self, rounds: Sequence[Tensor]) -> list[Judged]:
         """What held-out fits say of each episode, the mean over the rounds."""
-        chance_E = torch.stack([one[:, 0].sigmoid() for one in rounds]).mean(dim=0).numpy()
+        chance_E = torch.stack([said_E[:, 0].sigmoid() for said_E in rounds]).mean(dim=0).numpy()
         acts_E = self.kind_E == 1
-        own_RE = torch.stack([one[:, 1] for one in rounds]).numpy()
+        own_RE = torch.stack([said_E[:, 1] for said_E in rounds]).numpy()
         own_RE = own_RE - own_RE[:, acts_E].mean(axis=1, keepdims=True)
         score_E = own_RE.mean(axis=0)
         spread_E = np.ptp(own_RE, axis=0) / 2
@@ -348,7 +348,7 @@ class _Problem:
         """Correlation of the actions' scores in the first two rounds."""
         if len(rounds) < 2:
             return float("nan")
-        first, second = (one[torch.from_numpy(self.kind_E == 1), 1].numpy() for one in rounds[:2])
+        first, second = (of_event[torch.from_numpy(self.kind_E == 1), 1].numpy() for of_event in rounds[:2])
         if first.std() == 0 or second.std() == 0:
             return float("nan")
         return float(np.corrcoef(first, second)[0, 1])

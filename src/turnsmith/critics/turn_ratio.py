@@ -47,7 +47,7 @@ def rank_by_ratio(
 
     def scored(model: PreTrainedModel, given: Sequence[Ids]) -> list[list[float]]:
         rows = score_branches(model, given, candidates, pass_tokens)
-        return [[sum(one) / (len(one) if mean else 1) for one in group] for group in rows]
+        return [[sum(logprobs) / (len(logprobs) if mean else 1) for logprobs in group] for group in rows]
 
     ours = scored(critic, prompts)
     if reference is None:
@@ -100,14 +100,14 @@ def _last_hidden(model: PreTrainedModel) -> Iterator[list[Tensor]]:
 def fit_head(head: TurnHead, pairs: Sequence[Comparison], beta: float, optim: OptimConfig) -> list[float]:
     """Bradley-Terry over pairs of episodes (one example a side), in place."""
     head.eval()
-    lengths = [one.length for one in pairs]
+    lengths = [pair.length for pair in pairs]
     updates = [members for _, members in all_updates(lengths, optim.batch_size, optim.epochs, optim.seed)]
 
     def losses(update: int) -> Iterator[Tensor]:
         members = updates[update]
         for part in passes(members, lengths, optim.pass_tokens):
             chosen = [pairs[i] for i in part]
-            score = head.scores([one.sides[side][0] for one in chosen for side in (0, 1)])
+            score = head.scores([pair.sides[side][0] for pair in chosen for side in (0, 1)])
             yield bradley_terry(score[0::2], score[1::2], beta).sum() / len(members)
 
     return fit(head, losses, optim, optim.updates(len(pairs)))

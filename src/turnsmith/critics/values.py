@@ -139,8 +139,8 @@ def screen_vectors(log: Sequence[Played], features: Features) -> list[Tensor]:
     The first state has no previous screen; the current one stands in, as in the authors' code.
     """
     found = []
-    for one in log:
-        vectors = features(one.screens)
+    for played in log:
+        vectors = features(played.screens)
         found.append(torch.cat([torch.cat([vectors[:1], vectors[:-1]]), vectors], dim=1))
     return found
 
@@ -160,10 +160,10 @@ class StepCritic:
 
     def fit(self, log: Sequence[Played], config: OptimConfig) -> list[float]:
         """Learn from the states in which the agent acted, all with the outcome of their episode."""
-        ids = encode_texts(self.tokenizer, [one.instruction for one in log])
+        ids = encode_texts(self.tokenizer, [played.instruction for played in log])
         vectors = [rows[:-1] for rows in screen_vectors(log, self.features)]
         episode = torch.tensor([i for i, rows in enumerate(vectors) for _ in rows], dtype=torch.long)
-        outcome = torch.tensor([one.success for one in log])[episode] if log else torch.zeros(0)
+        outcome = torch.tensor([played.success for played in log])[episode] if log else torch.zeros(0)
         stacked = torch.cat(vectors) if vectors else torch.zeros(0)
 
         def loss_of(rows: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ class StepCritic:
     def values(self, log: Sequence[Played]) -> list[Tensor]:
         """V(s_1..s_{T+1}) of each episode, (T + 1,); the last is 0, for every episode is over after its last step."""
         found = []
-        ids = encode_texts(self.tokenizer, [one.instruction for one in log])
+        ids = encode_texts(self.tokenizer, [played.instruction for played in log])
         for row, vectors in zip(ids, screen_vectors(log, self.features), strict=True):
             value = join_heads(self.net.value(row.expand(len(vectors), -1), vectors), self.join)
             value[-1] = 0.0
@@ -194,8 +194,8 @@ class InstructionCritic:
 
     def fit(self, log: Sequence[Played], config: OptimConfig) -> list[float]:
         """Learn outcomes from instructions."""
-        ids = encode_texts(self.tokenizer, [one.instruction for one in log])
-        outcome = torch.tensor([one.success for one in log])
+        ids = encode_texts(self.tokenizer, [played.instruction for played in log])
+        outcome = torch.tensor([played.success for played in log])
         nothing = torch.zeros(len(log), 0)
 
         def loss_of(rows: Tensor) -> Tensor:
@@ -205,7 +205,7 @@ class InstructionCritic:
 
     def values(self, log: Sequence[Played]) -> Tensor:
         """V_instruct of each episode's task, (N,)."""
-        ids = encode_texts(self.tokenizer, [one.instruction for one in log])
+        ids = encode_texts(self.tokenizer, [played.instruction for played in log])
         return self.net.value(ids, torch.zeros(len(log), 0))[0]
 
 

@@ -103,7 +103,7 @@ def score_branches(
     found: list[list[list[float]]] = [[[] for _ in group] for group in candidates]
     rows = [max(1, len(group)) for group in candidates]
     lengths = [
-        len(prompt) + max((len(one) for one in group), default=0)
+        len(prompt) + max((len(candidate) for candidate in group), default=0)
         for prompt, group in zip(prompts, candidates, strict=True)
     ]
     order = sorted((index for index in range(len(prompts)) if candidates[index]), key=lambda index: -lengths[index])
@@ -113,7 +113,7 @@ def score_branches(
             while order and (not part or (used + rows[order[0]]) * longest <= pass_tokens):
                 used += rows[order[0]]
                 part.append(order.pop(0))
-            responses = [one for index in part for one in candidates[index]]
+            responses = [candidate for index in part for candidate in candidates[index]]
             owner = [place for place, index in enumerate(part) for _ in candidates[index]]
             logprobs, _ = branch_logprobs(model, [prompts[index] for index in part], responses, owner)
             numbers = iter(zip(logprobs.tolist(), responses, strict=True))

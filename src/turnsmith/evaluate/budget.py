@@ -24,8 +24,8 @@ def success_at(points: Sequence[Point], cost: float) -> float | None:
         curve[point.cost] = point.success
     if cost in curve:
         return curve[cost]
-    below = max((one for one in curve if one < cost), default=None)
-    above = min((one for one in curve if one > cost), default=None)
+    below = max((spent for spent in curve if spent < cost), default=None)
+    above = min((spent for spent in curve if spent > cost), default=None)
     if below is None or above is None:
         return None
     share = (cost - below) / (above - below)

@@ -70,7 +70,7 @@ def commands_of(recipe: str, kind: type, reports: Sequence[Mapping[str, Any]]) -
         reports: of `finished_runs`.
     """
     made = [from_json(kind, row["config"]) for row in reports]
-    return "; ".join(command_of(recipe, one, named=True) for one in sorted(made, key=lambda one: one.seed))
+    return "; ".join(command_of(recipe, config, named=True) for config in sorted(made, key=lambda one: one.seed))
 
 
 def _without(settings: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:

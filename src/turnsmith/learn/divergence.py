@@ -41,7 +41,7 @@ def mean_token_kl(
     with torch.inference_mode():
         for group in group_by_length(lengths, batch_tokens):
             batch = collate([prompts[i] for i in group], [responses[i] for i in group], model.device)
-            first, second = (response_logits(one, batch).log_softmax(dim=-1) for one in (model, other))
+            first, second = (response_logits(each, batch).log_softmax(dim=-1) for each in (model, other))
             total += float(token_kl(first, second, batch.real_BK).sum())
             tokens += int(batch.real_BK.sum())
     return total / tokens

@@ -200,8 +200,8 @@ class TokenScores:
 
 def token_scores(model: PreTrainedModel, comparisons: Sequence[Comparison]) -> TokenScores:
     """Score all sides in one pass; a prompt that several examples share is read once."""
-    examples = [example for one in comparisons for side in one.sides for example in side]
-    sides = [side for one in comparisons for side in one.sides]
+    examples = [example for comparison in comparisons for side in comparison.sides for example in side]
+    sides = [side for comparison in comparisons for side in comparison.sides]
     side_B = torch.tensor([place for place, side in enumerate(sides) for _ in side], device=model.device)
     prompts: dict[tuple[int, ...], int] = {}
     owner = [prompts.setdefault(example.prompt_ids, len(prompts)) for example in examples]
@@ -234,18 +234,20 @@ def comparison_losses(
     gain_S = score_S - reference_S.to(score_S).detach()
     nll_S = -side_scores(scores.logprob_BK, scores.mask_BK, scores.side_B, scores.sides, "trajectory_mean")
     losses, right, first = [], [], 0
-    for one in comparisons:
+    for comparison in comparisons:
         loss = score_S.new_zeros(())
         share = score_S.new_full((), float("nan"))
-        if one.pairs:
-            better, worse = (torch.tensor([first + p[end] for p in one.pairs], device=score_S.device) for end in (0, 1))
+        if comparison.pairs:
+            better, worse = (
+                torch.tensor([first + p[end] for p in comparison.pairs], device=score_S.device) for end in (0, 1)
+            )
             loss = loss + bradley_terry(gain_S[better], gain_S[worse], config.beta).mean()
             share = (gain_S[better] > gain_S[worse]).to(score_S).mean().detach()
-        if one.liked and config.nll:
-            loss = loss + config.nll * nll_S[torch.tensor(one.liked, device=score_S.device) + first].mean()
+        if comparison.liked and config.nll:
+            loss = loss + config.nll * nll_S[torch.tensor(comparison.liked, device=score_S.device) + first].mean()
         losses.append(loss)
         right.append(share)
-        first += len(one.sides)
+        first += len(comparison.sides)
     return torch.stack(losses), torch.stack(right)
 
 
@@ -266,13 +268,13 @@ def reference_scores(
         on_pass: called with the number of comparisons that a pass has scored.
     """
     found: list[Tensor] = [torch.zeros(0)] * len(comparisons)
-    lengths = [one.length for one in comparisons]
+    lengths = [comparison.length for comparison in comparisons]
     with torch.inference_mode():
         for part in passes(range(len(comparisons)), lengths, pass_tokens):
             chosen = [comparisons[i] for i in part]
             got = token_scores(model, chosen)
             score_S = side_scores(got.logprob_BK, got.mask_BK, got.side_B, got.sides, config.reduction).cpu().clone()
-            for i, row in zip(part, score_S.split([len(one.sides) for one in chosen]), strict=True):
+            for i, row in zip(part, score_S.split([len(comparison.sides) for comparison in chosen]), strict=True):
                 found[i] = row
             if on_pass is not None:
                 on_pass(len(part))
@@ -313,7 +315,7 @@ def train(
         raise UserError("there are no pairs to learn preferences from.")
     model.eval()
     reference_C = reference_scores(reference or model, comparisons, config, optim.pass_tokens)
-    lengths = [one.length for one in comparisons]
+    lengths = [comparison.length for comparison in comparisons]
     updates = [members for _, members in all_updates(lengths, optim.batch_size, optim.epochs, optim.seed)]
     accuracy: list[float] = []
 

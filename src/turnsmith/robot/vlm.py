@@ -116,7 +116,7 @@ class VlmPredictor:
         prompts = [self.prompt(task, image) for image in images]
         sampling = Sampling(temperature=0.0, max_new_tokens=self.max_new_tokens)
         drawn = sample(self.model, prompts, [0] * len(prompts), sampling, (self.processor.tokenizer.eos_token_id,))
-        return [self.processor.tokenizer.decode(one.token_ids, skip_special_tokens=True) for one in drawn]
+        return [self.processor.tokenizer.decode(sampled.token_ids, skip_special_tokens=True) for sampled in drawn]
 
     def predict(self, task: TableTask, images: Sequence[np.ndarray]) -> np.ndarray:
         """See `affordance.Predictor.predict`."""

@@ -85,7 +85,9 @@ def changed(config: "RecipeConfig", free: typing.Collection[str] = ()) -> dict[s
         config: has `preset_name`, the preset that it started from.
         free: settings that may differ, beside name and seed.
     """
-    mine, preset = (_flat(dataclasses.asdict(one)) for one in (config, type(config).preset(config.preset_name)))
+    mine, preset = (
+        _flat(dataclasses.asdict(settings)) for settings in (config, type(config).preset(config.preset_name))
+    )
     return {
         name: value
         for name, value in mine.items()

@@ -197,6 +197,6 @@ def precision(audits: Iterable[Audited]) -> tuple[int, int]:
 
 def yields(checks: Sequence[Checked]) -> dict[str, Any]:
     """How many tasks each filter keeps, and why the others were dropped, most frequent first."""
-    kept = {filter.value: sum(one.kept_by(filter) for one in checks) for filter in Filter}
-    reasons = Counter(" ".join(one.reason.split(":")[:2]) for one in checks if one.reason)
+    kept = {filter.value: sum(checked.kept_by(filter) for checked in checks) for filter in Filter}
+    reasons = Counter(" ".join(checked.reason.split(":")[:2]) for checked in checks if checked.reason)
     return {"written": len(checks), "kept": kept, "reasons": dict(reasons.most_common(20))}

@@ -129,7 +129,7 @@ def read_evaluation(row: object) -> Evaluation:
         found = row.get("program_html")
         if not isinstance(found, list) or not found:
             raise ValueError('"program_html" must be a list of targets')
-        targets = tuple(_target(one) for one in found)
+        targets = tuple(_target(target) for target in found)
     return Evaluation(tuple(kinds), references, urls, targets)
 
 

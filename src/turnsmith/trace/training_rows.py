@@ -82,10 +82,10 @@ def export_training_rows(
     Raises:
         UserError: if nothing qualifies (with the reason), or the file cannot be written.
     """
-    episodes = [one for one in (_episode(trace, judge) for trace in traces) if one is not None]
+    episodes = [episode for episode in (_episode(trace, judge) for trace in traces) if episode is not None]
     if not episodes:
         raise UserError(f"there are no traces with turns and an outcome by {judge!r} to export.")
-    if by_credit and not any(a is not None for one in episodes for a in one.advantages):
+    if by_credit and not any(a is not None for episode in episodes for a in episode.advantages):
         raise UserError("these turns have no credit yet. Give it first: turnsmith credit RUN")
     if by_credit and format == "grpo":
         raise UserError("--format grpo takes prompts of tasks; --by credit is for sft, dpo and kto.")
@@ -148,30 +148,34 @@ def _with_tools(row: Row, episode: _Episode) -> Row:
 
 
 def _sft(episodes: Sequence[_Episode], good: Callable[[float], bool]) -> Iterator[Row]:
-    for one in episodes:
-        if good(one.reward):
-            yield _with_tools({"messages": one.messages}, one)
+    for episode in episodes:
+        if good(episode.reward):
+            yield _with_tools({"messages": episode.messages}, episode)
 
 
 def _attempts(episodes: Sequence[_Episode], good: Callable[[float], bool]) -> Iterator[Row]:
-    for one in episodes:
-        first = one.places[0]
-        row = {"prompt": one.prompt(first), "completion": one.messages[first:], "label": bool(good(one.reward))}
-        yield _with_tools(row, one)
+    for episode in episodes:
+        first = episode.places[0]
+        row = {
+            "prompt": episode.prompt(first),
+            "completion": episode.messages[first:],
+            "label": bool(good(episode.reward)),
+        }
+        yield _with_tools(row, episode)
 
 
 def _turns(episodes: Sequence[_Episode], only_good: bool) -> Iterator[Row]:
-    for one in episodes:
-        for place, advantage in zip(one.places, one.advantages, strict=True):
+    for episode in episodes:
+        for place, advantage in zip(episode.places, episode.advantages, strict=True):
             if advantage is None or (only_good and advantage <= 0):
                 continue
-            row: Row = {"prompt": one.prompt(place), "completion": [one.messages[place]]}
-            yield _with_tools(row if only_good else {**row, "label": advantage > 0}, one)
+            row: Row = {"prompt": episode.prompt(place), "completion": [episode.messages[place]]}
+            yield _with_tools(row if only_good else {**row, "label": advantage > 0}, episode)
 
 
 def _attempt_pairs(episodes: Sequence[_Episode], good: Callable[[float], bool]) -> Iterator[Row]:
     """Of each task, good attempts against worse ones, best against worst first."""
-    for group in _grouped((dump_row({"m": one.prompt(one.places[0])}), one) for one in episodes):
+    for group in _grouped((dump_row({"m": episode.prompt(episode.places[0])}), episode) for episode in episodes):
         ranked = sorted(group, key=lambda one: -one.reward)
         pairs = zip(ranked, reversed(ranked), strict=True)
         for better, worse in [(b, w) for b, w in pairs if b.reward > w.reward and good(b.reward)][:_PAIRS]:
@@ -187,9 +191,9 @@ def _attempt_pairs(episodes: Sequence[_Episode], good: Callable[[float], bool]) 
 def _turn_pairs(episodes: Sequence[_Episode]) -> Iterator[Row]:
     """Of each prompt that several turns follow, turns with more credit against turns with less."""
     found = (
-        (dump_row({"m": one.prompt(place)}), (advantage, place, one))
-        for one in episodes
-        for place, advantage in zip(one.places, one.advantages, strict=True)
+        (dump_row({"m": episode.prompt(place)}), (advantage, place, episode))
+        for episode in episodes
+        for place, advantage in zip(episode.places, episode.advantages, strict=True)
         if advantage is not None
     )
     for group in _grouped(found):
@@ -202,7 +206,7 @@ def _turn_pairs(episodes: Sequence[_Episode]) -> Iterator[Row]:
 
 
 def _prompts(episodes: Sequence[_Episode]) -> Iterator[Row]:
-    for group in _grouped((one.task, one) for one in episodes):
+    for group in _grouped((episode.task, episode) for episode in episodes):
         one = group[0]
         mean = sum(each.reward for each in group) / len(group)
         row = {"prompt": one.prompt(one.places[0]), "task": one.task, "attempts": len(group), "mean_reward": mean}

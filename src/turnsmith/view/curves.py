@@ -46,15 +46,15 @@ def telling(series: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     A metric is judged by all of its phases together.
     """
     kept: dict[str, list[dict[str, Any]]] = {}
-    for one in series:
-        kept.setdefault(one["metric"], []).append(one)
+    for curve in series:
+        kept.setdefault(curve["metric"], []).append(curve)
     silent = {
         metric
         for metric, phases in kept.items()
-        if all(len({point["value"] for point in one["points"]}) == 1 for one in phases)
-        and all(point["low"] is None for one in phases for point in one["points"])
+        if all(len({point["value"] for point in curve["points"]}) == 1 for curve in phases)
+        and all(point["low"] is None for curve in phases for point in curve["points"])
     }
-    return [one for phases in kept.values() for one in phases if one["metric"] not in silent]
+    return [curve for phases in kept.values() for curve in phases if curve["metric"] not in silent]
 
 
 def report_charts(charts: object) -> list[dict[str, Any]]:

@@ -114,7 +114,7 @@ class GuardedVisit:
     def notes(self) -> list[str]:
         """What was refused since the last step."""
         new, self._told = self.refused[self._told :], len(self.refused)
-        return [f"the site was not changed: {one} was refused" for one in dict.fromkeys(new)]
+        return [f"the site was not changed: {refused} was refused" for refused in dict.fromkeys(new)]
 
     async def ready(self, page: "Page") -> None:
         """Nothing to start."""

@@ -70,7 +70,7 @@ class RedactedSession:
         if isinstance(value, dict):
             return {name: self._clean(one, name) for name, one in value.items()}
         if isinstance(value, list | tuple):
-            return [self._clean(one, key) for one in value]
+            return [self._clean(part, key) for part in value]
         if not isinstance(value, str) or self._pattern is None:
             return value
         if key == "url":

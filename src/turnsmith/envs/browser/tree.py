@@ -213,12 +213,12 @@ def _inside(box: tuple[float, float, float, float] | None, size: tuple[int, int]
 
 def _props(row: dict[str, Any]) -> str:
     shown = []
-    for one in row.get("properties", ()):
-        value = one.get("value", {}).get("value")
-        if one["name"] in IGNORED_PROPERTIES or value is None:
+    for property in row.get("properties", ()):
+        value = property.get("value", {}).get("value")
+        if property["name"] in IGNORED_PROPERTIES or value is None:
             continue
         text = well_formed(str(value))
-        shown.append(f"{one['name']}: {text[:MAX_NAME] + '...' if len(text) > MAX_NAME else text}")
+        shown.append(f"{property['name']}: {text[:MAX_NAME] + '...' if len(text) > MAX_NAME else text}")
     return " ".join(shown)
 
 

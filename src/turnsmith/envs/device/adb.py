@@ -243,14 +243,16 @@ def typable(text: str) -> list[str]:
         StepError: if something is left that is not ASCII.
     """
     plain = text.translate(str.maketrans("“”„‘’‚–—…\n\r\t", "\"\"\"'''--.   "))
-    plain = "".join(one for one in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(one))
-    if strange := sorted({one for one in plain if not " " <= one <= "~"}):
+    plain = "".join(
+        character for character in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(character)
+    )
+    if strange := sorted({character for character in plain if not " " <= character <= "~"}):
         raise StepError(f"adb types ASCII only; it cannot type {' '.join(map(ascii, strange[:5]))}.")
     pieces = [""]
-    for one in plain:
-        if len(pieces[-1]) >= _PIECE or (one == "s" and pieces[-1].endswith("%")):
+    for character in plain:
+        if len(pieces[-1]) >= _PIECE or (character == "s" and pieces[-1].endswith("%")):
             pieces.append("")
-        pieces[-1] += one
+        pieces[-1] += character
     return [piece.replace(" ", "%s") for piece in pieces if piece]
 
 

@@ -45,7 +45,7 @@ def from_json(row: Mapping[str, Any]) -> CodeTask:
         if not isinstance(row.get(name), kind):
             raise ValueError(f'"{name}" is missing or not a {kind.__name__}')
     failures = tuple(row["failures"])
-    if len(failures) != FAILURES or not all(isinstance(one, str) for one in failures):
+    if len(failures) != FAILURES or not all(isinstance(failure, str) for failure in failures):
         raise ValueError(f'"failures" has to be a list of {FAILURES} programs')
     explored = tuple((str(n), dict(a), str(o)) for n, a, o in row.get("explored", ()))
     return CodeTask(

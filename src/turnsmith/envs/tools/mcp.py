@@ -168,7 +168,7 @@ def server_of(toolboxes: Toolboxes) -> "Server[Any]":
         return ListToolsResult(tools=[_tool(spec) for spec in toolbox.specs])
 
     async def call_tool(_context: Any, params: Any) -> CallToolResult:
-        spec = next((one for one in toolbox.specs if one.name == params.name), None)
+        spec = next((known for known in toolbox.specs if known.name == params.name), None)
         arguments = params.arguments or {}
         problem = f"there is no tool {params.name!r}" if spec is None else spec.problem(arguments)
         text = f"Error: {problem}" if problem else await asyncio.to_thread(toolbox.call, params.name, arguments)

@@ -115,7 +115,7 @@ def _parse(call: str) -> tuple[str, list[str]]:
         arguments = ast.literal_eval(f"[{match[2].replace('__page__', repr('__page__'))}]") if match else None
     except (ValueError, SyntaxError):
         arguments = None
-    if match is None or arguments is None or not all(isinstance(one, str) for one in arguments):
+    if match is None or arguments is None or not all(isinstance(argument, str) for argument in arguments):
         raise UserError(f"cannot read the program {call!r} of a WebArena task.")
     return match[1], arguments
 
@@ -177,6 +177,6 @@ def _lacking(target: Target, text: str) -> str:
     if target.exact is not None:
         return "" if equal(target.exact, text) else f"{text[:60]!r} is not {target.exact[:60]!r}"
     for group in target.include:
-        if not any(included(one, text) for one in group):
-            return f"{' or '.join(repr(one[:60]) for one in group)} is missing"
+        if not any(included(phrase, text) for phrase in group):
+            return f"{' or '.join(repr(phrase[:60]) for phrase in group)} is missing"
     return ""

@@ -72,8 +72,8 @@ async def score(
         said.append(await part())
         if said[-1].value == 0:
             return said[-1]
-    unknown = [one for one in said if one.value is None]
-    return Score(None if unknown else 1, "; ".join(one.reason for one in unknown or said))
+    unknown = [score for score in said if score.value is None]
+    return Score(None if unknown else 1, "; ".join(score.reason for score in unknown or said))
 
 
 async def _string(references: References, intent: str, answer: str | None, fuzzy: FuzzyJudge | None) -> Score:

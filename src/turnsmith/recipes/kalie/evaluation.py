@@ -73,13 +73,13 @@ async def play(
 async def error_rows(config: Config, run: Run, environment: TabletopEnvironment, arm: str, task: str) -> dict[str, Any]:
     """How far an arm's keypoints are off in the test scenes: KALIE's squared error and pixels, by scene and point."""
     scenes = test_tasks(config, task, config.trials)
-    seen = [await environment.run(look, *scene_of(one), environment.cache) for one in scenes]
+    seen = [await environment.run(look, *scene_of(scene), environment.cache) for scene in scenes]
 
     def measure() -> dict[str, Any]:
         size = seen[0].depth_HW.shape[1]
         predictor = NetPredictor(trained_network(config, run.folder / "made", arm, task))
-        found = predictor.predict(table_task(task), [one.rgb_HW3 for one in seen])
-        truth = np.stack([one.oracle_52 for one in seen])
+        found = predictor.predict(table_task(task), [view.rgb_HW3 for view in seen])
+        truth = np.stack([view.oracle_52 for view in seen])
         apart = np.linalg.norm(found - truth, axis=2).mean(1) * 224 / size
         squared = squared_error(found, truth, size)
         return {
@@ -91,5 +91,5 @@ async def error_rows(config: Config, run: Run, environment: TabletopEnvironment,
             "found": np.round(found, 1).tolist(),
         }
 
-    inputs = {**inputs_of(config, arm), "scenes": [one.id for one in scenes]}
+    inputs = {**inputs_of(config, arm), "scenes": [scene.id for scene in scenes]}
     return run.once(f"errors/{arm}/{task}", inputs, measure)

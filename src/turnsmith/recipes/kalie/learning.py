@@ -82,7 +82,7 @@ def generator_of(config: Config) -> Generator:
 def training_images(config: Config, made: Path, arm: str, task: str, size: int) -> list[Labelled]:
     """What an arm learns from: its labelled images, and their variants, at the network's resolution."""
     chosen = ARMS[arm]
-    originals = [resized(one, size) for one in labelled_images(config, made, task)[: chosen.images]]
+    originals = [resized(image, size) for image in labelled_images(config, made, task)[: chosen.images]]
     if chosen.synthesis is None:
         return originals
     return originals + synthesize(originals, chosen.synthesis, generator_of(config), config.seed)
@@ -163,7 +163,7 @@ def adapted_vlm(config: Config, run: Run, arm: str) -> VlmPredictor:
         predictor = load_vlm(Path(vlm.folder), vlm.device)
         predictor.add_adapter(vlm.rank, config.seed)
         made = run.folder / "made"
-        images = [one for task in config.tasks for one in training_images(config, made, arm, task, vlm.size)]
+        images = [image for task in config.tasks for image in training_images(config, made, arm, task, vlm.size)]
         losses = predictor.train(images, vlm.optim)
         run.log(phase="vlm", arm=arm, first_loss=losses[0], last_loss=losses[-1], updates=len(losses))
         return predictor

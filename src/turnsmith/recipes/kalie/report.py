@@ -117,7 +117,7 @@ def _gallery(config: Config, run: Run, task: str, variants: int = 5) -> Image.Im
     settings = ARMS[arm].synthesis
     assert settings is not None
     made = synthesize([original], settings, generator_of(config), config.seed)[:variants]
-    return _row([draw_points(one.rgb_HW3, one.points_52) for one in (original, *made)])
+    return _row([draw_points(image.rgb_HW3, image.points_52) for image in (original, *made)])
 
 
 def _predictions(config: Config, run: Run, errors: dict[str, dict[str, Any]]) -> list[str]:

@@ -121,9 +121,9 @@ def _parse(key: str) -> Key:
 def _judge(reports: Sequence[Mapping[str, Any]]) -> list[Claim]:
     """Precision and recall over all episodes that the judge rewarded or not, of both PAE arms and all seeds."""
     found = [Agreement(**row["judge"][arm]) for row in reports for arm in (Arm.NAME, Arm.DEMOS) if row["judge"][arm]]
-    hits = sum(one.true_positive for one in found)
-    called = hits + sum(one.false_positive for one in found)
-    right = hits + sum(one.false_negative for one in found)
+    hits = sum(agreed.true_positive for agreed in found)
+    called = hits + sum(agreed.false_positive for agreed in found)
+    right = hits + sum(agreed.false_negative for agreed in found)
     seeds = tuple(sorted(int(row["config"]["seed"]) for row in reports))
     note = "Training episodes of the arms pae_name and pae_demos; Wilson's intervals."
     return [

@@ -107,9 +107,9 @@ async def _main(config: Config, run: Run) -> None:
         try:
             await _learn(config, run, pages, policy, judge, tasks, cost)
         finally:
-            for one in (policy, judge):
-                if isinstance(one, OpenAIPolicy) or hasattr(one, "client"):
-                    await one.close()  # type: ignore[attr-defined]
+            for chosen in (policy, judge):
+                if isinstance(chosen, OpenAIPolicy) or hasattr(chosen, "client"):
+                    await chosen.close()  # type: ignore[attr-defined]
 
 
 @dataclass

@@ -144,7 +144,8 @@ async def _by_model(config: Config, run: Run, context: str, read: Sequence[Trace
 
     inputs = {"seed": config.seed, "proposer": config.proposer, "count": count, "worlds": len(worlds)}
     kept = JsonFormat(
-        decode=lambda rows: [Proposal(**row) for row in rows], encode=lambda found: [asdict(one) for one in found]
+        decode=lambda rows: [Proposal(**row) for row in rows],
+        encode=lambda found: [asdict(proposal) for proposal in found],
     )
     return await asyncio.to_thread(run.once, f"proposed/{context}", inputs, lambda: asyncio.run(asked()), kept)
 

@@ -75,11 +75,11 @@ async def self_made(
         checked = run.once(
             f"checks/{first:05d}",
             {"tasks": [task.id for task in fresh], "policy": policy.version},
-            lambda fresh=fresh: [asdict(one) for one in check_all(fresh, world)],
+            lambda fresh=fresh: [asdict(found) for found in check_all(fresh, world)],
         )
         tasks += fresh
         checks += [Checked(Filter(row["passed"]), row["reason"]) for row in checked]
-        if sum(one.kept_by(Filter.FULL) for one in checks) >= config.tasks:
+        if sum(found.kept_by(Filter.FULL) for found in checks) >= config.tasks:
             break
     return tasks, checks
 

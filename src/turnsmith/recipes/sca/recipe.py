@@ -210,7 +210,7 @@ class Study:
             return self.oracle_tasks(arm.tasks), Oracle(), None
         if arm.source == "pae":
             written = await proposals(self.run, self.world, base, "propose", 0, 2 * arm.tasks, config.seed)
-            made = [task for one in written if (task := executor_task(one, self.world)) is not None]
+            made = [task for proposal in written if (task := executor_task(proposal, self.world)) is not None]
             return made[: arm.tasks], ModelJudge(base), None
         kept = [task for task, one in zip(tasks, checks, strict=True) if one.kept_by(_FILTERS[arm.source])]
         pairs = [(code, task) for code in kept if (task := executor_task(code, self.world)) is not None][: arm.tasks]
@@ -225,7 +225,9 @@ class Study:
         else:
             rng = random.Random(self.config.seed)
             found = [random_task(f"train/{n}", self.world.base, rng) for n in range(2 * count)]
-        apart = [task for task in found if not any(same_as_official(one, self.test) for one in requests_of(task))]
+        apart = [
+            task for task in found if not any(same_as_official(request, self.test) for request in requests_of(task))
+        ]
         return apart[:count]
 
     def inaction(self) -> dict[str, float]:

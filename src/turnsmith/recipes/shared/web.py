@@ -18,6 +18,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -69,7 +70,7 @@ class WebEpisodes:
         self.decides = ORACLE if self._judge is None else self._judge.name
         """The judge whose rewards count."""
 
-    async def __aenter__(self) -> "WebEpisodes":
+    async def __aenter__(self) -> Self:
         await self.environment.__aenter__()
         return self
 

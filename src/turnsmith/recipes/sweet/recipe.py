@@ -238,7 +238,7 @@ def turn_comparisons(
 ) -> list[Comparison]:
     """Pairs of the candidates of a turn as this critic ranks them, and the anchors; all arms share the candidates."""
     contexts = contexts_of(log, config.contexts, config.seed)
-    turns = [one for one in contexts if config.rank_answers or not one.answers]
+    turns = [context for context in contexts if config.rank_answers or not context.answers]
     inputs = _inputs(config, "base", "tasks", "attempts", "seed", "contexts", "candidates", "rank_answers")
     drawn = run.once("candidates", inputs, lambda: draw_candidates(config, base, turns), _CANDIDATES)
     if not config.rank_answers:
@@ -251,7 +251,7 @@ def turn_comparisons(
     ]
     if not config.rank_answers:
         found += [answer_anchor(context) for context in contexts]
-    return [one for one in found if one is not None]
+    return [comparison for comparison in found if comparison is not None]
 
 
 def draw_candidates(config: Config, base: PreTrainedModel, contexts: Sequence[Context]) -> list[list[Ids]]:
@@ -260,7 +260,7 @@ def draw_candidates(config: Config, base: PreTrainedModel, contexts: Sequence[Co
     with progress_bar(f"{config.candidates} candidates a turn", len(contexts)) as advance:
         for start in range(0, len(contexts), 100):
             part = contexts[start : start + 100]
-            prompts = [one.prompt_ids for one in part for _ in range(config.candidates)]
+            prompts = [context.prompt_ids for context in part for _ in range(config.candidates)]
             first = turn_seed(config.seed, 10_000_000 + start)
             drawn = draw(base, prompts, [turn_seed(first, place) for place in range(len(prompts))])
             rows = iter(ids for ids, _ in drawn)

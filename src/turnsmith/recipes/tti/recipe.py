@@ -199,7 +199,7 @@ def _times(optim: OptimConfig, count: int) -> OptimConfig:
 
 def successes(config: Config, run: Run, phase: str, iteration: int, judge: str = ORACLE) -> list[Trace]:
     """What this iteration learns from: drawn from an arm's successes of all iterations, those with "N/A" left out."""
-    ids = [one.id for one in run.store.summaries(phase=phase) if (one.iteration or 0) <= iteration]
+    ids = [summary.id for summary in run.store.summaries(phase=phase) if (summary.iteration or 0) <= iteration]
     won = [trace for trace in map(run.store.get, ids) if (trace.reward(judge) or 0.0) > 0.5]
     won = [trace for trace in won if clean(trace.answer or "") != "n/a"]
     won.sort(key=lambda trace: (trace.info["iteration"], trace.id))

@@ -150,7 +150,9 @@ def book_reservation(
     user = database.get("users", user_id)
     if user is None:
         raise Refused("user not found")
-    reservation_id = next((one for one in _NEW_RESERVATIONS if database.get("reservations", one) is None), "HATHAV")
+    reservation_id = next(
+        (free_id for free_id in _NEW_RESERVATIONS if database.get("reservations", free_id) is None), "HATHAV"
+    )
     priced = [_seats(database, flight, cabin, len(passengers)) for flight in flights]
     total = sum(flight["price"] for flight in priced) * len(passengers)
     total += _INSURANCE * len(passengers) if insurance == "yes" else 0

@@ -137,7 +137,7 @@ class DesignDialogue:
         if self._last is None:
             return Reply(_NO_PICTURE, info={"rendered": False})
         pictures = [_shown(await self._dialogues.wanted(self._task)), _shown(self._last)]
-        parts = [{"type": "image_url", "image_url": {"url": data_uri(one)}} for one in pictures]
+        parts = [{"type": "image_url", "image_url": {"url": data_uri(picture)}} for picture in pictures]
         chat: list[dict[str, Any]] = [{"role": "system", "content": HUMAN}, {"role": "user", "content": parts}]
         text, cut = await say(self._human, chat, self._seed, REPLY_CHARACTERS)
         return Reply(text, (pictures[1],), {"rendered": True, **({"cut": True} if cut else {})})

@@ -65,7 +65,7 @@ def _pair(first: bytes, second: bytes) -> tuple[Array, Array]:
         image = Image.open(io.BytesIO(data)).convert("RGB")
         height = min(_TALLEST, max(_WINDOW, round(image.height * _WIDTH / image.width)))
         scaled.append(np.asarray(image.resize((_WIDTH, height), Image.Resampling.BOX), dtype=np.float64) / 255)
-    tallest = max(len(one) for one in scaled)
+    tallest = max(len(picture) for picture in scaled)
     one, other = (np.pad(i, ((0, tallest - len(i)), (0, 0), (0, 0)), constant_values=1.0) for i in scaled)
     return one, other
 

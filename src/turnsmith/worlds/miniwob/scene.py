@@ -124,7 +124,11 @@ class Scene:
 
     def of_type(self, *types: str) -> list[Element]:
         """The inputs of these types, and text areas for "textarea", in order."""
-        return [one for one in self.elements if one.type in types or (one.tag == "textarea" and "textarea" in types)]
+        return [
+            element
+            for element in self.elements
+            if element.type in types or (element.tag == "textarea" and "textarea" in types)
+        ]
 
     @property
     def fields(self) -> list[Element]:

@@ -65,7 +65,7 @@ def link_behind_tabs(scene: Scene) -> Call:
     """Go through the tabs until the link is seen."""
     if scene.shows(scene.quoted[0]):
         return click(scene.named(scene.quoted[0], "span"))
-    tabs = [one for one in scene.elements if one.tag == "a" and re.fullmatch(r"(Tab #)?\d", one.text)]
+    tabs = [element for element in scene.elements if element.tag == "a" and re.fullmatch(r"(Tab #)?\d", element.text)]
     return click(tabs[len(scene.past) % len(tabs)])
 
 
@@ -185,7 +185,7 @@ def copy_paste(scene: Scene) -> Call:
 def read_table(scene: Scene) -> Call:
     """The cell after the one that is named."""
     (name,) = scene.read(r"the value of (.*) into")
-    cells = [one.text for one in scene.tagged("td")]
+    cells = [element.text for element in scene.tagged("td")]
     return fill(scene, [(scene.fields[0], cells[cells.index(name) + 1])], scene.named("Submit"))
 
 
@@ -298,7 +298,7 @@ def generate_number(scene: Scene) -> Call:
 def search_engine(scene: Scene) -> Call:
     """Search, go to the page of the result (three on each), click it."""
     name, position = scene.read(r'enter "(.*)" and press "Search", then find and click the (\d)')
-    results = [one for one in scene.tagged("a") if not re.fullmatch(r"[\d<>]+", one.text)]
+    results = [element for element in scene.tagged("a") if not re.fullmatch(r"[\d<>]+", element.text)]
     if not results:
         return fill(scene, [(scene.fields[0], name)], scene.named("Search"))
     page, index = divmod(int(position) - 1, 3)

@@ -185,7 +185,7 @@ def _flights(source: Source) -> Draft | None:
 
 def _mail(source: Source, deed: str) -> Draft | None:
     mails = world(source.world).mails
-    subject = source.one([one.subject for one in mails])
+    subject = source.one([mail.subject for mail in mails])
     if source.split and split_of(subject) != source.split:
         return None
     plan: Plan = [_app("Mail"), [tap(f"mail {subject}")]]
@@ -202,7 +202,7 @@ def _mail(source: Source, deed: str) -> Draft | None:
 
 def _person(source: Source, deed: str) -> Draft | None:
     known = world(source.world).contacts
-    name = source.one([one for one in words.PEOPLE if (one in known) != (deed == "add")])
+    name = source.one([person for person in words.PEOPLE if (person in known) != (deed == "add")])
     if source.split and split_of(name) != source.split:
         return None
     match deed:

@@ -155,5 +155,5 @@ def share(passed: Mapping[str, bool]) -> float:
 
 def verdict_of(score: Score) -> Verdict:
     """1 where all tests pass by the mended rule; what both rules say is the reason."""
-    mended, official = (f"{sum(one.values())}/{len(one)}" for one in (score.fixed, score.official))
+    mended, official = (f"{sum(passed.values())}/{len(passed)}" for passed in (score.fixed, score.official))
     return Verdict(ORACLE, float(score.success), f"{mended} tests passed, {official} by the official rule")

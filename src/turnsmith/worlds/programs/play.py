@@ -155,7 +155,7 @@ def draw(
     found = sample(
         model, [once[ids] for ids in prompts], list(seeds), Sampling(max_new_tokens=MOST_TOKENS), [WORDS.eos]
     )
-    return [(one.token_ids, one.logprobs) for one in found]
+    return [(drawn.token_ids, drawn.logprobs) for drawn in found]
 
 
 def scripted(task: Task, seed: int, quality: float) -> Trace:

@@ -108,7 +108,7 @@ def code_task(
     """The proposal as Python: what is checked, done and done wrongly."""
     request = proposal.request
     getter = "get_user_details(user_id" if request.kind == "home" else "get_order_details(order_id"
-    conditions = " and ".join(f"({one})" for one in proposal.conditions) or "True"
+    conditions = " and ".join(f"({condition})" for condition in proposal.conditions) or "True"
     verify = f"def verify(answer):\n    record = tools.{getter}={request.subject!r})\n    return {conditions}\n"
     try:
         instruction = sentence(world.base, request)
@@ -116,7 +116,8 @@ def code_task(
         instruction = f"{request.kind} {request.subject}"
     about = {"user_id": user_id, "request": asdict(request)}
     return CodeTask(
-        task_id, instruction, verify, _program(proposal.solution), tuple(_program(one) for one in proposal.failures),
+        task_id, instruction, verify, _program(proposal.solution),
+        tuple(_program(failure) for failure in proposal.failures),
         tuple(explored), json.loads(json.dumps(about)),
     )  # fmt: skip
 

@@ -106,8 +106,8 @@ def tool_words(seen: Seen, name: str, output: str) -> list[Word]:
     if name == "get_user_details":
         user_id = _user_id(seen, record)
         seen.users[user_id] = record
-        orders: list[Word] = [(one,) for one in record["orders"]]
-        methods: list[Word] = [(one,) for one in record["payment_methods"]]
+        orders: list[Word] = [(order_id,) for order_id in record["orders"]]
+        methods: list[Word] = [(method,) for method in record["payment_methods"]]
         return ["user", (user_id,), "orders", *orders, "pay", *methods, "home", _address(record)]
     if name == "get_order_details":
         seen.orders[record["order_id"]] = record

@@ -112,7 +112,7 @@ def next_challenge(
     if user_id not in seen.users:
         return f"user {seen.mark(user_id)}"
     record = base.tables["users"][user_id]
-    orders = [one for one in record["orders"] if one in base.tables["orders"]]
+    orders = [order_id for order_id in record["orders"] if order_id in base.tables["orders"]]
     wanted = [request.subject] if request.subject in orders else orders[:1]
     for order_id in wanted:
         if order_id not in seen.orders:
@@ -131,7 +131,9 @@ def _plan(base: Base, user_id: str, rng: random.Random, sloppy: Sloppiness) -> R
         if request is None or (request.kind == "home" and rng.random() < 0.8):
             continue
         if rng.random() < sloppy.infeasible and request.kind in ("cancel", "payment", "address", "return"):
-            others = [one for one in base.tables["users"][user_id]["orders"] if one in base.tables["orders"]]
+            others = [
+                order_id for order_id in base.tables["users"][user_id]["orders"] if order_id in base.tables["orders"]
+            ]
             other = base.tables["orders"][rng.choice(others)]
             items = ((rng.choice(other["items"])["item_id"], ""),) if request.kind == "return" else ()
             return replace(request, subject=other["order_id"], items=items)
@@ -147,7 +149,7 @@ def _known_address(base: Base, user_id: str, request: Request) -> Request:
     user = base.tables["users"][user_id]
     if request.kind == "address":
         return replace(request, address=address_of(user))
-    orders = [base.tables["orders"][one] for one in user["orders"] if one in base.tables["orders"]]
+    orders = [base.tables["orders"][order_id] for order_id in user["orders"] if order_id in base.tables["orders"]]
     return replace(request, address=address_of(orders[0])) if orders else request
 
 

@@ -110,11 +110,11 @@ def random_request(base: Base, user_id: str, rng: random.Random, kinds: Sequence
     """A request of this user that the tools fulfil, of one of these kinds; None where this draw found none."""
     user = base.tables["users"][user_id]
     kind = rng.choice(list(kinds))
-    others = [address_of(one) for one in base.tables["orders"].values() if one["user_id"] != user_id][:50]
+    others = [address_of(other) for other in base.tables["orders"].values() if other["user_id"] != user_id][:50]
     if kind == "home":
         return Request(kind, user_id, address=rng.choice(others)) if others else None
     wanted = "delivered" if kind in ("return", "exchange") else "pending"
-    orders = [base.tables["orders"][one] for one in user["orders"] if one in base.tables["orders"]]
+    orders = [base.tables["orders"][order_id] for order_id in user["orders"] if order_id in base.tables["orders"]]
     orders = [order for order in orders if order["status"] == wanted and _names_are_unique(order)]
     if not orders:
         return None
@@ -124,14 +124,14 @@ def random_request(base: Base, user_id: str, rng: random.Random, kinds: Sequence
     if kind == "cancel":
         return Request(kind, subject, reason=rng.choice(REASONS))
     if kind == "address":
-        addresses = [one for one in (*others[:3], address_of(user)) if one != address_of(order)]
+        addresses = [address for address in (*others[:3], address_of(user)) if address != address_of(order)]
         return Request(kind, subject, address=rng.choice(addresses)) if addresses else None
     total = order["payment_history"][0]["amount"]
     if kind == "payment":
         able = [one for one, m in methods.items() if one != paid and m.get("balance", total) >= total]
         return Request(kind, subject, payment=rng.choice(able)) if able else None
     if kind == "return":
-        able = [one for one in methods if one == paid or "gift_card" in one]
+        able = [method for method in methods if method == paid or "gift_card" in method]
         chosen = rng.sample(order["items"], rng.randint(1, min(2, len(order["items"]))))
         items = tuple((item["item_id"], "") for item in chosen)
         return Request(kind, subject, payment=rng.choice(able), items=items) if able else None
@@ -164,17 +164,21 @@ def mutations(base: Base, request: Request, user_id: str) -> list[Request]:
     if request.reason:
         found += [replace(request, reason=reason) for reason in REASONS if reason != request.reason]
     if request.payment:
-        found += [replace(request, payment=one) for one in user["payment_methods"] if one != request.payment]
+        found += [replace(request, payment=method) for method in user["payment_methods"] if method != request.payment]
     if request.address:
-        everyone = (address_of(base.tables["orders"][one]) for one in user["orders"] if one in base.tables["orders"])
+        everyone = (
+            address_of(base.tables["orders"][order_id])
+            for order_id in user["orders"]
+            if order_id in base.tables["orders"]
+        )
         addresses = {*everyone, address_of(user)}
-        found += [replace(request, address=one) for one in sorted(addresses) if one != request.address][:2]
+        found += [replace(request, address=address) for address in sorted(addresses) if address != request.address][:2]
     order = base.tables["orders"].get(request.subject)
     if order is not None and request.items:
         found += _other_items(base, request, order)
-    siblings = [one for one in user["orders"] if one != request.subject]
+    siblings = [order_id for order_id in user["orders"] if order_id != request.subject]
     if request.kind in ("cancel", "payment", "address"):
-        found += [replace(request, subject=one) for one in siblings]
+        found += [replace(request, subject=sibling) for sibling in siblings]
     if request.kind == "cancel" and user["payment_methods"]:
         paid = None if order is None else order["payment_history"][0]["payment_method_id"]
         found += [Request("payment", request.subject, payment=p) for p in user["payment_methods"] if p != paid][:1]
@@ -186,8 +190,8 @@ def _other_items(base: Base, request: Request, order: Record) -> list[Request]:
     chosen = {old for old, _ in request.items}
     rest = [item["item_id"] for item in order["items"] if item["item_id"] not in chosen]
     if request.kind == "return":
-        found += [replace(request, items=((one, ""),)) for one in rest]
-        found += [replace(request, items=(*request.items, (one, ""))) for one in rest[:1]]
+        found += [replace(request, items=((item, ""),)) for item in rest]
+        found += [replace(request, items=(*request.items, (item, ""))) for item in rest[:1]]
         if len(request.items) > 1:
             found.append(replace(request, items=request.items[:1]))
         return found

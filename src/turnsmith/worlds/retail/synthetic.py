@@ -110,7 +110,7 @@ def _address(rng: random.Random) -> Record:
 
 
 def _order(rng: random.Random, user: Record, products: dict[str, Record], orders: dict[str, Record]) -> Record:
-    order_id = next(one for one in iter(lambda: f"#W{_number(rng, 7)}", None) if one not in orders)
+    order_id = next(number for number in iter(lambda: f"#W{_number(rng, 7)}", None) if number not in orders)
     items = []
     for product in rng.sample(sorted(products.values(), key=lambda one: one["name"]), rng.randint(1, 4)):
         variant = rng.choice(sorted(product["variants"].values(), key=lambda one: one["item_id"]))

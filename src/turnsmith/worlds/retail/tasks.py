@@ -47,7 +47,9 @@ def make_task(
         "requests": [asdict(request) for request in requests],
         "withheld": [rng.random() < 0.5 for _ in requests],
         "by_email": rng.random() < 0.5,
-        "actions": [{"name": call.name, "kwargs": dict(call.arguments)} for call in (one.call() for one in requests)],
+        "actions": [
+            {"name": call.name, "kwargs": dict(call.arguments)} for call in (wanted.call() for wanted in requests)
+        ],
         "outputs": [],
     }
     kinds = [request.kind for request in requests]

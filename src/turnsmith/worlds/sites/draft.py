@@ -88,7 +88,9 @@ def family(thing: Thing, others: Sequence[N]) -> list[N]:
 
 def reach(thing: Thing, featured: Sequence[Thing], before: Thing | None = None) -> int:
     """How many steps lead to a thing: one where the front page, or the page `before` it, links to it, else a search."""
-    linked = family(before, [thing]) if before is not None else [one for one in featured if one.name == thing.name]
+    linked = (
+        family(before, [thing]) if before is not None else [other for other in featured if other.name == thing.name]
+    )
     return 1 if linked else 2
 
 

@@ -158,12 +158,12 @@ def _quarry(catalogue: Catalogue, world: Any, rng: random.Random) -> _Quarry | N
         return None
     thing = things[looks - 1]
     label = rng.choice(list(thing.facts))
-    if sum(one.facts[label] == thing.facts[label] for one in things) > 1:
+    if sum(other.facts[label] == thing.facts[label] for other in things) > 1:
         return None
     steps = 1 + looks * (1 + world.theme.folded) + (looks - 1)
     if not SHORTEST <= steps + 1 <= LONGEST:
         return None
-    names = [one.name for one in things[:PAGE_SIZE]]
+    names = [shown.name for shown in things[:PAGE_SIZE]]
     stage = hunt(place(group), names, label, thing.facts[label], steps)
     words = {"n": catalogue.noun, "c": group, "b": world.brand, "l": label, "v": thing.facts[label]}
     return _Quarry(group, thing, label, thing.facts[label], stage, words)

@@ -37,7 +37,7 @@ def _frame(request: Request) -> dict[str, Any]:
     guest = _guest(request)
     count, mine = len(guest.state.enrolled), guest.world.theme.words["mine"]
     return {
-        "nav": [(one, f"/department/{one}") for one in guest.world.departments],
+        "nav": [(department, f"/department/{department}") for department in guest.world.departments],
         "corner": [(f"{mine} ({count})" if count else mine, "/mine")],
     }
 
@@ -53,7 +53,9 @@ def _row(one: Course | Lecturer) -> dict[str, Any]:
 
 async def home(request: Request) -> Response:
     """The front page: a few courses."""
-    return _show(request, "home.html", "Home", "home", items=[_row(one) for one in _guest(request).world.featured])
+    return _show(
+        request, "home.html", "Home", "home", items=[_row(course) for course in _guest(request).world.featured]
+    )
 
 
 async def department(request: Request) -> Response:
@@ -128,14 +130,18 @@ async def drop(request: Request) -> Response:
 async def mine(request: Request) -> Response:
     """What the visitor takes."""
     guest = _guest(request)
-    rows = [(one, guest.state.enrolled[one.name]) for one in guest.world.courses if one.name in guest.state.enrolled]
+    rows = [
+        (course, guest.state.enrolled[course.name])
+        for course in guest.world.courses
+        if course.name in guest.state.enrolled
+    ]
     return _show(request, "mine.html", guest.world.theme.words["mine"], "mine", rows=rows)
 
 
 async def lecturer(request: Request) -> Response:
     """A lecturer: details and courses."""
     world, number = _guest(request).world, request.path_params["number"]
-    one = next((one for one in world.lecturers if one.id == number), None)
+    one = next((lecturer for lecturer in world.lecturers if lecturer.id == number), None)
     if one is None:
         return await missing(request)
     taught = [course for course in world.courses if course.lecturer.name == one.name][:4]

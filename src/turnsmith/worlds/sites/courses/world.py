@@ -71,15 +71,15 @@ class CoursesWorld(World):
     @property
     def featured(self) -> tuple[Course, ...]:
         """What the front page shows."""
-        return tuple(one for one in self.courses if one.id % 10 == 3)
+        return tuple(course for course in self.courses if course.id % 10 == 3)
 
     def numbered(self, number: int | None) -> Course | None:
         """The course with this id."""
-        return next((one for one in self.courses if one.id == number), None)
+        return next((course for course in self.courses if course.id == number), None)
 
     def listed(self, department: str, level: str = "", sort: str = "") -> list[Course]:
         """The courses of a department as its page lists them."""
-        chosen = [one for one in self.courses if one.department == department and level in ("", one.level)]
+        chosen = [course for course in self.courses if course.department == department and level in ("", course.level)]
         if sort in ("Shortest", "Longest"):
             chosen.sort(key=lambda one: one.hours, reverse=sort == "Longest")
         return chosen
@@ -109,7 +109,10 @@ def build(seed: int) -> CoursesWorld:
     titles: list[tuple[str, str]] = []
     while len(titles) < 40:
         first = names.word()
-        titles += [(f"{first} {rng.choice(by_department[one])}", one) for one in rng.sample(sorted(by_department), 2)]
+        titles += [
+            (f"{first} {rng.choice(by_department[department])}", department)
+            for department in rng.sample(sorted(by_department), 2)
+        ]
     titles.sort()
     ids = rng.sample(range(700, 700 + len(titles)), len(titles))
     hours, seats = rng.sample(range(6, 120), len(titles)), rng.sample(range(8, 240), len(titles))

@@ -39,7 +39,7 @@ def _frame(request: Request) -> dict[str, Any]:
         "nav": [(section, f"/{version}/section/{section}") for section in world.sections],
         "corner": [("Bookmarks", f"/{version}/bookmarks")],
         "version": version,
-        "versions": [(one, f"/{one}/{rest}", one == version) for one in world.versions],
+        "versions": [(other, f"/{other}/{rest}", other == version) for other in world.versions],
         "home": f"/{version}/",
         "search_to": f"/{version}/search",
     }
@@ -56,7 +56,7 @@ def _list(request: Request, title: str, key: str, items: list[Article], **values
 
 async def home(request: Request) -> Response:
     """The front page: where to begin."""
-    items = [_row(request)(one) for one in _guest(request).world.featured]
+    items = [_row(request)(article) for article in _guest(request).world.featured]
     return page(request, "docs/home.html", "Home", "home", items=items, **_frame(request))
 
 
@@ -87,7 +87,10 @@ async def bookmarks(request: Request) -> Response:
     """What was bookmarked."""
     guest = _guest(request)
     return _list(
-        request, "Bookmarks", "bookmarks", [one for one in guest.world.articles if one.name in guest.state.bookmarks]
+        request,
+        "Bookmarks",
+        "bookmarks",
+        [article for article in guest.world.articles if article.name in guest.state.bookmarks],
     )
 
 

@@ -54,15 +54,15 @@ class DocsWorld(World):
     @property
     def featured(self) -> tuple[Article, ...]:
         """What the front page shows."""
-        return tuple(one for one in self.articles if one.id % 10 == 0)
+        return tuple(article for article in self.articles if article.id % 10 == 0)
 
     def numbered(self, number: int) -> Article | None:
         """The article with this id."""
-        return next((one for one in self.articles if one.id == number), None)
+        return next((article for article in self.articles if article.id == number), None)
 
     def listed(self, section: str, level: str = "", sort: str = "") -> list[Article]:
         """The articles of a section as its page lists them."""
-        chosen = [one for one in self.articles if one.section == section and level in ("", one.level)]
+        chosen = [article for article in self.articles if article.section == section and level in ("", article.level)]
         if sort in ("Shortest", "Longest"):
             chosen.sort(key=lambda one: one.minutes, reverse=sort == "Longest")
         return chosen
@@ -84,7 +84,9 @@ def build(seed: int) -> DocsWorld:
     titles: list[tuple[str, str]] = []
     while len(titles) < 40:
         first = names.word()
-        titles += [(f"{first} {rng.choice(by_section[one])}", one) for one in rng.sample(sorted(by_section), 2)]
+        titles += [
+            (f"{first} {rng.choice(by_section[section])}", section) for section in rng.sample(sorted(by_section), 2)
+        ]
     titles.sort()
     ids = rng.sample(range(500, 500 + len(titles)), len(titles))
     minutes = rng.sample(range(2, 60), len(titles))

@@ -47,7 +47,9 @@ def _row(one: Thread | Member) -> dict[str, Any]:
 
 async def home(request: Request) -> Response:
     """The front page: the newest threads."""
-    return _show(request, "home.html", "Home", "home", items=[_row(one) for one in _guest(request).world.featured])
+    return _show(
+        request, "home.html", "Home", "home", items=[_row(thread) for thread in _guest(request).world.featured]
+    )
 
 
 async def board(request: Request) -> Response:
@@ -82,12 +84,12 @@ async def members(request: Request) -> Response:
 
 def _thread(request: Request) -> Thread | None:
     number = request.path_params["number"]
-    return next((one for one in _guest(request).world.threads if one.id == number), None)
+    return next((thread for thread in _guest(request).world.threads if thread.id == number), None)
 
 
 def _member(request: Request) -> Member | None:
     number = request.path_params["number"]
-    return next((one for one in _guest(request).world.members if one.id == number), None)
+    return next((member for member in _guest(request).world.members if member.id == number), None)
 
 
 async def thread(request: Request) -> Response:

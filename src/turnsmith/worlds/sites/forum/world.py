@@ -77,7 +77,11 @@ class ForumWorld(World):
 
     def listed(self, board: str, kept: str = "", sort: str = "") -> list[Thread]:
         """The threads of a board as its page lists them."""
-        chosen = [one for one in self.threads if one.board == board and (not kept or one.solved == (kept == "Solved"))]
+        chosen = [
+            thread
+            for thread in self.threads
+            if thread.board == board and (not kept or thread.solved == (kept == "Solved"))
+        ]
         if sort == "Most replies":
             chosen.sort(key=lambda one: -one.count)
         elif sort == "Highest score":

@@ -57,7 +57,9 @@ def _row(one: Recipe) -> dict[str, Any]:
 
 async def home(request: Request) -> Response:
     """The front page: the newest recipes."""
-    return _show(request, "home.html", "Home", "home", items=[_row(one) for one in _guest(request).world.featured])
+    return _show(
+        request, "home.html", "Home", "home", items=[_row(recipe) for recipe in _guest(request).world.featured]
+    )
 
 
 async def kind(request: Request) -> Response:
@@ -96,20 +98,24 @@ async def index(request: Request) -> Response:
 async def saved(request: Request) -> Response:
     """What was saved."""
     guest = _guest(request)
-    items = [one for one in guest.world.recipes if one.name in guest.state.saved]
+    items = [recipe for recipe in guest.world.recipes if recipe.name in guest.state.saved]
     return list_page(request, "Saved", "saved", items, _row, **_frame(request))
 
 
 async def shopping(request: Request) -> Response:
     """The shopping list."""
     guest = _guest(request)
-    rows = [(one, guest.state.shopping[one.name]) for one in guest.world.recipes if one.name in guest.state.shopping]
+    rows = [
+        (recipe, guest.state.shopping[recipe.name])
+        for recipe in guest.world.recipes
+        if recipe.name in guest.state.shopping
+    ]
     return _show(request, "list.html", "List", "list", rows=rows)
 
 
 def _recipe(request: Request) -> Recipe | None:
     number = request.path_params["number"]
-    return next((one for one in _guest(request).world.recipes if one.id == number), None)
+    return next((recipe for recipe in _guest(request).world.recipes if recipe.id == number), None)
 
 
 async def recipe(request: Request) -> Response:

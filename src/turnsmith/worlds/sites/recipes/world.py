@@ -71,7 +71,7 @@ class RecipesWorld(World):
 
     def listed(self, kind: str, style: str = "", sort: str = "") -> list[Recipe]:
         """The recipes of a kind as its page lists them."""
-        chosen = [one for one in self.recipes if one.kind == kind and style in ("", one.style)]
+        chosen = [recipe for recipe in self.recipes if recipe.kind == kind and style in ("", recipe.style)]
         if sort == "Quickest":
             chosen.sort(key=lambda one: one.minutes)
         elif sort == "Best rated":
@@ -107,7 +107,7 @@ def build(seed: int) -> RecipesWorld:
                 minutes=minutes[number],
                 rating=ratings[number] / 100,
                 facts={label: facts[label] for label in labels},
-                portions={one: rng.randrange(2, 40) * 5 for one in (first, second, *others)},
+                portions={name: rng.randrange(2, 40) * 5 for name in (first, second, *others)},
                 steps=(
                     f"Warm the {first.lower()} and stir in the {second.lower()}.",
                     f"Add the rest and leave it for {rng.randrange(5, 40)} minutes.",
