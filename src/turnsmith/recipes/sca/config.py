@@ -66,8 +66,8 @@ class Pretraining:
 
     worlds: int = 6
     users: int = 120
-    helpers: int = 5000
-    challenges: int = 2500
+    helpers: int = 4500
+    challenges: int = 3500
     proposals: int = 300
     judged: int = 600
     noise: float = 0.5

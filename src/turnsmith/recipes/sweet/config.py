@@ -126,6 +126,7 @@ class Config:
             pairs=4,
             pairing="ranked",
             rank_answers=False,
+            rank_reference="without_hidden",
             nll=1.0,
             critic=replace(_SMALL, learning_rate=1e-4, epochs=4),
             actor=replace(_SMALL, learning_rate=3e-4, batch_size=8),

@@ -10,7 +10,7 @@
 
 The ablations differ in the critic alone: it does not read c, it sums instead of taking a turn's mean, it is a head on
 hidden states. `oracle` ranks by the truth and is a control. What small models need beside the paper (docs in README):
-a weight of 0.3 for the NLL of every arm that compares, answers ranked apart from questions, and anchors.
+a weight of 1 for the NLL of every arm that compares, answers ranked apart from questions, and anchors.
 """
 
 import copy

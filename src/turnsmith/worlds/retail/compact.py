@@ -147,12 +147,18 @@ def observed(seen: Seen, observation: Observation) -> str:
 
 
 def log_of(context: Context) -> tuple[list[str], Seen]:
-    """The log up to now as pieces: what was observed, what was done, …, what is observed now; and what it showed."""
+    """The log up to now as pieces: what was observed, what was done, …, what is observed now; and what it showed.
+
+    Challengers and proposers read their role behind each observation: a small model that read it at the start alone
+    went on as a helper in two episodes of five.
+    """
     seen = Seen()
-    pieces = [str(context.task.params.get("role", "help"))]
+    role = str(context.task.params.get("role", "help"))
+    reminder = "" if role == "help" else f" {role}"
+    pieces = [role]
     for turn in context.turns:
-        pieces += [observed(seen, turn.observation), turn.action.text]
-    return [*pieces, observed(seen, context.observation)], seen
+        pieces += [observed(seen, turn.observation) + reminder, turn.action.text]
+    return [*pieces, observed(seen, context.observation) + reminder], seen
 
 
 def request_words(request: Request, base_order: Record | None, products: Mapping[str, Record]) -> list[Word]:
