@@ -37,9 +37,11 @@ SYNTAX, RAISED, MEMORY, NOT_PLAIN, call_seconds, memory_bytes, open_files
 ExactAnswer, VisionJudge, OutcomeJudge, fit_judge, EndpointOutcomeJudge, EndpointProposer, exploration_task
 save_tasks, load_webvoyager, trace_to_json, trace_from_json, add_verdicts, parse_plan, load_autoui, Blip2Vectors
 per_turn_baseline, to_go_baseline, recurring_states, score_differences, turn_shares, dpo_loss, anchor, score_branches
-read_tasks, read_trajectories, official_success
 BestOfN, BudgetForcing, tokens_spent, spend_steps, training_horizons, AUTHORS_LIST, needed_bin, at_equal_cost
 with_truth, ModelFormat, TENSORS, Toolboxes, openai, synthetic_world, authors_list, audit
+
+# Asked for by name over a pipe (`envs.tools.tau2`).
+ping
 
 # The papers' own forms beside ours, and what EEG and chip offer beside their recipes.
 VerbatimThreads, serial_text, read_prompt, braindecode_model, rows_of_step, bars, from_epochs, eye_potentials

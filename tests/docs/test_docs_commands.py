@@ -8,6 +8,8 @@ import pytest
 
 from turnsmith.cli import COMMANDS
 from turnsmith.commands.eval import Options as EvalOptions
+from turnsmith.commands.eval_colbench import Options as ColBenchOptions
+from turnsmith.commands.eval_tools import Options as ToolOptions
 from turnsmith.commands.run import config_module, recipe_names
 from turnsmith.options import parse_options
 from turnsmith.recipes.filtered_bc.config import Config as DemoConfig
@@ -45,7 +47,9 @@ def test_a_command_in_the_docs_is_one_that_the_program_knows(place, command):
         rest = [argument for argument in rest if argument != "--preset"]
         parse_options(kind, rest, prog=command, default=kind.preset(preset))
     elif verb == "eval":
-        parse_options(EvalOptions, arguments[1:], prog=command)
+        kinds = {"colbench": ColBenchOptions, "tools": ToolOptions}
+        kind = kinds.get(arguments[0], EvalOptions)
+        parse_options(kind, arguments[2 if arguments[0] in kinds else 1 :], prog=command)
     elif verb == "demo":
         parse_options(DemoConfig, arguments, prog=command, default=DemoConfig.preset("demo"))
 

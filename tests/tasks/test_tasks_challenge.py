@@ -15,7 +15,8 @@ from turnsmith.envs.tools.code_task import CodeTask, from_json
 from turnsmith.envs.tools.functions import load_toolboxes
 from turnsmith.errors import ParseError, UserError
 from turnsmith.tasks.challenge import Filter, audit, check, precision, try_calls, yields
-from turnsmith.tasks.challenger import first_object, write_task
+from turnsmith.tasks.challenger import write_task
+from turnsmith.text import first_object
 from turnsmith.trace.types import Call, StopReason
 
 pytestmark = pytest.mark.skipif(

@@ -4,9 +4,11 @@ POLICY is a model folder, a checkpoint of a run, `shipped` (the small one in the
 Tasks are those of the local sites, or your own: `--tasks FILE`, one JSON object a line (id, instruction, start_url).
 
 Dialogues of ColBench: turnsmith eval colbench FILE --agent POLICY --simulator openai:MODEL@BASE_URL
+Tools, with users:     turnsmith eval tools WORLD --agent POLICY [--user openai:MODEL@BASE_URL]
 """
 
 import asyncio
+import importlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,10 +62,8 @@ def main(argv: list[str]) -> int:
         print(f"usage: turnsmith eval POLICY [options]\n\n{__doc__}\nturnsmith eval POLICY --help lists the options.")
         return 0
 
-    if argv[0] == "colbench":
-        from turnsmith.commands import eval_colbench
-
-        return eval_colbench.main(argv[1:])
+    if argv[0] in ("colbench", "tools"):
+        return importlib.import_module(f"turnsmith.commands.eval_{argv[0]}").main(argv[1:])
     policy = argv[0]
     options = parse_options(Options, argv[1:], prog=f"turnsmith eval {policy}", description=__doc__)
     from turnsmith.runs.run import Run, run_folder

@@ -71,7 +71,7 @@ class TurnHead(nn.Module):
         # One token more behind each, so that the last one is read too: a state says nothing of the token it predicts.
         responses = [(*example.token_ids, 0) for example in examples]
         batch = collate([Prompt(example.prompt_ids) for example in examples], responses, self.model.device)
-        with _last_hidden(self.model) as hidden:
+        with last_hidden(self.model) as hidden:
             response_logprobs(self.model, batch)
         width = batch.targets_BK.shape[1] - 1
         score_BK = self.head(hidden[0][:, -width:])[..., 0]
@@ -86,7 +86,7 @@ class TurnHead(nn.Module):
 
 
 @contextmanager
-def _last_hidden(model: PreTrainedModel) -> Iterator[list[Tensor]]:
+def last_hidden(model: PreTrainedModel) -> Iterator[list[Tensor]]:
     """What the trunk of a causal LM puts out during one forward pass."""
     found: list[Tensor] = []
     trunk = getattr(model, model.base_model_prefix)
@@ -98,7 +98,7 @@ def _last_hidden(model: PreTrainedModel) -> Iterator[list[Tensor]]:
 
 
 def fit_head(head: TurnHead, pairs: Sequence[Comparison], beta: float, optim: OptimConfig) -> list[float]:
-    """Bradley-Terry over pairs of episodes (one example a side), in place."""
+    """Bradley-Terry over pairs of episodes (an example for all turns of a side, or one a turn), in place."""
     head.eval()
     lengths = [pair.length for pair in pairs]
     updates = [members for _, members in all_updates(lengths, optim.batch_size, optim.epochs, optim.seed)]
@@ -106,8 +106,10 @@ def fit_head(head: TurnHead, pairs: Sequence[Comparison], beta: float, optim: Op
     def losses(update: int) -> Iterator[Tensor]:
         members = updates[update]
         for part in passes(members, lengths, optim.pass_tokens):
-            chosen = [pairs[i] for i in part]
-            score = head.scores([pair.sides[side][0] for pair in chosen for side in (0, 1)])
+            sides = [pairs[i].sides[side] for i in part for side in (0, 1)]
+            row_scores = head.scores([example for side in sides for example in side])
+            owner = torch.tensor([place for place, side in enumerate(sides) for _ in side], device=row_scores.device)
+            score = row_scores.new_zeros(len(sides)).index_add(0, owner, row_scores)
             yield bradley_terry(score[0::2], score[1::2], beta).sum() / len(members)
 
     return fit(head, losses, optim, optim.updates(len(pairs)))

@@ -73,9 +73,19 @@ def preset_names(kind: type[RecipeConfig]) -> tuple[str, ...]:
     return PRESETS
 
 
+LATER = {"later": True}
+"""Metadata of a setting that a recipe was given after results were recorded with it: where it has its default, it is
+left out of `to_json`, so that runs from before it existed are still runs of the same settings."""
+
+
 def to_json(recipe: str, config: "RecipeConfig") -> dict[str, Any]:
     """The resolved configuration as JSON, with the recipe's name."""
-    return {"recipe": recipe, **dataclasses.asdict(config)}
+    settings = dataclasses.asdict(config)
+    for field in dataclasses.fields(config):
+        default = field.default_factory() if callable(field.default_factory) else field.default
+        if LATER.items() <= field.metadata.items() and getattr(config, field.name) == default:
+            del settings[field.name]
+    return {"recipe": recipe, **settings}
 
 
 def changed(config: "RecipeConfig", free: typing.Collection[str] = ()) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from turnsmith.engine.sampling import Sampling
 from turnsmith.envs.tools.base import Toolboxes, ToolSpec
 from turnsmith.envs.tools.code_task import CodeTask, from_json
 from turnsmith.errors import ParseError
+from turnsmith.text import first_object
 
 SYSTEM = """You invent tasks for an agent that uses tools, and the code that checks them.
 
@@ -74,23 +75,33 @@ async def write_task(
     raise ParseError(f"no task after {calls} calls")
 
 
-def _line(spec: ToolSpec) -> str:
-    return f"- {spec.name}: {spec.description} {json.dumps(dict(spec.parameters))}"
+INSTRUCTION = """You invent tasks for an agent that uses the tools below. You have not tried the tools yourself. Reply
+with one JSON object and nothing else: {{"instruction": "..."}}. The instruction says completely and unambiguously what
+the agent is to do.
+
+Tools:
+{tools}
+{policy}"""
 
 
-def first_object(text: str) -> dict[str, Any]:
-    """The first JSON object in a text.
+async def write_instruction(client: Chat, toolboxes: Toolboxes, seed: int, sampling: Sampling | None = None) -> str:
+    """An instruction written from the tools' descriptions alone, which nothing verifies: a proposer after PAE.
 
     Raises:
-        ParseError: if there is none.
+        ParseError: if the model writes something else.
+        InfraError: if the endpoint failed.
     """
-    decoder, at = json.JSONDecoder(), text.find("{")
-    while at >= 0:
-        try:
-            found, _ = decoder.raw_decode(text, at)
-            if isinstance(found, dict):
-                return found
-        except (ValueError, RecursionError):
-            pass
-        at = text.find("{", at + 1)
-    raise ParseError("no JSON object")
+    listed = "\n".join(_line(spec) for spec in toolboxes.specs)
+    messages = [
+        {"role": "system", "content": INSTRUCTION.format(tools=listed, policy=toolboxes.policy)},
+        {"role": "user", "content": f"Begin. (Occasion {seed}: choose something that others would not.)"},
+    ]
+    said = await client.chat(messages, sampling or Sampling(max_new_tokens=400), seed)
+    instruction = first_object(said.text).get("instruction")
+    if not isinstance(instruction, str) or not instruction.strip():
+        raise ParseError('no "instruction"')
+    return instruction.strip()
+
+
+def _line(spec: ToolSpec) -> str:
+    return f"- {spec.name}: {spec.description} {json.dumps(dict(spec.parameters))}"

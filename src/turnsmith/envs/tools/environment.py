@@ -159,5 +159,5 @@ class ToolSession:
 
 
 def _heard(said: Utterance) -> Observation:
-    info: dict[str, Any] = {"from": "user", "words": list(said.words)}
+    info: dict[str, Any] = {"from": "user", "words": list(said.words), **({"by": said.by} if said.by else {})}
     return Observation(f"User: {said.text}", info=info)

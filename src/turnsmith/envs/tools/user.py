@@ -1,4 +1,4 @@
-"""The user on the other side: who says what, and when. Rule-based here; by an endpoint in `agents.user_simulator`.
+"""The user on the other side: who says what, and when. Rule-based here; by a model in `agents.human`.
 
 The rule-based user knows a brief: who they are and what they want, request by request. They never hand the brief over:
 they say who they are, give the next request when asked for it, and withheld details (a reason, a way to pay) only when
@@ -22,11 +22,13 @@ class Utterance:
         text: as people write.
         words: the same for small models: plain words, and values as `{"value": …}`.
         reveals: which details of the brief it gives away, for the record.
+        by: the model that speaks for the user, for the record; "" where it is a rule.
     """
 
     text: str
     words: tuple[Any, ...] = ()
     reveals: tuple[str, ...] = ()
+    by: str = ""
 
     @property
     def done(self) -> bool:

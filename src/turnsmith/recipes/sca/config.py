@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from turnsmith.learn.optim import OptimConfig
-from turnsmith.runs.config import unknown_preset
+from turnsmith.runs.config import LATER, unknown_preset
 
 EXTRAS = ("hf",)
 
@@ -79,8 +79,37 @@ SMALL_UPDATE = OptimConfig(learning_rate=5e-4, batch_size=16, epochs=4, warmup_u
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    """A chat model (`--agent`) as challenger and executor, instead of the small one.
+
+    Attributes:
+        tools: the world: a name of `worlds.desks` (tau_retail, tau_airline, with or without _synthetic, m3_trade …).
+        user: who plays the users: openai:MODEL@BASE_URL. Without one, users of made-up worlds work by rule, and what an
+            agent wrote itself is read by the executor as its instruction.
+        teacher: whose rollouts are distilled: a model folder or openai:MODEL@BASE_URL.
+        calls: how often a challenger may call tools before it writes.
+        temperature, max_new_tokens: of the executor's sampling.
+        task_tokens: the longest task, in tokens.
+        lora_rank: of an adapter that learns instead of all weights; 0 trains all.
+        workers: episodes at once.
+        allow_unsafe: run checks without a sandbox where this machine has none.
+    """
+
+    tools: str = "tau_retail"
+    user: str = ""
+    teacher: str = ""
+    calls: int = 8
+    temperature: float = 1.0
+    max_new_tokens: int = 1024
+    task_tokens: int = 2000
+    lora_rank: int = 0
+    workers: int = 16
+    allow_unsafe: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Self-challenging on tau-bench's retail world.
+    """Self-challenging on tau-bench's retail world, or with a chat model (`--agent`) on any world of tools.
 
     Attributes:
         name: the run's folder is `runs/NAME`.
@@ -99,6 +128,9 @@ class Config:
         evaluation_rollouts: episodes a test task.
         test_tasks: at most so many; most_writes: of a test task.
         audited: at most so many tasks a filter.
+        agent: a chat model: a model folder (it is trained), or openai:MODEL@BASE_URL (it writes tasks, is tested on the
+            test tasks and plays its own; nothing is trained); "" makes a small model from scratch.
+        chat: with an agent.
     """
 
     name: str = "sca-paper"
@@ -126,6 +158,8 @@ class Config:
     test_tasks: int = 115
     most_writes: int = 4
     audited: int = 400
+    agent: str = field(default="", metadata=LATER)
+    chat: Chat = field(default_factory=Chat, metadata=LATER)
 
     @classmethod
     def preset(cls, name: str) -> "Config":

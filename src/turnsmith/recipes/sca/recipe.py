@@ -41,6 +41,7 @@ from turnsmith.recipes.sca.agent import (
     train,
 )  # fmt: skip
 from turnsmith.recipes.sca.challenge import audits, proposals, self_made
+from turnsmith.recipes.sca.chat import ChatStudy
 from turnsmith.recipes.sca.claims import record_claims
 from turnsmith.recipes.sca.config import Arm, Config, arm_of
 from turnsmith.recipes.sca.learning import copy_of, imitate, online, prefer, rollouts, usable, won
@@ -69,7 +70,7 @@ def main(config: Config) -> Path:
         UserError: if something that the user can mend is missing or wrong.
     """
     with Run(Path("runs") / config.name, to_json("sca", config), may_grow=("arms",)) as run:
-        asyncio.run(Study(config, run).main())
+        asyncio.run((ChatStudy if config.agent else Study)(config, run).main())
     if config.preset_name == "laptop" and not changed(config):
         record_claims(config)
     return write_report(run.folder, traces=10)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from turnsmith.learn.optim import OptimConfig
-from turnsmith.runs.config import unknown_preset
+from turnsmith.runs.config import LATER, unknown_preset
 
 EXTRAS = ("hf",)
 
@@ -60,15 +60,50 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ColBench:
+    """ColBench's backend tasks with a Hugging Face model (`--model FOLDER`) instead of the local world.
+
+    Attributes:
+        log: offline trajectories in the official form, which all arms learn from.
+        train: or a file of tasks: the model's own dialogues about them are the offline data.
+        test: a file of held-out tasks; without one the policies are trained and not tested.
+        simulator: who plays the person: openai:MODEL@BASE_URL.
+        turns: of the agent, of an episode.
+        temperature, max_new_tokens: of the agent's sampling.
+        lora_rank: of an adapter that learns instead of all weights; 0 (paper) trains all.
+        workers: dialogues at once.
+        allow_unsafe: run answers without a sandbox where this machine has none.
+    """
+
+    log: str = ""
+    train: str = ""
+    test: str = ""
+    simulator: str = ""
+    turns: int = 10
+    temperature: float = 1.0
+    max_new_tokens: int = 1024
+    lora_rank: int = 0
+    workers: int = 16
+    allow_unsafe: bool = False
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether any of its files is named."""
+        return bool(self.log or self.train or self.test)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """SWEET-RL on hidden-specification programs (`worlds/programs`), or offline on logs of your own (`--from`).
+    """SWEET-RL on hidden-specification programs (`worlds/programs`), on ColBench, or on logs of your own (`--from`).
 
     Attributes:
         name: the run's folder is `runs/NAME`.
         seed: of everything but the test tasks.
         preset_name: which preset these settings started from.
         source: a run with outcomes to learn from instead of the local world (`--from RUN`); "" for the local world.
-        model: with `source`: the folder of a Hugging Face model; "" trains a small one from scratch.
+        model: with `source` or `colbench`: the folder of a Hugging Face model; "" trains a small one from scratch.
+        colbench: its files, with a Hugging Face model.
+        sweep: numbers of training tasks: a whole run each, and a table of all.
         base: the policy that all start from (local world).
         arms: which of `Arm` are run.
         tasks: training tasks; `attempts` dialogues each are the offline data (paper: 5,000 by 3).
@@ -113,6 +148,8 @@ class Config:
     mtdpo: OptimConfig = field(default_factory=lambda: replace(_PAPER, epochs=4))
     rft: OptimConfig = field(default_factory=lambda: replace(_PAPER, batch_size=32, epochs=4))
     best_of: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    colbench: ColBench = field(default_factory=ColBench, metadata=LATER)
+    sweep: tuple[int, ...] = field(default=(), metadata=LATER)
 
     @classmethod
     def preset(cls, name: str) -> "Config":

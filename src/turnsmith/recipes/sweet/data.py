@@ -4,8 +4,9 @@ A dialogue is one example: the first prompt, then everything said, with the agen
 hidden specification stands in front of the prompt; for an actor it never does (a test scans them all).
 """
 
+import itertools
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,17 +50,21 @@ def outcome_of(trace: Trace) -> float:
     return trace.reward() or 0.0
 
 
-def trajectory_pairs(traces: Iterable[Trace], hidden: bool = False, questions_only: bool = False) -> list[Comparison]:
-    """Of each task every success against every failure; sides in which nothing counts are left out."""
-    found = []
+def better_and_worse(traces: Iterable[Trace]) -> Iterator[tuple[Trace, Trace]]:
+    """Of each task every success against every failure."""
     for attempts in by_task(traces).values():
         good = [trace for trace in attempts if outcome_of(trace) > 0.5]
         bad = [trace for trace in attempts if outcome_of(trace) <= 0.5]
-        for better in good:
-            for worse in bad:
-                sides = [dialogue_example(trace, hidden, questions_only) for trace in (better, worse)]
-                if all(any(side.mask) for side in sides):
-                    found.append(pair(*sides))
+        yield from itertools.product(good, bad)
+
+
+def trajectory_pairs(traces: Iterable[Trace], hidden: bool = False, questions_only: bool = False) -> list[Comparison]:
+    """Of each task every success against every failure; sides in which nothing counts are left out."""
+    found = []
+    for both in better_and_worse(traces):
+        sides = [dialogue_example(trace, hidden, questions_only) for trace in both]
+        if all(any(side.mask) for side in sides):
+            found.append(pair(*sides))
     return found
 
 

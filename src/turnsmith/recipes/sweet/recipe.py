@@ -35,6 +35,7 @@ from turnsmith.learn.preference import Comparison, PreferenceConfig
 from turnsmith.learn.preference import train as train_preferences
 from turnsmith.learn.sft import train as train_sft
 from turnsmith.recipes.sweet.claims import record_claims
+from turnsmith.recipes.sweet.colbench import learn_on_colbench
 from turnsmith.recipes.sweet.config import SWEET_ARMS, Arm, Config
 from turnsmith.recipes.sweet.critic import Critic, HeadFormat, Ids, truth_of
 from turnsmith.recipes.sweet.data import (
@@ -47,6 +48,7 @@ from turnsmith.recipes.sweet.data import (
     turn_comparison,
 )
 from turnsmith.recipes.sweet.offline import learn_from_logs
+from turnsmith.recipes.sweet.sweep import sweep
 from turnsmith.runs.config import changed, to_json
 from turnsmith.runs.once import JsonFormat
 from turnsmith.runs.progress import console, progress_bar
@@ -72,12 +74,16 @@ def main(config: Config) -> Path:
     Raises:
         UserError: if something that the user can mend is missing or wrong.
     """
-    if config.model and not config.source:
-        raise UserError("--model is for --from RUN; the local world trains a small model of its own.")
+    if config.sweep:
+        return sweep(config, main)
+    if config.model and not config.source and not config.colbench.asked_for:
+        raise UserError(
+            "--model is for --from RUN or --colbench.log FILE; the local world trains a small model of its own."
+        )
     with Run(Path("runs") / config.name, to_json("sweet", config), may_grow=("arms",)) as run:
         if config.source:
             return learn_from_logs(config, run)
-        _main(config, run)
+        (learn_on_colbench if config.colbench.asked_for else _main)(config, run)
     if config.preset_name == "laptop" and set(config.arms) == set(Arm) and not changed(config):
         record_claims(config)
     return write_report(run.folder, traces=10)

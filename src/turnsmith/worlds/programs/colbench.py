@@ -6,6 +6,7 @@ may not see (the reference and the tests) is hidden. The benchmark's test split 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,19 @@ def read_tasks(path: Path, split: str = "train", limit: int | None = None) -> li
 
 
 def read_trajectories(path: Path) -> list[Trace]:
-    """The offline trajectories of a file.
+    """The offline trajectories of a file; attempts at one task have the same task.
 
     Raises:
         UserError: if a line is not a trajectory, with its number.
     """
-    return [trajectory_of(row, number, f"{path}, line {number}") for number, row in iter_jsonl(path)]
+    first: dict[tuple[str, str], str] = {}
+    found = []
+    for number, row in iter_jsonl(path):
+        trace = trajectory_of(row, number, f"{path}, line {number}")
+        task = trace.task
+        known = first.setdefault((task.instruction, task.hidden["ground_truth"]), task.id)
+        found.append(replace(trace, task=replace(task, id=known)))
+    return found
 
 
 def split_reply(text: str) -> tuple[str, Call]:
