@@ -48,7 +48,7 @@ class Bridge:
             )
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [python, str(_BRIDGE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [python, "-I", str(_BRIDGE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         try:
             self.ask("ping")
