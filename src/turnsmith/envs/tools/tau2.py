@@ -47,9 +47,9 @@ class Bridge:
                 "python3.12 -m venv tau2 && tau2/bin/pip install tau2@git+https://github.com/sierra-research/tau2-bench"
             )
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [python, "-I", str(_BRIDGE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        command = [python, "-I", str(_BRIDGE)]  # isolated: this folder's own tau2.py must not be found as the package
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
         try:
             self.ask("ping")
         except InfraError as error:
