@@ -97,7 +97,7 @@ def test_clip_is_the_cosine_of_its_own_embeddings(tmp_path):
     except ImportError:
         processor = None
     if processor is not None:
-        images = [Image.open(io.BytesIO(data)) for data in (one, other)]
+        images: list = [Image.open(io.BytesIO(data)) for data in (one, other)]
         pixels = torch.as_tensor(np.stack(processor(images)["pixel_values"]))
     else:
         pixels = torch.stack([measure._pixels(one), measure._pixels(other)])
@@ -160,6 +160,8 @@ def test_a_page_can_do_nothing():
     server.shutdown()
     assert Counter.hits == 0
     compare = StructuralSimilarity().compare
+    assert wanted is not None
+    assert tall is not None
     for name, picture in found.items():
         assert picture is not None, name
         assert compare(wanted, picture) > 0.999, name

@@ -34,6 +34,7 @@ from turnsmith.learn.preference import Comparison, PreferenceConfig, pair
 from turnsmith.learn.preference import train as train_preferences
 from turnsmith.learn.sft import train as train_sft
 from turnsmith.recipes.sweet.config import SWEET_ARMS, Arm, Config
+from turnsmith.recipes.sweet.critic import HeadFormat
 from turnsmith.recipes.sweet.data import Context, answer_anchor, better_and_worse, outcome_of, turn_comparison
 from turnsmith.rollout.collect import Episode, Limits
 from turnsmith.rollout.stored import collect_into
@@ -219,10 +220,15 @@ class _Study:
         reads = arm is not Arm.NO_HIDDEN
         if arm is Arm.REGRESSION:
             head = TurnHead(copy.deepcopy(self.base))
-            if pairs := self.pairs(log, turns, reads):
-                with progress_bar("critic regression", 1):
+
+            def headed() -> TurnHead:
+                if pairs := self.pairs(log, turns, reads):
                     fit_head(head, pairs, config.beta, optim)
-            return _Critic(config, arm, self.base, head.eval())
+                return head
+
+            return _Critic(
+                config, arm, self.base, self.run.once("critic/regression", self.kept, headed, HeadFormat(head))
+            )
         reduction = "sum" if arm is Arm.NO_NORM else config.critic_reduction
         preference = PreferenceConfig(beta=config.beta, nll=config.nll, reduction=reduction)
         model = self.fresh()
