@@ -239,13 +239,13 @@ def test_the_paper_preset_says_what_it_needs(options, says, tmp_path, monkeypatc
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("recipe", ["digirl", "digiq"])
+@pytest.mark.parametrize("recipe", ["digirl", "digiq", "apr"])
 def test_a_recipe_has_about_forty_options(recipe, capsys):
     with pytest.raises(SystemExit):
         turnsmith(["run", recipe, "--preset", "laptop", "--help"])
     said = capsys.readouterr().out
     options = {word for word in re.findall(r"--[a-z][\w.-]+", said) if not word.startswith("--no-")} - {"--help"}
-    assert 20 < len(options) <= 46, len(options)
+    assert 20 < len(options) <= 42, len(options)
 
 
 # -- claims

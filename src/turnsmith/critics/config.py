@@ -48,7 +48,7 @@ class QConfig:
     grad_clip: _Fixed[float] = 0.01
     folds: _Fixed[int] = 4
     value_updates: _Fixed[int] = 600
-    heads: Literal["min", "max", "mean"] = "max"
+    heads: _Fixed[Literal["min", "max", "mean"]] = "max"
     width: _Fixed[int] = 128
 
 

@@ -45,7 +45,7 @@ class Size:
     width: int = 1024
     layers: int = 18
     heads: int = 16
-    mlp: int = 2752
+    mlp: Suppress[int] = 2752
     context: int = 4096
     tied: Suppress[bool] = False
     number_features: Suppress[bool] = False

@@ -8,6 +8,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tyro.conf import Suppress
+
 from turnsmith.errors import UserError
 from turnsmith.worlds.countdown.problem import Problem, generate
 from turnsmith.worlds.countdown.search import Search, Style, solve_parallel, solve_serial
@@ -39,9 +41,9 @@ class Tier:
     parent_beam: int = 10
     child_beam: int = 15
     serial_beam: int = 5
-    shuffle: bool = True
-    digits: bool = True
-    names: int = 512
+    shuffle: Suppress[bool] = True
+    digits: Suppress[bool] = True
+    names: Suppress[int] = 512
     unseen: tuple[int, ...] = (13, 29, 47, 61, 83)
 
     @property

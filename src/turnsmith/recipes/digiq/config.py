@@ -49,7 +49,7 @@ class RepresentationConfig:
     batch_size: Fixed[int] = 16
     learning_rate: Fixed[float] = 2e-5
     epsilon: float = 30.0
-    foresee: float = 0.0
+    foresee: Fixed[float] = 0.0
     augment: float = 0.0
 
 
@@ -78,11 +78,11 @@ class ExtractionConfig:
     temperature: float = 1.2
     pick: Literal["softmax", "best"] = "best"
     pick_temperature: float = 0.03
-    margin: float = 0.0
+    margin: Fixed[float] = 0.0
     awr_temperature: Fixed[float] = 0.05
     updates: int = 900
     batch_size: Fixed[int] = 128
-    learning_rate: float = 1e-4
+    learning_rate: Fixed[float] = 1e-4
     schedule: Fixed[Literal["constant", "cosine"]] = "constant"
 
 

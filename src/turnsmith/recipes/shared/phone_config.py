@@ -70,10 +70,10 @@ class PolicyConfig:
     model: str = ""
     size: Fixed[Literal["small", "tiny"]] = "small"
     demonstrations: int = 0
-    rough: float = 0.0
+    rough: Fixed[float] = 0.0
     learning_rate: Fixed[float] = 1e-4
     batch_size: Fixed[int] = 128
-    epochs: int = 1
+    epochs: Fixed[int] = 1
     augment: float = 0.0
     rehearsal: float = 0.0
     temperature: float = 1.0
