@@ -152,7 +152,7 @@ async def test_an_element_in_a_shadow_tree_is_hit_there(environment, pages):
     from turnsmith.envs.browser import ObservationConfig
 
     html = "<x-y></x-y><script>for (const mode of ['open']) { const root = document.querySelector('x-y').attachShadow({mode}); root.innerHTML = '<button>in</button><button>two</button>'; root.querySelectorAll('button')[1].onclick = () => document.title = 'hit' }</script>"
-    async with seeing(environment, ObservationConfig(elements=False, tree=True)) as session:
+    async with seeing(environment, ObservationConfig(elements=False, tree="viewport")) as session:
         observation = await session.reset(pages.put(html), 0)
         line = next(line for line in observation.text.splitlines() if '"two"' in line or "two" in line)
         mark = int("".join(one for one in line.split("]")[0] if one.isdigit()))
