@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,8 @@ class ClipSimilarity:
             self._model = CLIPModel.from_pretrained(folder).eval()
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"--clip {folder}: no usable CLIP model ({str(error).splitlines()[0]}).") from error
-        self._size = int(config.vision_config.image_size)  # pyright: ignore[reportOptionalMemberAccess,reportAttributeAccessIssue]
+        size: Any = config.vision_config.image_size  # pyright: ignore[reportOptionalMemberAccess,reportAttributeAccessIssue]
+        self._size = int(size)
 
     def compare(self, first: bytes, second: bytes) -> float:
         """The cosine; 1 for equal pictures."""
