@@ -71,10 +71,9 @@ def encode(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[int], list
         for message in messages
         for part in ((f"{message.role.capitalize()}: ", -1), (message.text, _turn(message)), ("\n\n", -1))
     ]
-    begun = tokenizer.bos_token_id is None or starts_with_bos(tokenizer, pieces[0][0] if pieces else "")
-    ids: list[int] = []
-    if not begun:
-        ids.append(tokenizer.bos_token_id)
+    first, ids = tokenizer.bos_token_id, list[int]()
+    if first is not None and not starts_with_bos(tokenizer, pieces[0][0] if pieces else ""):
+        ids.append(first)
     turns = [-1] * len(ids)
     for text, turn in pieces:
         part = tokenizer(text, add_special_tokens=False).input_ids
