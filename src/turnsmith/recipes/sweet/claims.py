@@ -45,7 +45,7 @@ def sweet_claims(runs: Runs[str], aucs: list[float]) -> list[Claim]:
             words=f"What is lost {words}, in points",
             better=Arm.SWEET.value,
             worse=arm.value,
-            goal="> 0",
+            goal="> 0 and interval above 0",
             paper=said,
         )
         for arm, name, words, said in _DROPS
