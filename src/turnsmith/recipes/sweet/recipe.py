@@ -48,6 +48,7 @@ from turnsmith.recipes.sweet.data import (
     turn_comparison,
 )
 from turnsmith.recipes.sweet.offline import learn_from_logs
+from turnsmith.recipes.sweet.report import finish, record_credit
 from turnsmith.recipes.sweet.sweep import sweep
 from turnsmith.runs.config import changed, to_json
 from turnsmith.runs.once import JsonFormat
@@ -103,6 +104,8 @@ def _main(config: Config, run: Run) -> None:
     for arm in config.arms:
         if arm in SWEET_ARMS:
             critics[arm] = make_critic(config, run, arm, base, log)
+        if arm is Arm.SWEET:
+            record_credit(run, critics[arm], log)
         traces = zero
         if arm is not Arm.ZERO_SHOT:
             policy = train_arm(config, run, arm, base, log, critics.get(arm))
@@ -110,11 +113,8 @@ def _main(config: Config, run: Run) -> None:
         rewards[arm.value] = rewards_by_task(traces)
         log_arm(run, arm.value, traces)
     numbers = judge_critics(config, run, base, zero, critics)
-    if config.best_of and Arm.SWEET in critics:
-        best_of_n(config, run, base, test, critics)
-    seconds = round(time.time() - started, 1)
-    run.report(status="done", rewards=rewards, turn_auc=numbers.get(Arm.SWEET.value), turn_aucs=numbers,
-               seconds=seconds)  # fmt: skip
+    best = best_of_n(config, run, base, test, critics) if config.best_of and Arm.SWEET in critics else {}
+    finish(run, rewards, numbers, best, time.time() - started)
 
 
 # -- the policy, and its dialogues
@@ -331,15 +331,21 @@ def judge_critics(
     hidden = [(*hidden_prefix(task), *ids) for task, ids in zip(tasks, prompts, strict=True)]
     note("untrained", rank_by_ratio(base, base, hidden, drawn, prompts))
     run.log(phase="critics", **{f"auc_{name}": value for name, value in found.items()})
-    console.print("AUC for useful questions: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
+    if found:
+        console.print("AUC for useful questions: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
     return found
 
 
 def best_of_n(
     config: Config, run: Run, base: PreTrainedModel, test: Sequence[Task], critics: dict[Arm, Critic]
-) -> None:
-    """The base policy with the best of N candidates a turn, by each critic that was fitted (c is read at test time)."""
+) -> dict[str, dict[int, float]]:
+    """The base policy with the best of N candidates a turn, by each critic that was fitted (c is read at test time).
+
+    Returns:
+        Success by N, by arm.
+    """
     tasks = test[:200]
+    found: dict[str, dict[int, float]] = {}
     for arm, critic in critics.items():
         for count in config.best_of:
 
@@ -369,7 +375,9 @@ def best_of_n(
             seeds = [turn_seed(1, index) for index in range(len(tasks))]
             with torch.no_grad():
                 traces = play(base, tasks, seeds, phase=f"best-of-{count}-{arm.value}", choose=choose)
-            run.log(phase="best-of-n", arm=arm.value, n=count, success=_success(traces))
+            found.setdefault(arm.value, {})[count] = _success(traces)
+        run.log(phase=f"best-of-n-{arm.value}", **{f"n_{n}": success for n, success in found[arm.value].items()})
+    return found
 
 
 def _inputs(config: Config, *names: str) -> dict[str, object]:
