@@ -116,6 +116,7 @@ def test_a_processor_writes_one_bos_as_transformers_does(adds, shelves):
     )  # fmt: skip
     policy = HFPolicy.__new__(HFPolicy)
     policy.processor, policy.tokenizer, policy.rendering = processor, processor.tokenizer, "webvoyager"
+    policy.manner = None
     context = shelves(1, 0)[0][0]
     ids, _ = policy.encode_prompt(context)
     rows = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]

@@ -10,7 +10,7 @@ from turnsmith.runs import progress
 
 def test_a_log_file_gets_lines_of_a_long_bar(monkeypatch: pytest.MonkeyPatch):
     said = io.StringIO()
-    monkeypatch.setattr(progress.console, "file", said)
+    monkeypatch.setattr(progress.console, "_file", said)  # undone, unlike the property, which keeps a stream
     monkeypatch.setattr(progress, "_LOG_SECONDS", 0.0)
     with progress.progress_bar("learning", 3) as advance:
         for number in range(3):
@@ -21,7 +21,7 @@ def test_a_log_file_gets_lines_of_a_long_bar(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_short_bar_says_one_line(monkeypatch: pytest.MonkeyPatch):
     said = io.StringIO()
-    monkeypatch.setattr(progress.console, "file", said)
+    monkeypatch.setattr(progress.console, "_file", said)  # undone, unlike the property, which keeps a stream
     with progress.progress_bar("learning", 3) as advance:
         for _ in range(3):
             advance()

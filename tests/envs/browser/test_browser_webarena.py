@@ -68,7 +68,7 @@ async def test_a_login_that_is_none_is_a_user_error_without_its_contents(pages, 
     torn.write_text('{"cookies": [{"value": "secret"')
     for state, message in (
         (str(tmp_path / "none.json"), "cannot be read"),
-        (str(torn), "is not JSON"),
+        (str(torn), "not JSON"),
         ({"user": "secret"}, 'must hold "cookies"'),
         ({"cookies": "secret", "origins": []}, "must be lists"),
         ({"cookies": [{"value": "secret"}], "origins": []}, "the browser refuses"),
