@@ -54,8 +54,8 @@ def record_runs(recipe: str, claims: Sequence[Claim], kind: type, reports: Seque
         kind: the recipe's `Config`.
         reports: of `finished_runs`.
     """
+    KEPT.mkdir(parents=True, exist_ok=True)
     for row in reports:
-        KEPT.mkdir(parents=True, exist_ok=True)
         write_json(KEPT / f"{row['config']['name']}.json", row)
     path = record(recipe, claims, commands_of(recipe, kind, reports))
     console.print(f"recorded {path}")

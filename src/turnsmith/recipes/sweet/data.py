@@ -89,18 +89,27 @@ class Context:
     success: bool
 
 
+def asked_before(trace: Trace) -> list[tuple[str, ...]]:
+    """At each turn, the slots that were asked about before."""
+    found: list[tuple[str, ...]] = []
+    asked: tuple[str, ...] = ()
+    for turn in trace.turns:
+        found.append(asked)
+        call = turn.action.call
+        if call is not None and call.name == "ask":
+            asked = (*asked, str(call.arguments["slot"]))
+    return found
+
+
 def contexts_of(traces: Sequence[Trace], count: int, seed: int) -> list[Context]:
     """Turns of these dialogues, at most `count`, drawn at random."""
     found = []
     for trace in traces:
-        asked: list[str] = []
-        for turn in trace.turns:
+        for turn, asked in zip(trace.turns, asked_before(trace), strict=True):
             action = turn.action
             answers = action.call is not None and action.call.name == "answer"
             won = outcome_of(trace) > 0.5
-            found.append(Context(trace.task, action.prompt_ids, tuple(asked), action.token_ids, answers, won))
-            if action.call is not None and action.call.name == "ask":
-                asked.append(str(action.call.arguments["slot"]))
+            found.append(Context(trace.task, action.prompt_ids, asked, action.token_ids, answers, won))
     random.Random(f"contexts/{seed}").shuffle(found)
     return found[:count]
 

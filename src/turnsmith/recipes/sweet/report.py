@@ -10,6 +10,7 @@ from turnsmith.evaluate.show import percent
 from turnsmith.evaluate.stats import wilson
 from turnsmith.recipes.sweet.config import Arm
 from turnsmith.recipes.sweet.critic import Critic
+from turnsmith.recipes.sweet.data import asked_before
 from turnsmith.runs.progress import console
 from turnsmith.runs.run import Run
 from turnsmith.trace.types import Trace
@@ -22,7 +23,7 @@ def record_credit(run: Run, critic: Critic, log: Sequence[Trace]) -> None:
 
     Critics of questions do not judge answers (see `rank_answers`): where answers are not ranked, they have no number.
     """
-    asked_all = {trace.id: _asked_before(trace) for trace in log}
+    asked_all = {trace.id: asked_before(trace) for trace in log}
     for start in range(0, len(log), _PART):
         turns = [(trace, place) for trace in log[start : start + _PART] for place in range(len(trace.turns))]
         actions = [trace.turns[place].action for trace, place in turns]
@@ -38,18 +39,6 @@ def record_credit(run: Run, critic: Critic, log: Sequence[Trace]) -> None:
             judged = critic.config.rank_answers or not answers
             found.setdefault(trace.id, []).append(score if judged else None)
         record(run.store, critic.arm.value, 0, advantages=found)
-
-
-def _asked_before(trace: Trace) -> list[tuple[str, ...]]:
-    """At each turn, the slots that were asked about before."""
-    asked: list[tuple[str, ...]] = []
-    before: tuple[str, ...] = ()
-    for turn in trace.turns:
-        asked.append(before)
-        call = turn.action.call
-        if call is not None and call.name == "ask":
-            before = (*before, str(call.arguments["slot"]))
-    return asked
 
 
 def finish(
