@@ -22,7 +22,7 @@ from scipy.io import loadmat
 
 from turnsmith.eeg import files
 from turnsmith.eeg.files import FileName
-from turnsmith.errors import UserError
+from turnsmith.errors import UserError, require
 
 FIXATION = frozenset({"L_fixation", "R_fixation"})
 SACCADE = frozenset({"L_saccade", "R_saccade"})
@@ -280,7 +280,6 @@ def _read_mat_5(path: Path) -> tuple[np.ndarray, EventTable]:
 
 
 def _read_mat_73(path: Path) -> tuple[np.ndarray, EventTable]:
-    from turnsmith.errors import require
 
     require("h5py", "eeg")
     import h5py

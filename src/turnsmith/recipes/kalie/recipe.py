@@ -14,18 +14,24 @@ predictor or the executor.
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from turnsmith.errors import UserError, require
+from turnsmith.evaluate.stats import wilson
+from turnsmith.recipes.kalie.claims import record_claims
 from turnsmith.recipes.kalie.config import ARMS, SCRIPTS, TASKS, Config
+from turnsmith.recipes.kalie.evaluation import error_rows, play, scripted, test_tasks, trained_policy
+from turnsmith.recipes.kalie.learning import adapted_vlm, learn_all
+from turnsmith.recipes.kalie.report import write_report
+from turnsmith.recipes.kalie.rl import learn_from_success
+from turnsmith.robot.policy import AffordancePolicy
 from turnsmith.runs.config import changed, to_json
 from turnsmith.runs.progress import console, progress_bar
 from turnsmith.runs.run import Run
-
-if TYPE_CHECKING:
-    from turnsmith.worlds.tabletop.environment import TabletopEnvironment
+from turnsmith.worlds.tabletop.environment import TabletopEnvironment
 
 
 def main(config: Config) -> Path:
@@ -41,8 +47,6 @@ def main(config: Config) -> Path:
     with Run(Path("runs") / config.name, to_json("kalie", config)) as run:
         page = asyncio.run(_main(config, run))
     if config.preset_name == "laptop" and not changed(config, free=("processes", "films")):
-        from turnsmith.recipes.kalie.claims import record_claims
-
         record_claims(config)
     return page
 
@@ -75,11 +79,6 @@ def check(config: Config) -> None:
 
 
 async def _main(config: Config, run: Run) -> Path:
-    from turnsmith.recipes.kalie.evaluation import error_rows, play, scripted, trained_policy
-    from turnsmith.recipes.kalie.learning import learn_all
-    from turnsmith.recipes.kalie.report import write_report
-    from turnsmith.recipes.kalie.rl import learn_from_success
-    from turnsmith.worlds.tabletop.environment import TabletopEnvironment
 
     made, cache = run.folder / "made", run.folder / "seen"
     run.report(status="running", recipe="kalie", config=run.config)
@@ -123,16 +122,12 @@ def _tasks_of(config: Config, arm: str) -> tuple[str, ...]:
 
 def _filmed(config: Config) -> set[str]:
     """Ids of the test scenes that are filmed: the first ones of every task, set after set."""
-    from turnsmith.recipes.kalie.evaluation import test_tasks
 
     return {task.id for name in config.tasks for task in test_tasks(config, name, 1)[: max(0, config.films)]}
 
 
-async def _vision_language_model(config: Config, run: Run, environment: "TabletopEnvironment") -> None:
+async def _vision_language_model(config: Config, run: Run, environment: TabletopEnvironment) -> None:
     """Fine-tune a vision-language model with LoRA on the data of each of its arms, and execute what it says."""
-    from turnsmith.recipes.kalie.evaluation import play
-    from turnsmith.recipes.kalie.learning import adapted_vlm
-    from turnsmith.robot.policy import AffordancePolicy
 
     for arm in config.vlm.arms:
         policy = AffordancePolicy(adapted_vlm(config, run, arm), f"vlm-{arm}")
@@ -150,7 +145,6 @@ def rewards(run: Run) -> dict[str, dict[str, float]]:
 
 def summarize(config: Config, run: Run) -> list[dict[str, Any]]:
     """Success of every arm over everything and task by task, with Wilson's interval."""
-    from turnsmith.evaluate.stats import wilson
 
     rows = []
     for phase, by_task in rewards(run).items():
@@ -170,7 +164,6 @@ def summarize(config: Config, run: Run) -> list[dict[str, Any]]:
 
 def print_summary(summary: Sequence[dict[str, Any]], errors: dict[str, dict[str, Any]]) -> None:
     """A table of success, an arm a line and a task a column, and the keypoint errors; it fits 80 columns."""
-    from rich.table import Table
 
     tasks = [name for name in ("all", *TASKS) if any(row["task"] == name for row in summary)]
     table = Table(title="Success, per cent of trials on unseen geometry", title_justify="left", pad_edge=False)

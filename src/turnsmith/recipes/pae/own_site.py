@@ -21,6 +21,7 @@ from rich.table import Table
 from turnsmith.agents.base import Policy
 from turnsmith.agents.hf_policy import HFPolicy
 from turnsmith.agents.load import load_policy
+from turnsmith.agents.lora import add_adapter
 from turnsmith.agents.openai_policy import OpenAIPolicy
 from turnsmith.engine.openai_client import endpoint_of
 from turnsmith.engine.sampling import Sampling, turn_seed
@@ -245,8 +246,6 @@ def _policy(config: Config) -> Policy:
     acts = web.SHIPPED_FOLDER if config.own.acts == "shipped" else config.own.acts
     policy = load_policy(acts, sampling=sampling, device=settings.device, version="step-0")
     if isinstance(policy, HFPolicy) and policy.rendering != "compact" and settings.lora.rank:
-        from turnsmith.agents.lora import add_adapter
-
         adapter = settings.lora
         policy.model = add_adapter(policy.model, adapter.rank, adapter.alpha, adapter.dropout, config.seed)  # type: ignore
     return policy

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 import torch
 
@@ -184,6 +185,5 @@ def end_of(trace: Trace) -> bool:
 
 def settings_hash(config: Config) -> dict[str, object]:
     """What pretraining depends on."""
-    from dataclasses import asdict
 
     return {"size": asdict(config.size), "pretraining": asdict(config.pretraining), "seed": config.seed}

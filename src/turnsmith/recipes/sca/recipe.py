@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 
 from turnsmith.agents.log_policy import LogPolicy
 from turnsmith.envs.sandbox import SandboxPool
@@ -239,8 +241,6 @@ class Study:
 
     def print_table(self) -> None:
         """Pass@1, pass@k and pass^k of every arm, with the inaction baselines."""
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
 
         n = self.config.evaluation_rollouts
         table = Table(title=f"{len(self.test)} held-out tasks, {n} episodes each", box=SIMPLE_HEAD)

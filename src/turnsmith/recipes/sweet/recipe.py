@@ -17,7 +17,7 @@ import copy
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -381,7 +381,6 @@ def best_of_n(
 
 
 def _inputs(config: Config, *names: str) -> dict[str, object]:
-    from dataclasses import asdict
 
     settings = asdict(config)
     return {name: settings[name] for name in names}

@@ -13,6 +13,7 @@ known here by a random cookie: nothing that a page can reach makes, resets or re
 | POST `/shown`, `/checked` | a blank page has appeared; a human was checked |
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -64,7 +65,6 @@ class PhoneServer(LocalSites):
 
     async def ask(self, work: Callable[[], Any]) -> Any:
         """Run a function on the server's own thread, between two of its answers."""
-        import asyncio
 
         assert self._loop is not None
 
