@@ -381,6 +381,5 @@ def best_of_n(
 
 
 def _inputs(config: Config, *names: str) -> dict[str, object]:
-
     settings = asdict(config)
     return {name: settings[name] for name in names}

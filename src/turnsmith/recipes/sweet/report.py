@@ -19,10 +19,17 @@ _PART = 500
 
 
 def record_credit(run: Run, critic: Critic, log: Sequence[Trace]) -> None:
-    """Write the critic's advantage of each logged turn to the store: `traces show` and the viewer have it.
+    """Write the critic's advantage of each logged turn to the store, once: `traces show` and the viewer have it.
 
     Critics of questions do not judge answers (see `rank_answers`): where answers are not ranked, they have no number.
     """
+    inputs = {"critic": critic.arm.value, "dialogues": len(log)}
+    run.once("credit", inputs, lambda: _write_credit(run, critic, log))
+
+
+def _write_credit(run: Run, critic: Critic, log: Sequence[Trace]) -> int:
+    """The number of turns that were given one."""
+    credited = 0
     asked_all = {trace.id: asked_before(trace) for trace in log}
     for start in range(0, len(log), _PART):
         turns = [(trace, place) for trace in log[start : start + _PART] for place in range(len(trace.turns))]
@@ -39,6 +46,8 @@ def record_credit(run: Run, critic: Critic, log: Sequence[Trace]) -> None:
             judged = critic.config.rank_answers or not answers
             found.setdefault(trace.id, []).append(score if judged else None)
         record(run.store, critic.arm.value, 0, advantages=found)
+        credited += len(turns)
+    return credited
 
 
 def finish(
