@@ -1,7 +1,11 @@
-"""Make the policy that `turnsmith demo` starts from: noisy demonstrations in real Chromium, then supervised training.
+"""Make a shipped policy: noisy demonstrations in real Chromium, then supervised training.
 
-Run: .venv/bin/python scripts/make_warm_start.py [--epochs 5]. On two quiet cores it takes three quarters of an hour. A
-stopped run goes on collecting where it stopped. The result replaces `src/turnsmith/recipes/shared/assets/web_small`.
+.venv/bin/python scripts/make_warm_start.py                              the one of `turnsmith demo`: all five sites
+.venv/bin/python scripts/make_warm_start.py --sites shop forum docs --portions 4 --epochs 4 --out web_three_sites
+                                                                         PAE's, whose other two sites stay unseen
+
+On two quiet cores the first takes three quarters of an hour. A stopped run goes on collecting where it stopped. The
+result replaces the folder of that name in `src/turnsmith/recipes/shared/assets`.
 
 The demonstrations are on training worlds only; six in ten succeed, and failures are learned like the rest. Stray clicks
 are left out of what is imitated, but stay in the histories: so the policy sees pages that it did not mean to open.
@@ -48,15 +52,16 @@ PORTIONS = (
 OPTIM = OptimConfig(learning_rate=1.5e-3, batch_size=8, epochs=1, warmup_updates=100, schedule="constant")
 
 
-def collect(portion: Portion) -> list[Trace]:
+def collect(portion: Portion, sites: tuple[str, ...]) -> list[Trace]:
     """The demonstrations of one portion, from the store as far as they are there."""
-    config = WebConfig(horizon=HORIZON, sessions=8, screenshots=False)
+    config = WebConfig(sites=sites, horizon=HORIZON, sessions=8, screenshots=False)
 
     async def play(run: Run) -> list[Trace]:
         async with WebEpisodes(run, config) as episodes:
             return await episodes.demonstrate(portion.demonstrations, portion.seed)
 
-    with Run(Path(f"runs/warm_start-{portion.seed}"), {"recipe": "warm_start", "seed": portion.seed}) as run:
+    settings = {"recipe": "warm_start", "seed": portion.seed, "sites": list(sites)}
+    with Run(Path("runs") / f"warm_start-{len(sites)}-sites-{portion.seed}", settings) as run:
         return asyncio.run(play(run))
 
 
@@ -76,9 +81,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--sites", nargs="+", default=list(WebConfig().sites))
+    parser.add_argument("--portions", type=int, default=len(PORTIONS), help="only the first so many")
+    parser.add_argument("--out", default=SHIPPED_FOLDER.name)
     options = parser.parse_args()
-    epochs = options.epochs
-    traces = [trace for portion in PORTIONS for trace in collect(portion)]
+    epochs, folder = options.epochs, SHIPPED_FOLDER.parent / options.out
+    traces = [trace for portion in PORTIONS[: options.portions] for trace in collect(portion, tuple(options.sites))]
     policy = new_small_policy(texts_of(traces), layers=2)
     policy.model.to(options.device)
     random.Random(0).shuffle(traces)
@@ -94,10 +102,10 @@ def main() -> None:
         with progress_bar(f"epoch {epoch + 1} of {epochs}", -(-len(examples) // optim.batch_size)) as advance:
             train(policy.model, examples, optim, optimizer, on_update=lambda _: advance(), transform=renamer)
         console.print(f"held-out loss {evaluate_loss(policy.model, held_out):.3f}")
-    shutil.rmtree(SHIPPED_FOLDER, ignore_errors=True)
-    policy.model.save_pretrained(SHIPPED_FOLDER)
-    policy.tokenizer.save_pretrained(SHIPPED_FOLDER)
-    console.print(f"saved {SHIPPED_FOLDER}")
+    shutil.rmtree(folder, ignore_errors=True)
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    console.print(f"saved {folder}")
 
 
 if __name__ == "__main__":

@@ -67,12 +67,12 @@ class Pretraining:
     worlds: int = 6
     users: int = 120
     helpers: int = 4500
-    challenges: int = 3500
+    challenges: int = 6000
     proposals: int = 300
     judged: int = 600
     noise: float = 0.5
     judge_noise: float = 0.15
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(batch_size=16, max_updates=1600))
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(batch_size=16, max_updates=3000))
 
 
 SMALL_UPDATE = OptimConfig(learning_rate=5e-4, batch_size=16, epochs=4, warmup_updates=10)
