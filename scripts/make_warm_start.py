@@ -2,7 +2,7 @@
 
 .venv/bin/python scripts/make_warm_start.py                              the one of `turnsmith demo`: all five sites
 .venv/bin/python scripts/make_warm_start.py --sites shop forum docs --portions 4 --epochs 4 --out web_three_sites
-                                                                         PAE's, whose other two sites stay unseen
+                                                                         one that has not seen the other two sites
 
 On two quiet cores the first takes three quarters of an hour. A stopped run goes on collecting where it stopped. The
 result replaces the folder of that name in `src/turnsmith/recipes/shared/assets`.

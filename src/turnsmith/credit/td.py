@@ -40,7 +40,6 @@ def q_target(reward_B: Tensor, next_value_B: Tensor, done_B: Tensor, discount: f
 
 def mc_target(reward_T: Tensor, discount: float) -> Tensor:
     """What Q regresses to in the Monte Carlo arm: the discounted return from each step on, shape (T,)."""
-
     return rewards_to_go(reward_T, discount).detach()
 
 

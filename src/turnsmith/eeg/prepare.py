@@ -280,7 +280,6 @@ def _read_mat_5(path: Path) -> tuple[np.ndarray, EventTable]:
 
 
 def _read_mat_73(path: Path) -> tuple[np.ndarray, EventTable]:
-
     require("h5py", "eeg")
     import h5py
 

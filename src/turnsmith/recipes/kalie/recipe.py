@@ -79,7 +79,6 @@ def check(config: Config) -> None:
 
 
 async def _main(config: Config, run: Run) -> Path:
-
     made, cache = run.folder / "made", run.folder / "seen"
     run.report(status="running", recipe="kalie", config=run.config)
     jobs = [(arm, task) for arm in config.arms for task in _tasks_of(config, arm)]
@@ -122,13 +121,11 @@ def _tasks_of(config: Config, arm: str) -> tuple[str, ...]:
 
 def _filmed(config: Config) -> set[str]:
     """Ids of the test scenes that are filmed: the first ones of every task, set after set."""
-
     return {task.id for name in config.tasks for task in test_tasks(config, name, 1)[: max(0, config.films)]}
 
 
 async def _vision_language_model(config: Config, run: Run, environment: TabletopEnvironment) -> None:
     """Fine-tune a vision-language model with LoRA on the data of each of its arms, and execute what it says."""
-
     for arm in config.vlm.arms:
         policy = AffordancePolicy(adapted_vlm(config, run, arm), f"vlm-{arm}")
         await play(config, run, environment, policy, policy.version, config.tasks, config.trials)
@@ -145,7 +142,6 @@ def rewards(run: Run) -> dict[str, dict[str, float]]:
 
 def summarize(config: Config, run: Run) -> list[dict[str, Any]]:
     """Success of every arm over everything and task by task, with Wilson's interval."""
-
     rows = []
     for phase, by_task in rewards(run).items():
         for name in ("all", *config.tasks):
@@ -164,7 +160,6 @@ def summarize(config: Config, run: Run) -> list[dict[str, Any]]:
 
 def print_summary(summary: Sequence[dict[str, Any]], errors: dict[str, dict[str, Any]]) -> None:
     """A table of success, an arm a line and a task a column, and the keypoint errors; it fits 80 columns."""
-
     tasks = [name for name in ("all", *TASKS) if any(row["task"] == name for row in summary)]
     table = Table(title="Success, per cent of trials on unseen geometry", title_justify="left", pad_edge=False)
     table.add_column("")

@@ -185,5 +185,4 @@ def end_of(trace: Trace) -> bool:
 
 def settings_hash(config: Config) -> dict[str, object]:
     """What pretraining depends on."""
-
     return {"size": asdict(config.size), "pretraining": asdict(config.pretraining), "seed": config.seed}

@@ -241,7 +241,6 @@ class Study:
 
     def print_table(self) -> None:
         """Pass@1, pass@k and pass^k of every arm, with the inaction baselines."""
-
         n = self.config.evaluation_rollouts
         table = Table(title=f"{len(self.test)} held-out tasks, {n} episodes each", box=SIMPLE_HEAD)
         for heading in ("arm", "pass@1", f"pass@{n}", f"pass^{n}"):
