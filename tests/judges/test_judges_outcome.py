@@ -9,10 +9,10 @@ from pages_by_hand import click, look, walk
 
 from turnsmith.engine.openai_client import Endpoint
 from turnsmith.errors import UserError
-from turnsmith.judges.outcome import OutcomeJudge, OutcomeModel, fit_judge, threshold_for
+from turnsmith.judges.outcome import OutcomeJudge, OutcomeModel, fit_judge, last_pressed, threshold_for
 from turnsmith.judges.outcome_config import JudgeConfig
 from turnsmith.judges.outcome_endpoint import EndpointOutcomeJudge, parse_verdict
-from turnsmith.judges.outcome_features import features, view_of
+from turnsmith.judges.outcome_features import buttons_of, features, view_of
 from turnsmith.trace.types import ORACLE, Action, Call, ImageRef, Outcome, Task, Trace, Turn, Verdict
 
 pytest.importorskip("torch")
@@ -119,6 +119,39 @@ def test_the_threshold_is_the_lowest_that_reaches_the_precision():
     assert threshold_for(chances, labels, 0.75) == 0.6
     assert threshold_for(chances, labels, 1.0) == 0.8
     assert threshold_for([0.6, 0.7], [0, 0], 0.9) == 0.98  # nothing is right: next to nothing is called a success
+
+
+def test_a_threshold_that_is_meant_for_rarer_successes_is_higher():
+    chances, labels = [0.6, 0.7, 0.8, 0.9, 0.95], [0, 1, 0, 1, 1]
+    assert threshold_for(chances, labels, 0.7, rate=0.6) == threshold_for(chances, labels, 0.7) == 0.7
+    assert threshold_for(chances, labels, 0.7, rate=0.1) == 0.9  # each failure stands for 13.5 of them
+    assert threshold_for(chances, labels, 0.7, rate=0.9) == 0.5
+
+
+def test_the_button_pressed_last_is_read_off_a_trace_and_the_frames_do_not_count():
+    home = look("Home", "/", ("button", "Search"), ("a", "Iron Pot"))
+    page = look("Iron Pot", "/item/1", ("button", "Search"), ("button", "Save"), ("button", "Sort: New"))
+    pressed = walk("w", (home, click(home, "Iron Pot")), (page, click(page, "Save")), (page, click(page, "Search")))
+    assert last_pressed(pressed) == "Save"
+    assert last_pressed(walk("w", (home, click(home, "Search")), (page, None))) == ""
+    assert buttons_of(view_of(pressed)) == ["Save"]
+
+
+async def test_done_is_not_believed_before_the_button_that_the_task_names_was_pressed(fitted):
+    """No demonstration words its task like this: what is asked for by name is learned from what was made of them."""
+    judge = OutcomeJudge(fitted[0])
+    verdicts = {}
+    for right in (True, False):
+        said = []
+        for number in range(3000, 3060):
+            trace = asked(number, right, 1)
+            if not right and "✓" in trace.turns[-1].observation.text:
+                continue
+            name = trace.task.instruction[5:-1]
+            task = replace(trace.task, instruction=f"On the page of {name}, press Save.")
+            said.append((await judge.judge(replace(trace, task=task))).reward)
+        verdicts[right] = sum(said) / len(said)
+    assert verdicts[True] > 0.7 > 0.1 > verdicts[False]
 
 
 def test_demonstrations_that_all_went_one_way_teach_no_judge():

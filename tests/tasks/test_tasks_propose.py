@@ -50,6 +50,7 @@ def test_a_sketch_says_what_stands_on_the_page():
     assert page.numeric == {"Quantity"}
     assert page.chosen == {"Small"}
     assert page.search is not None
+    assert page.searches == "Go"
 
 
 def test_pages_that_differ_in_numbers_are_of_one_kind():

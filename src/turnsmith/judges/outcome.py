@@ -4,7 +4,7 @@ A small classifier on features that any reader of pages could name: is the answe
 asked for, on the page of the thing that was named; did a ✓ appear, a count go up, the text that was to be written show;
 is the answer the larger of the two numbers that were seen. Nothing in it knows a site or a template. It is trained on
 the demonstrations of the warm start alone, with what is known about them (which of them succeeded), and with negatives
-made from them: another task's instruction, another cell as the answer, the end cut off.
+made from them (`_made`), the most of it what goes wrong most often: the last deed left out.
 
 What it may see is an `OutcomeView`, which holds nothing else: no hidden part of the task, no provenance, no verdict, no
 thought and no action (PAE, arXiv 2412.13194, section 4 of the evaluator: task, answer, last three screenshots).
@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from turnsmith.errors import UserError
 from turnsmith.jsonl import read_json
 from turnsmith.judges.outcome_config import JudgeConfig
-from turnsmith.judges.outcome_features import FEATURES, OutcomeView, features, view_of
+from turnsmith.judges.outcome_features import FEATURES, OutcomeView, buttons_of, features, view_of
 from turnsmith.learn.fit import fit
 from turnsmith.learn.optim import OptimConfig
+from turnsmith.tasks.propose.sketch import visited
 from turnsmith.trace.types import Outcome, Trace, Verdict
 
 
@@ -120,22 +121,20 @@ def fit_judge(demonstrations: Iterable[Trace], config: JudgeConfig) -> tuple[Out
         UserError: if there are too few demonstrations, or all of them went the same way.
     """
     known = [
-        (view_of(trace), float((trace.reward() or 0.0) > 0.5), str(trace.task.params.get("site", "")))
+        _Known(view_of(trace), float((trace.reward() or 0.0) > 0.5), last_pressed(trace))
         for trace in demonstrations
-        if trace.outcome is not Outcome.INFRA_ERROR and trace.reward() is not None
+        if trace.outcome is not Outcome.INFRA_ERROR and trace.reward() is not None and trace.answer is not None
     ]
-    known = [row for row in known if row[0].answer is not None]
-    if len(known) < 4 or len({label for _, label, _ in known}) < 2:
+    if len(known) < 4 or len({row.label for row in known}) < 2:
         raise UserError(
             f"a judge needs demonstrations that succeeded and others that failed; of {len(known)} with an answer, "
-            f"{sum(label > 0 for _, label, _ in known):.0f} succeeded. Make more of them, or noisier ones."
+            f"{sum(row.label for row in known):.0f} succeeded. Make more of them, or noisier ones."
         )
     rng = random.Random(config.seed)
     rng.shuffle(known)
     cut = max(1, round(config.held_out * len(known)))
     held, kept = known[:cut], known[cut:]
-    groups = [[(view, label), *[(made, 0.0) for made in _made(view, label, site, kept, rng, config.made)]]
-              for view, label, site in kept]  # fmt: skip
+    groups = [[(row.view, row.label), *_made(row, kept, rng, config.made)] for row in kept]
     model = OutcomeModel(config.width, config.members)
     rows = [row for group in groups for row in group]
     features_BF = _table([view for view, _ in rows])
@@ -144,9 +143,10 @@ def fit_judge(demonstrations: Iterable[Trace], config: JudgeConfig) -> tuple[Out
     owner_B = torch.tensor([number for number, group in enumerate(groups) for _ in group])
     labels_B = torch.tensor([label for _, label in rows])
     _train(model, features_BF, labels_B, owner_B, len(groups), config)
-    chances = model.probability([view for view, _, _ in held])
-    labels = [label for _, label, _ in held]
-    model.threshold = threshold_for(chances, labels, config.precision)
+    tried = [pair for row in held for pair in [(row.view, row.label), *_made(row, held, rng, config.made)]]
+    chances, labels = model.probability([view for view, _ in tried]), [label for _, label in tried]
+    model.threshold = threshold_for(chances, labels, config.precision, config.rate)
+    chances, labels = model.probability([row.view for row in held]), [row.label for row in held]  # as they were
     said = [chance >= model.threshold for chance in chances]
     hits = sum(label for label, yes in zip(labels, said, strict=True) if yes)
     return model, FitReport(
@@ -189,11 +189,25 @@ def _train(
     model.eval()
 
 
-def threshold_for(chances: Sequence[float], labels: Sequence[float], precision: float) -> float:
-    """The lowest threshold (at least 0.5) at which what is called a success is right this often; 0.98 where none is."""
+def threshold_for(
+    chances: Sequence[float], labels: Sequence[float], precision: float, rate: float | None = None
+) -> float:
+    """The lowest threshold (at least 0.5) at which what is called a success is right this often; 0.98 where none is.
+
+    Args:
+        chances: what the model says of each episode.
+        labels: 1 for a success.
+        precision: how often.
+        rate: the share of successes among the episodes that will be judged; None for that of `labels`.
+    """
+    won = sum(labels)
+    failure = 1.0
+    if rate is not None and 0 < won < len(labels):
+        failure = (1 - rate) / rate * won / (len(labels) - won)  # failures that each one here stands for
     for threshold in sorted({0.5, *(chance for chance in chances if chance >= 0.5)}):
-        hits = [label for chance, label in zip(chances, labels, strict=True) if chance >= threshold]
-        if hits and sum(hits) / len(hits) >= precision:
+        hits = sum(label for chance, label in zip(chances, labels, strict=True) if chance >= threshold)
+        misses = sum(1 - label for chance, label in zip(chances, labels, strict=True) if chance >= threshold)
+        if hits and hits / (hits + failure * misses) >= precision:
             return threshold
     return 0.98
 
@@ -202,29 +216,56 @@ def _table(views: Sequence[OutcomeView]) -> Tensor:
     return torch.tensor([list(features(view).values()) for view in views], dtype=torch.float32)
 
 
-# -- negatives that are made of demonstrations -----------------------------------------------------------------------
-
-Known = tuple[OutcomeView, float, str]
+# -- what is made of demonstrations -----------------------------------------------------------------------------------
 
 
-def _made(
-    view: OutcomeView, label: float, site: str, others: Sequence[Known], rng: random.Random, count: int
-) -> list[OutcomeView]:
-    """Views that are failures for certain: another task's instruction, a wrong cell, the last page not reached."""
-    found: list[OutcomeView] = []
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A demonstration: what the judge may see of it, whether it succeeded, and the button that was pressed last."""
+
+    view: OutcomeView
+    label: float
+    pressed: str
+
+
+def last_pressed(trace: Trace) -> str:
+    """What the last button is called that a trace pressed, the frame's (those of its first page) apart; "" for none."""
+    steps = visited(trace)
+    frame = set(steps[0].page.buttons) if steps else set()
+    pressed = [step.target for step in steps if step.target in step.page.buttons and step.target not in frame]
+    return pressed[-1] if pressed else ""
+
+
+def _made(row: _Known, others: Sequence[_Known], rng: random.Random, count: int) -> list[tuple[OutcomeView, float]]:
+    """Views whose label is certain: a success before its last deed, one of two tasks, another's task, a wrong cell.
+
+    What policies do wrong most often is to say "done" on the right page before anything was done there. And tasks name
+    buttons ("press Follow") where these demonstrations may only paraphrase them: so the button that was pressed is also
+    asked for by name, which holds after the deed and fails before it.
+    """
+    view, made = row.view, list[tuple[OutcomeView, float]]()
+    if row.label and len(view.observations) > 1:
+        before = replace(view, observations=view.observations[:-1])
+        made.append((before, 0.0))
+        shown = buttons_of(view)
+        if row.pressed in shown:
+            made += [(_asked(view, row.pressed), 1.0), (_asked(before, row.pressed), 0.0)]
+        elif shown:
+            made.append((_asked(view, rng.choice(shown)), 0.0))
     for _ in range(count):
         how = rng.random()
-        if how < 0.45:
-            strange = rng.choice(others)[0].instruction
+        strange = rng.choice(others).view.instruction
+        if how < 0.6:
             if strange != view.instruction:
-                found.append(replace(view, instruction=strange))
-        elif how < 0.75 and label:
-            texts = _other_answers(view)
-            if texts:
-                found.append(replace(view, answer=rng.choice(texts)))
-        elif label and len(view.observations) > 1:
-            found.append(replace(view, observations=view.observations[:-1]))
-    return found
+                both = f"{view.instruction.rstrip('.')}, then: {strange}"
+                made.append((replace(view, instruction=strange if how < 0.35 else both), 0.0))
+        elif row.label and (texts := _other_answers(view)):
+            made.append((replace(view, answer=rng.choice(texts)), 0.0))
+    return made
+
+
+def _asked(view: OutcomeView, button: str) -> OutcomeView:
+    return replace(view, instruction=f"{view.instruction.rstrip('.')}: press {button}.")
 
 
 def _other_answers(view: OutcomeView) -> list[str]:
@@ -236,4 +277,4 @@ def _other_answers(view: OutcomeView) -> list[str]:
         rf"\b{re.escape(answer)}\b", view.instruction
     ):
         return []
-    return [text for text in texts if text and text.casefold() != answer]
+    return [*(text for text in texts if text and text.casefold() != answer), *["done"] * (1 + len(texts) // 3)]

@@ -13,6 +13,8 @@ class JudgeConfig:
         updates: full-batch steps of AdamW.
         learning_rate, weight_decay: of AdamW.
         precision: the threshold is the lowest at which held-out demonstrations reach this precision.
+        rate: the success rate at which that precision is meant. A policy that still learns succeeds less often than
+            demonstrations do, and the more failures there are, the more of what is called a success is none.
         held_out: the share of the demonstrations that the threshold is chosen on.
         made: negatives that are made of each demonstration.
         seed: of split, bootstraps, made negatives and initial weights.
@@ -23,7 +25,8 @@ class JudgeConfig:
     updates: int = 300
     learning_rate: float = 1e-2
     weight_decay: float = 1e-2
-    precision: float = 0.97
+    precision: float = 0.8
+    rate: float = 0.1
     held_out: float = 0.25
-    made: int = 2
+    made: int = 4
     seed: int = 0

@@ -13,6 +13,7 @@ from turnsmith.trace.types import Observation, Trace
 SEEN = 3
 _WORD = re.compile(r"\w+")
 _QUOTED = re.compile(r"[\"“]([^\"”]+)[\"”]")
+_THING = re.compile(r"[A-Z]\w+(?: [A-Z]\w+)+")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _COUNT = re.compile(r"^(.*\S)\s*\((\d+)\)$")
 _MENU = re.compile(r"^([^:]{2,30}): (\S.{0,40})$")
@@ -58,6 +59,7 @@ FEATURES = (
     "ticks_new", "ticks_named", "ticks_now", "count_up", "query_new",
     "quoted", "quoted_shown", "quoted_new", "quoted_in_field",
     "numbers", "numbers_shown", "names", "names_unvisited", "names_on_last", "pressed_named", "same_page",
+    "things", "things_missed", "left_unpressed", "texts_new", "label_on_last",
 )  # fmt: skip
 """Their names, in the order of `features`."""
 
@@ -90,6 +92,7 @@ class _Look:
         self.menus = {m[1]: m[2] for text, e in self._texts() if e["tag"] == "button" and (m := _MENU.match(text))}
         self.counts = {m[1]: int(m[2]) for text in self.texts if (m := _COUNT.match(text))}
         self.pairs = list(self._pairs())
+        self.buttons = [text or str(e.get("aria", "")) for text, e in self._texts() if e["tag"] == "button"]
         self.error = bool(observation.error)
 
     def _texts(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -121,11 +124,20 @@ def features(view: OutcomeView) -> dict[str, float]:
     }
     found |= _cells(task, answer, looks)
     found |= _heads(task, looks)
+    found |= _things(view.instruction, looks)
     found |= _lists(task, answer, looks)
     found |= _extremes(task, answer, looks)
     found |= _changes(task, first, last, looks)
     found |= _written(view.instruction, looks)
     return found
+
+
+def buttons_of(view: OutcomeView) -> list[str]:
+    """What the buttons of the last page are called, without the frame's (those of the first look) and without ✓."""
+    first, last = _Look(view.observations[0]), _Look(view.observations[-1])
+    frame = set(first.buttons) if first.head != last.head else set[str]()
+    own = (name.lstrip("✓ ") for name in last.buttons if name not in frame)
+    return [name for name in own if re.search(r"[^\W\d_]", name) and not _MENU.match(name)]
 
 
 def _cells(task: list[str], answer: str, looks: Sequence[_Look]) -> dict[str, float]:
@@ -142,6 +154,7 @@ def _cells(task: list[str], answer: str, looks: Sequence[_Look]) -> dict[str, fl
         "cell_label_share": best[0],
         "cell_label_whole": best[1],
         "cell_head": best[2],
+        "label_on_last": float(any(says(task, label) for label, _ in looks[-1].pairs)),
         "cell_all": float(best[1] > 0 and best[2] > 0),
     }
 
@@ -159,6 +172,16 @@ def _heads(task: list[str], looks: Sequence[_Look]) -> dict[str, float]:
         "names": float(len(names)),
         "names_unvisited": float(len(names - {look.head for look in looks})),
         "names_on_last": float(sum(text in names for text in {*looks[-1].links, looks[-1].head})),
+    }
+
+
+def _things(instruction: str, looks: Sequence[_Look]) -> dict[str, float]:
+    """What the task names with capital letters, and how much of it heads no page that was seen."""
+    things = set(_THING.findall(_QUOTED.sub("", instruction)))
+    met = {normalize(look.head) for look in looks}
+    return {
+        "things": float(min(4, len(things))),
+        "things_missed": float(min(4, sum(not any(head and head in normalize(t) for head in met) for t in things))),
     }
 
 
@@ -203,7 +226,9 @@ def _changes(task: list[str], first: _Look, last: _Look, looks: Sequence[_Look])
     before = next((look for look in looks if look.head == last.head), first)
     ticks = {tick for look in looks[1:] for tick in look.ticks} - first.ticks
     grown = max((count - first.counts.get(name, 0) for name, count in last.counts.items()), default=0)
+    frame = set(first.buttons) if first is not last else set[str]()
     query = {key for key, _ in parse_qsl(last.url.query)} - {key for key, _ in parse_qsl(before.url.query)}
+    left = [name for name in last.buttons if not name.startswith("✓") and name not in frame]
     return {
         "ticks_new": float(min(3, len(ticks))),
         "ticks_named": float(sum(says(task, tick) for tick in ticks)),
@@ -211,18 +236,19 @@ def _changes(task: list[str], first: _Look, last: _Look, looks: Sequence[_Look])
         "count_up": float(max(-1, min(3, grown))),
         "query_new": float(bool(query) and before.url.path == last.url.path and before is not last),
         "same_page": float(before is not last),
-        "pressed_named": float(sum(says(task, str(e.get("text", "")).lstrip("✓ ") or str(e.get("aria", "")))
-                                   for e in last.elements if e["tag"] == "button")),
-    }  # fmt: skip
+        "pressed_named": float(sum(says(task, name.lstrip("✓ ")) for name in last.buttons)),
+        "left_unpressed": float(sum(says(task, name) for name in left)),
+        "texts_new": float(min(4, len(set(last.texts) - set(before.texts)))) if before is not last else 0.0,
+    }
 
 
 def _written(instruction: str, looks: Sequence[_Look]) -> dict[str, float]:
     """Do texts and numbers that the task gives stand on the last page, outside of its fields?"""
     quoted = _QUOTED.findall(instruction)
     last, first = looks[-1], looks[0]
-    shown = [text for text in quoted if any(text in line for line in last.texts)]
-    new = [text for text in shown if not any(text in line for line in first.texts)]
-    field = [text for text in quoted if any(text in value for value in last.fields)]
+    shown = [text for text in quoted if any(_stands(text, line) for line in last.texts)]
+    new = [text for text in shown if not any(_stands(text, line) for line in first.texts)]
+    field = [text for text in quoted if any(_stands(text, value) for value in last.fields)]
     numbers = _NUMBER.findall(_QUOTED.sub("", instruction))
     page = " ".join([*last.texts, *last.fields])
     return {
@@ -231,5 +257,10 @@ def _written(instruction: str, looks: Sequence[_Look]) -> dict[str, float]:
         "quoted_new": len(new) / max(1, len(quoted)),
         "quoted_in_field": len(field) / max(1, len(quoted)),
         "numbers": float(len(numbers)),
-        "numbers_shown": sum(number in page for number in numbers) / max(1, len(numbers)),
+        "numbers_shown": sum(_stands(number, page) for number in numbers) / max(1, len(numbers)),
     }
+
+
+def _stands(text: str, line: str) -> bool:
+    """Whether a text stands in a line as whole words: "5" does not stand in "$15"."""
+    return re.search(rf"(?<![\w.]){re.escape(text)}(?![\w]|\.\d)", line) is not None

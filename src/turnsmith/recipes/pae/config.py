@@ -192,7 +192,7 @@ class Config:
                 sft=replace(SMALL_OPTIM, learning_rate=1.5e-3, epochs=4, warmup_updates=50, schedule="cosine"),
                 arms=tuple(Arm),
                 iterations=4,
-                rollouts=96,
+                rollouts=160,
                 update=replace(SMALL_OPTIM, epochs=10_000, max_updates=150),
                 rename=True,
                 test_tasks=90,

@@ -260,11 +260,14 @@ class _Writer:
         return {"c": head, "s": option}, steps, "first"
 
     def _buttons(self, page: Sketch) -> list[str]:
-        """The buttons of a page that may do something: not the frame's, not menus, not options."""
+        """The buttons of a page that may do something by themselves: not menus, options or a search's button.
+
+        Which of them are the frame's is seen only where people pressed what they needed.
+        """
         menus = {f"{menu}: {chosen}" for menu, chosen in page.menus.items()}
         options = self.known.options.get(kind(page.path), set()) | page.chosen
         unwanted = self.known.chrome if self.proposer.context == "demonstrations" else frozenset[str]()
-        every = [name for name in page.buttons if name not in menus | options | unwanted]
+        every = [name for name in page.buttons if name not in menus | options | unwanted | {page.searches}]
         return [name for name in every if re.search(r"\w", name) and len(name) <= 30]
 
 

@@ -34,6 +34,7 @@ class Sketch:
         numeric: the labels of those fields that hold a number.
         chosen: texts that carry a ✓.
         search: the mark of the search field, or None.
+        searches: the button after it, or "".
         details: what a two-column table says, by label.
         marks: the mark of each link and button, by text.
     """
@@ -48,6 +49,7 @@ class Sketch:
     numeric: frozenset[str] = frozenset()
     chosen: frozenset[str] = frozenset()
     search: int | None = None
+    searches: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, int] = field(default_factory=dict)
 
@@ -61,7 +63,7 @@ class Sketch:
         fields: dict[str, str] = {}
         menus: dict[str, str] = {}
         marks: dict[str, int] = {}
-        search = None
+        search, searches = None, ""
         for element in elements:
             tag, name = element["tag"], named(element)
             if tag == "a" and name:
@@ -70,6 +72,8 @@ class Sketch:
             elif tag == "button" and name:
                 if menu := _MENU.match(name):
                     menus[menu["menu"]] = menu["chosen"]
+                if search is not None and not searches:
+                    searches = name
                 buttons.append(name)
                 marks.setdefault(name, element["mark"])
                 fields = {label: after or name for label, after in fields.items()}
@@ -90,6 +94,7 @@ class Sketch:
             frozenset(numeric),
             frozenset(chosen),
             search,
+            searches,
             _details(elements),
             marks,
         )
