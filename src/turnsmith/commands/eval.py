@@ -93,7 +93,7 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
     from turnsmith.evaluate.show import summary_table
     from turnsmith.evaluate.summary import summarize
     from turnsmith.judges.base import ExactAnswer
-    from turnsmith.recipes.shared.web import SHIPPED_FOLDER
+    from turnsmith.recipes.shared.web import model_folder
     from turnsmith.rollout.collect import Limits, evaluation_episodes
     from turnsmith.rollout.stored import collect_into
     from turnsmith.runs.progress import console, episode_bar
@@ -111,7 +111,7 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
     if not tasks:
         raise UserError(f"{options.tasks}: there are no tasks in this file.")
     sampling = Sampling(temperature=options.temperature, max_new_tokens=options.max_new_tokens)
-    policy = load_policy(SHIPPED_FOLDER if spec == "shipped" else spec, rendering=options.rendering, sampling=sampling)
+    policy = load_policy(model_folder(spec), rendering=options.rendering, sampling=sampling)
     observation = ObservationConfig(
         elements=options.observation in ("elements", "both"),
         tree="viewport" if options.observation in ("tree", "both") else False,

@@ -243,8 +243,7 @@ def _policy(config: Config) -> Policy:
     if config.own.acts.startswith("openai:"):
         sampling = replace(sampling, max_new_tokens=max(512, settings.max_new_tokens))
         return load_policy(config.own.acts, sampling=sampling)
-    acts = web.SHIPPED_FOLDER if config.own.acts == "shipped" else config.own.acts
-    policy = load_policy(acts, sampling=sampling, device=settings.device, version="step-0")
+    policy = load_policy(web.model_folder(config.own.acts), sampling=sampling, device=settings.device, version="step-0")
     if isinstance(policy, HFPolicy) and policy.rendering != "compact" and settings.lora.rank:
         adapter = settings.lora
         policy.model = add_adapter(policy.model, adapter.rank, adapter.alpha, adapter.dropout, config.seed)  # type: ignore

@@ -92,13 +92,13 @@ class _Parts:
 async def _main(config: Config, run: Run) -> None:
     started = time.time()
     run.report(status="running", recipe="pae", config=run.config)
-    unseen = replace(config.web, sites=config.unseen)
+    known, unseen = task_source("", config.web), task_source("", replace(config.web, sites=config.unseen))
     tests = {
-        Tests.TEMPLATES: task_source("", config.web).draw("test_templates", config.test_tasks, seed=0),
-        Tests.UNSEEN: task_source("", unseen).draw("test", config.unseen_tasks, seed=0),
+        Tests.TEMPLATES: known.draw("test_templates", config.test_tasks, seed=0),
+        Tests.UNSEEN: unseen.draw("test", config.unseen_tasks, seed=0),
     }  # the same ones for every seed and arm
     every = [task for tasks in tests.values() for task in tasks]
-    check_overlap(task_source("", config.web).draw("train", config.demonstrations.count, config.seed), every)
+    check_overlap(known.draw("train", config.demonstrations.count, config.seed), every)
 
     async with WebEpisodes(run, config.web) as episodes:
         demonstrations = await episodes.demonstrate(config.demonstrations, config.seed)

@@ -50,6 +50,11 @@ SHIPPED_FOLDER = Path(__file__).parent / "assets" / "web_small"
 """The warm start in the package: a policy that learned from noisy demonstrations (scripts/make_warm_start.py)."""
 
 
+def model_folder(name: str) -> str:
+    """The folder, or the endpoint, that a user names as a model: "shipped" is the one in the package."""
+    return str(SHIPPED_FOLDER) if name == "shipped" else name
+
+
 class WebEpisodes:
     """The web episodes of a run: played in one Chromium, kept in the run's store. Enter it before use."""
 
@@ -210,7 +215,7 @@ def starting_policy(config: PolicyConfig, seed: int, demonstrations: Sequence[Tr
             layers=config.scratch.layers,
         )
     else:
-        folder = SHIPPED_FOLDER if config.model == "shipped" else Path(config.model)
+        folder = Path(model_folder(config.model))
         form = config.rendering
         policy = load_local(
             folder, rendering=form, dialect=form, sampling=sampling, device=config.device, version="step-0"
