@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from turnsmith.errors import UserError, disk_trouble
+from turnsmith.jsonl import read_json
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ class JsonFormat(Generic[T]):
 
     def read(self, folder: Path) -> T:
         """The value, decoded."""
-        return self._decode(json.loads((folder / "value.json").read_text(encoding="utf-8")))
+        return self._decode(read_json(folder / "value.json"))
 
 
 JSON: JsonFormat[Any] = JsonFormat()
@@ -193,8 +194,8 @@ def _place(root: Path, name: str) -> Path:
 def _kept(place: Path, made_of: object) -> bool:
     """Whether a value lies here that was made of these inputs."""
     try:
-        return json.loads((place / _INPUTS).read_text(encoding="utf-8")) == made_of
-    except (OSError, ValueError):
+        return read_json(place / _INPUTS) == made_of
+    except UserError:
         return False
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from turnsmith.envs.sandbox import Ending, Function, Json, Runner
 from turnsmith.envs.tools.base import Toolbox, Toolboxes
 from turnsmith.envs.tools.code_task import CodeTask
+from turnsmith.jsonl import parse_json
 from turnsmith.trace.types import Call
 
 
@@ -114,7 +115,7 @@ def _functions(toolbox: Toolbox, writes: bool) -> dict[str, Function]:
         def call(**arguments: Json) -> Json:
             output = toolbox.call(name, arguments)
             try:
-                return json.loads(output)
+                return parse_json(output)
             except ValueError:
                 return output
 

@@ -4,11 +4,12 @@ A run that is being written, was killed, or came by mail from somewhere else mus
 the contents of a file. Only these names inside the folder are ever opened, and never through a link that leaves it.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from turnsmith.jsonl import parse_json
 
 MAX_FILE_BYTES = 256 * 2**20
 """Files above this are not read: a run's own are a thousand times smaller."""
@@ -84,8 +85,8 @@ def _read_object(folder: Path, name: str, problems: list[str]) -> dict[str, Any]
     if text is None:
         return {}
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         problems.append(f"{name} is not complete JSON; what it says is not shown.")
         return {}
     if not isinstance(value, dict):
@@ -104,8 +105,8 @@ def _read_rows(folder: Path, name: str, problems: list[str]) -> list[dict[str, A
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line)
+        except ValueError:
             row = None
         if isinstance(row, dict):
             rows.append(row)

@@ -5,7 +5,6 @@ of 10,000 traces without their bodies, and of a damaged file whatever can still 
 Whatever cannot be read becomes a sentence in `problems`.
 """
 
-import json
 import sqlite3
 import struct
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from turnsmith.jsonl import parse_json
 from turnsmith.trace import codec
 from turnsmith.trace.store import SCHEMA_VERSION
 from turnsmith.trace.types import ORACLE
@@ -359,8 +359,8 @@ def _row(values: tuple) -> Row:
 
 def _object(text: str | bytes | None) -> dict[str, Any] | None:
     try:
-        value = json.loads(text)  # type: ignore
-    except (TypeError, ValueError, RecursionError):
+        value = parse_json(text)  # type: ignore
+    except (TypeError, AttributeError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -5,7 +5,6 @@ them can be played (the small language of `worlds.retail` can say some). Without
 briefs that are made of the requests, and tasks are drawn from a seed.
 """
 
-import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from turnsmith.envs.tools.base import DatabaseWorld
 from turnsmith.envs.tools.environment import AnswerGrader, ToolEnvironment
 from turnsmith.envs.tools.user import User
 from turnsmith.errors import UserError
+from turnsmith.jsonl import read_jsonl
 from turnsmith.trace.types import Task
 from turnsmith.worlds import airline, retail
 from turnsmith.worlds.airline import tasks as airline_tasks
@@ -114,8 +114,7 @@ def official_tasks(name: str, split: str) -> list[Task]:
     if not path.exists():
         raise UserError(f"{name} has no {split} split.")
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
-        row = json.loads(line)
+    for number, (_, row) in enumerate(read_jsonl(path)):
         hidden = {"brief": row["instruction"], "actions": row["actions"], "outputs": row["outputs"]}
         said = "Help the user who is writing to you."
         found.append(Task(f"{name}/{split}/{number}", said, name, {"role": "help"}, split, {}, hidden))

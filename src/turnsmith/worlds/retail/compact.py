@@ -12,7 +12,6 @@ by themselves. Actions are tool calls in named words, `cancel m17 mistake`; a pr
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from turnsmith.agents.base import Context
 from turnsmith.envs.tools.database import Record
 from turnsmith.errors import ParseError
+from turnsmith.jsonl import parse_json
 from turnsmith.trace.types import Call, Observation
 from turnsmith.worlds.retail.requests import Request, address_of, item_of
 from turnsmith.worlds.retail.tools import REASONS
@@ -100,7 +100,7 @@ def tool_words(seen: Seen, name: str, output: str) -> list[Word]:
     if name.startswith("find_user"):
         return ["error"] if output.startswith("Error") else ["user", (output,)]
     try:
-        record = json.loads(output)
+        record = parse_json(output)
     except ValueError:
         return ["error"] if output.startswith("Error") else ["done"]
     if name == "get_user_details":

@@ -1,6 +1,5 @@
 """Tasks of the shop: the official ones as far as requests can say them, random ones, and the users that bring them."""
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from turnsmith.envs.tools.base import DatabaseWorld
 from turnsmith.envs.tools.database import Base
 from turnsmith.envs.tools.replay import calls_of, replay
 from turnsmith.envs.tools.user import Brief, RuleUser, Utterance, Wish
+from turnsmith.jsonl import read_jsonl
 from turnsmith.trace.types import Call, Task
 from turnsmith.worlds.retail import official_folder
 from turnsmith.worlds.retail.compact import REASON, Word, request_words, says
@@ -171,8 +171,7 @@ def official_tasks(world: DatabaseWorld, split: str, most: int = 2) -> Expressed
     path = official_folder() / f"tasks_{split}.jsonl"
     tasks: list[Task] = []
     left_out: dict[str, int] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines()):
-        row = json.loads(line)
+    for number, (_, row) in enumerate(read_jsonl(path)):
         calls = calls_of(row["actions"])
         requests = [request for call in calls if (request := request_of(call)) is not None]
         why = _cannot_say(world, row, requests, most)
