@@ -11,7 +11,7 @@ from turnsmith.errors import UserError
 from turnsmith.judges.webarena.host import WebArenaHost
 from turnsmith.recipes.shared.web import WebEpisodes
 from turnsmith.recipes.shared.web_config import WebConfig
-from turnsmith.recipes.shared.web_tasks import FileTasks, LocalTasks, judge_named, task_source
+from turnsmith.recipes.shared.web_tasks import FileTasks, LocalTasks, task_source
 from turnsmith.runs.run import Run
 from turnsmith.tasks.files import save_tasks
 from turnsmith.trace.types import Task
@@ -67,6 +67,3 @@ def test_rewards_come_from_the_judge_that_is_named(tmp_path: Path):
         assert WebEpisodes(run, WebConfig()).decides == "oracle"
         judged = WebEpisodes(run, WebConfig(), judge="openai:m@http://127.0.0.1:9/v1")
     assert judged.decides != "oracle"
-    assert judge_named("oracle") is None
-    with pytest.raises(UserError, match="write openai:MODEL@BASE_URL"):
-        judge_named("gpt")

@@ -193,7 +193,7 @@ async def test_a_judge_decides_success_and_is_measured_against_the_oracle():
     tasks[0] = Task(tasks[0].id, "x", "corridor", {"length": 0}, hidden={"answer": "Door 1."})
     traces = await collect(Corridor(), Shouter(), evaluation_episodes(tasks, 0), LIMITS, judge=ExactAnswer())
     assert [trace.outcome for trace in traces] == [Outcome.SUCCESS, Outcome.SUCCESS]
-    measured = agreement(traces, "exact_answer")
+    measured = agreement(traces, "exact")
     assert (measured.true_positive, measured.false_positive, measured.precision, measured.recall) == (1, 1, 0.5, 1.0)
 
 
@@ -217,4 +217,4 @@ async def test_an_episode_that_nobody_judges_is_neither_a_success_nor_a_failure(
     (alone,) = await collect(Unknown(), Walker(), episodes, LIMITS)
     assert (alone.outcome, alone.verdicts, alone.reward()) == (Outcome.UNJUDGED, (), None)
     (judged,) = await collect(Unknown(), Walker(), episodes, LIMITS, judge=ExactAnswer())
-    assert (judged.outcome, judged.reward("exact_answer")) == (Outcome.SUCCESS, 1.0)
+    assert (judged.outcome, judged.reward("exact")) == (Outcome.SUCCESS, 1.0)

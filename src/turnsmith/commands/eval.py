@@ -27,8 +27,8 @@ class Options:
         sites: which local sites.
         split: of the local sites' tasks.
         count: how many tasks.
-        judge: who says what a success is: the oracle of the sites, or "exact_answer", which compares the closing answer
-            with the reference in a task's `hidden.answer` (task files of your own: the open web has no oracle).
+        judge: who says what a success is: oracle (the sites' own, WebArena's), exact, contains, regex, url, state:URL,
+            unit:FILE, llm:MODEL@URL or module:Class; auto is the oracle, or what a task's hidden part can be judged by.
         horizon: the most actions of an episode.
         temperature: of sampling.
         max_new_tokens: the most tokens of one response.
@@ -44,7 +44,7 @@ class Options:
     sites: tuple[str, ...] = ("shop", "forum", "docs", "recipes", "courses")
     split: str = "test"
     count: int = 64
-    judge: Literal["oracle", "exact_answer"] = "oracle"
+    judge: str = "auto"
     horizon: int = 12
     temperature: float = 1.0
     max_new_tokens: int = 512
@@ -89,27 +89,33 @@ def _fields(options: Options) -> dict[str, object]:
 async def _evaluate(spec: str, options: Options, run: object) -> None:
     from turnsmith.agents.load import load_policy
     from turnsmith.engine.sampling import Sampling
-    from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig, OpenWeb
+    from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig
     from turnsmith.evaluate.show import summary_table
     from turnsmith.evaluate.summary import summarize
-    from turnsmith.judges.base import ExactAnswer
+    from turnsmith.judges.named import closed, judge_named
     from turnsmith.recipes.shared.web import model_folder
+    from turnsmith.recipes.shared.web_tasks import FileTasks
     from turnsmith.rollout.collect import Limits, evaluation_episodes
     from turnsmith.rollout.stored import collect_into
     from turnsmith.runs.progress import console, episode_bar
     from turnsmith.runs.run import Run
-    from turnsmith.tasks.files import load_tasks
+    from turnsmith.trace.types import ORACLE
     from turnsmith.worlds.sites.server import LocalSites
     from turnsmith.worlds.sites.tasks import generate
 
     assert isinstance(run, Run)
     run.report(status="running", recipe="eval", config=run.config)
     if options.tasks is not None:
-        tasks, host = load_tasks(options.tasks)[: options.count], OpenWeb()
+        source = FileTasks(str(options.tasks))
+        tasks, host = source.tasks[: options.count], source.host()
     else:
         tasks, host = generate(options.sites, options.split, options.count, options.seed), LocalSites()
     if not tasks:
         raise UserError(f"{options.tasks}: there are no tasks in this file.")
+    if options.judge.startswith("state:") and options.sessions > 1:
+        raise UserError("--judge state:URL: episodes share that state. Play one at a time: --sessions 1.")
+    judge = judge_named(options.judge, tasks)
+    decides = ORACLE if judge is None else judge.name
     sampling = Sampling(temperature=options.temperature, max_new_tokens=options.max_new_tokens)
     policy = load_policy(model_folder(spec), rendering=options.rendering, sampling=sampling)
     observation = ObservationConfig(
@@ -118,30 +124,33 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
         screenshot="marked" if options.screenshots else None,
     )
     episodes = evaluation_episodes(tasks, options.seed)
-    async with BrowserEnvironment(host, options.sessions, observation) as environment:
-        with episode_bar("evaluating", len(episodes), options.judge) as on_trace:
-            traces = await collect_into(
-                run.store,
-                environment,
-                policy,
-                episodes,
-                Limits(horizon=options.horizon),
-                workers=options.sessions,
-                judge=ExactAnswer() if options.judge == "exact_answer" else None,
-                on_trace=on_trace,
-            )
-    summary = summarize(traces, options.judge)
+    try:
+        async with BrowserEnvironment(host, options.sessions, observation) as environment:
+            with episode_bar("evaluating", len(episodes), decides) as on_trace:
+                traces = await collect_into(
+                    run.store,
+                    environment,
+                    policy,
+                    episodes,
+                    Limits(horizon=options.horizon),
+                    workers=options.sessions,
+                    judge=judge,
+                    on_trace=on_trace,
+                )
+    finally:
+        await closed(judge)
+    summary = summarize(traces, decides)
     if not summary.episodes and not summary.unjudged:
         kinds = ", ".join(sorted({str(trace.info.get("infra_error", "")) for trace in traces}))
         raise UserError(
             f"there is no result: all {len(traces)} episodes were lost to machinery ({kinds}). "
             f"Look at them: turnsmith traces ls {run.folder}"
         )
-    console.print(summary_table({spec: summary}, f"Success by {options.judge}"))
+    console.print(summary_table({spec: summary}, f"Success by {decides}"))
     if summary.unjudged:
         console.print(
             f"{summary.unjudged} episodes are not judged: their tasks have no oracle, so they are in no rate. "
-            f"With references in their hidden.answer: --judge exact_answer. See them: turnsmith view {run.folder}"
+            f"Judge them: turnsmith traces judge {run.folder} --judge llm:MODEL@URL (docs/own_judge.md)"
         )
     low, high = summary.interval
     row = {"name": spec, "value": summary.success, "low": low, "high": high, "unit": "success"}

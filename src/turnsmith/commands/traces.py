@@ -1,4 +1,4 @@
-"""`turnsmith traces (ls | show | export | import | migrate)`: look at a run's traces, take them out, bring some in.
+"""`turnsmith traces (ls | show | judge | export | import | migrate)`: look at a run's traces, judge them, move them.
 
 RUN is a folder such as runs/NAME, or just NAME. A run may be looked at and exported while it is being written.
 """
@@ -24,7 +24,7 @@ _COLORS = {"success": "green", "failure": "red", "truncated": "yellow", "unjudge
 
 def main(argv: list[str]) -> int:
     """Run one of the subcommands."""
-    verbs = {"ls": ls, "show": show, "export": export, "import": import_, "migrate": migrate}
+    verbs = {"ls": ls, "show": show, "judge": judge_, "export": export, "import": import_, "migrate": migrate}
     tyro.extras.subcommand_cli_from_dict(
         verbs,
         args=argv or ["--help"],
@@ -85,6 +85,23 @@ def show(
         found = store.get(_whole_id(store, trace))
         labels = store.labels(found.id)
     print_trace(found, labels, full)
+
+
+def judge_(
+    run: RunName, /, judge: str = "auto", phase: str | None = None, again: bool = False, at_once: int = 8
+) -> None:
+    """Judge episodes that were played before: each gets a verdict more, and nothing is played again.
+
+    Args:
+        run: a run folder or name.
+        judge: auto, exact, contains, regex, url, unit:FILE, llm:MODEL@URL or module:Class (docs/own_judge.md).
+        phase: only this phase, such as eval.
+        again: judge too what this judge has judged before.
+        at_once: traces judged at a time.
+    """
+    from turnsmith.commands.traces_judge import judge_run
+
+    judge_run(find_run(run), judge, phase, again, at_once)
 
 
 def export(

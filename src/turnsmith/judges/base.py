@@ -69,7 +69,7 @@ class ExactAnswer:
     Normalisation: Unicode compatibility form, case folded, white space collapsed, outer punctuation dropped.
     """
 
-    name = "exact_answer"
+    name = "exact"
 
     async def judge(self, trace: Trace) -> Verdict:
         """1 if the closing answer equals the reference, else 0."""

@@ -34,7 +34,7 @@ class Config:
         preset_name: which preset these settings started from (recorded results combine the seeds of one preset).
         tasks: a task file of yours instead of the local sites' (docs/tasks.md): its split "train" is trained on, its
             split "test" is the test. A policy that can act is needed: `demonstrations.count` is 0 there.
-        judge: who rewards training and tests: "oracle", or "openai:MODEL@URL", which sees task, answer and last pages.
+        judge: who rewards training and tests: "oracle", or another by its name (docs/own_judge.md).
         web: sites, horizon, sessions.
         policy: who acts and learns.
         demonstrations: collected first, good and bad alike.

@@ -33,11 +33,12 @@ from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig
 from turnsmith.evaluate.metrics import log_summary
 from turnsmith.evaluate.summary import summarize
 from turnsmith.judges.base import Judge
+from turnsmith.judges.named import closed, judge_named
 from turnsmith.learn.examples import Transform, context_at, examples_from_traces
 from turnsmith.learn.optim import OptimConfig
 from turnsmith.recipes.shared.training import train_with_bar
 from turnsmith.recipes.shared.web_config import Demonstrations, PolicyConfig, WebConfig
-from turnsmith.recipes.shared.web_tasks import LocalTasks, WebTasks, judge_named
+from turnsmith.recipes.shared.web_tasks import LocalTasks, WebTasks
 from turnsmith.rollout.collect import Episode, Limits, evaluation_episodes
 from turnsmith.rollout.stored import collect_into
 from turnsmith.runs.progress import episode_bar
@@ -64,7 +65,7 @@ class WebEpisodes:
             run: keeps the episodes and their figures.
             config: which sites, how long, how many at once, what is seen.
             tasks: what is played; the local sites' own tasks without them.
-            judge: who rewards training and evaluation (`web_tasks.judge_named`).
+            judge: who rewards training and evaluation (`judges.named`).
         """
         self.run = run
         self.config = config
@@ -81,8 +82,7 @@ class WebEpisodes:
 
     async def __aexit__(self, *error: object) -> None:
         await self.environment.__aexit__(*error)
-        if self._judge is not None:
-            await self._judge.close()
+        await closed(self._judge)
 
     async def demonstrate(self, demonstrations: Demonstrations, seed: int) -> list[Trace]:
         """Noisy scripted demonstrations on training tasks, good and bad ones alike, judged by the oracle."""

@@ -4,14 +4,12 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
-from turnsmith.engine.openai_client import endpoint_of
 from turnsmith.envs.browser import OpenWeb, SiteHost
 from turnsmith.errors import UserError
-from turnsmith.judges.outcome_endpoint import EndpointOutcomeJudge
 from turnsmith.judges.webarena.host import WebArenaHost
 from turnsmith.recipes.shared.web_config import WebConfig
 from turnsmith.tasks.files import load_tasks
-from turnsmith.trace.types import ORACLE, Task
+from turnsmith.trace.types import Task
 from turnsmith.worlds.sites.server import LocalSites
 from turnsmith.worlds.sites.tasks import generate
 
@@ -70,7 +68,7 @@ class FileTasks:
     """
 
     def __init__(self, path: str) -> None:
-        self._path, self._tasks = path, load_tasks(path)
+        self._path, self.tasks = path, load_tasks(path)
 
     def draw(self, split: str, count: int, seed: int) -> list[Task]:
         """See `WebTasks`.
@@ -78,7 +76,7 @@ class FileTasks:
         Raises:
             UserError: if the file has no task of this split.
         """
-        mine = [task for task in self._tasks if task.split == split]
+        mine = [task for task in self.tasks if task.split == split]
         if not mine:
             raise UserError(f'{self._path}: no task has the split "{split}"; training and test need some each.')
         if split == "test":
@@ -90,7 +88,7 @@ class FileTasks:
         """The local sites for their own tasks, WebArena's host for its tasks, else the web as it is."""
         if self._local():
             return LocalSites()
-        return WebArenaHost() if all("eval" in task.hidden for task in self._tasks) else OpenWeb()
+        return WebArenaHost() if all("eval" in task.hidden for task in self.tasks) else OpenWeb()
 
     def check_demonstrations(self, count: int) -> None:
         """See `WebTasks`."""
@@ -101,18 +99,9 @@ class FileTasks:
             )
 
     def _local(self) -> bool:
-        return all("site" in task.params and "world" in task.params for task in self._tasks)
+        return all("site" in task.params and "world" in task.params for task in self.tasks)
 
 
 def task_source(path: str, config: WebConfig, *, long: bool = False) -> WebTasks:
     """The tasks of a file, or without one the local sites' that the settings name."""
     return FileTasks(path) if path else LocalTasks(config.sites, config.templates, long=long)
-
-
-def judge_named(name: str) -> EndpointOutcomeJudge | None:
-    """Who rewards: None for "oracle" (the tasks' own), else the endpoint of "openai:MODEL@URL".
-
-    Raises:
-        UserError: if the name is neither.
-    """
-    return None if name == ORACLE else EndpointOutcomeJudge(endpoint_of(name, "judge"))

@@ -83,7 +83,7 @@ class Config:
         web: sites, sessions, screenshots; its horizon is not used.
         tasks: a task file of yours instead (docs/tasks.md): its split "train" is trained on, its split "test" is the
             test. They may be anywhere on the web; WebArena's and the local sites' have their oracle.
-        judge: who rewards training and tests: "oracle", or "openai:MODEL@URL", which sees task, answer and last pages.
+        judge: who rewards training and tests: "oracle", or another by its name (docs/own_judge.md).
         policy: who acts and learns.
         demonstrations: of the warm start, good and bad alike.
         sft: training on them; `max_updates` updates, saved every `sft_slice`.
