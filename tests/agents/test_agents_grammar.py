@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from turnsmith.agents import grammar
-from turnsmith.agents.grammar import parse_tti, parse_webvoyager, render, split_response
+from turnsmith.agents.grammar import parse_tti, parse_turnsmith, parse_webvoyager, render, split_response
 from turnsmith.errors import ParseError
 from turnsmith.trace import Call
 
@@ -232,6 +232,35 @@ def test_tti_forms(text, call):
 
 
 @pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("Action: Type [4]; [a lamp]", Call("type", {"mark": 4, "text": "a lamp", "enter": False})),
+        ("Action: Press [Enter]", Call("press", {"key": "Enter"})),
+        ("Thought: sent. Action: press Control+a", Call("press", {"key": "Control+a"})),
+        ("Action: Press [12]; [ArrowDown]", Call("press", {"mark": 12, "key": "ArrowDown"})),
+        ("Action: Press 3; Escape", Call("press", {"mark": 3, "key": "Escape"})),
+        ("Action: Press [7]", Call("press", {"key": "7"})),
+        ("Action: Scroll [WINDOW]; [down]", scroll("down")),
+        ("Action: ANSWER; [Action: Press [Enter]]", answer("Action: Press [Enter]")),
+    ],
+)
+def test_our_own_forms(text, call):
+    assert parse_turnsmith(text) == call
+
+
+@pytest.mark.parametrize("action", ["Press", "Press []", "Press [a b]", "Press [1]; [x];", "Google"])
+def test_what_is_no_form_of_ours(action):
+    with pytest.raises(ParseError):
+        parse_turnsmith(f"Action: {action}")
+
+
+def test_a_press_is_no_action_of_the_papers():
+    for parse in (parse_webvoyager, parse_tti):
+        with pytest.raises(ParseError, match="Unknown action"):
+            parse("Action: Press [Enter]")
+
+
+@pytest.mark.parametrize(
     ("parse", "text"), [(parse_webvoyager, text) for text in WEBVOYAGER_BAD] + [(parse_tti, text) for text in TTI_BAD]
 )
 def test_bad_responses_are_parse_errors_of_one_short_printable_line(parse, text):
@@ -271,6 +300,7 @@ def test_a_response_is_split_into_thought_and_action(text, parts):
 
 texts = st.text(st.characters(codec=None), max_size=40)
 marks = st.integers(0, 10**9 - 1)
+keys = st.sampled_from(["Enter", "Escape", "ArrowDown", "Control+a", "F5", "x", "7"])
 CALLS = {
     "webvoyager": st.one_of(
         st.builds(click, marks),
@@ -286,11 +316,20 @@ CALLS = {
         st.sampled_from([WAIT, GO_BACK, SEARCH]),
         st.builds(answer, texts),
     ),
+    "turnsmith": st.one_of(
+        st.builds(click, marks),
+        st.builds(typing, marks, texts),
+        st.builds(lambda key: Call("press", {"key": key}), keys),
+        st.builds(lambda mark, key: Call("press", {"mark": mark, "key": key}), marks, keys),
+        st.builds(scroll, st.sampled_from(["up", "down"]), st.one_of(st.just("window"), marks)),
+        st.sampled_from([WAIT, GO_BACK]),
+        st.builds(answer, texts),
+    ),
 }
-PARSERS = {"webvoyager": parse_webvoyager, "tti": parse_tti}
+PARSERS = {"webvoyager": parse_webvoyager, "tti": parse_tti, "turnsmith": parse_turnsmith}
 
 
-@pytest.mark.parametrize("dialect", ["webvoyager", "tti"])
+@pytest.mark.parametrize("dialect", list(PARSERS))
 def test_what_is_rendered_parses_back(dialect):
     @settings(deadline=None)
     @given(CALLS[dialect], texts)
@@ -298,6 +337,8 @@ def test_what_is_rendered_parses_back(dialect):
     @example(answer("]"), "")
     @example(typing(1, "["), "Action: Click [3]")
     def check(call, thought):
+        if dialect == "turnsmith" and call.name == "type":
+            call = Call("type", {**call.arguments, "enter": False})
         action = render(call, dialect)
         assert PARSERS[dialect](action) == call
         assert PARSERS[dialect](f"Thought: {thought}\n{action}") == call
@@ -309,6 +350,9 @@ def test_what_is_rendered_parses_back(dialect):
     ("call", "dialect"),
     [
         (Call("fly"), "webvoyager"),
+        (Call("press", {"key": "Enter"}), "webvoyager"),
+        (Call("press", {"key": "a b"}), "turnsmith"),
+        (typing(1, "sent with Enter"), "turnsmith"),
         (Call("click"), "webvoyager"),
         (click(-1), "tti"),
         (Call("click", {"mark": 3, "button": "left"}), "tti"),
@@ -325,7 +369,9 @@ def test_a_call_outside_the_dialect_is_not_rendered(call, dialect):
 # Text made of the grammar's own pieces finds more than random characters do.
 PIECES = st.lists(
     st.one_of(
-        st.sampled_from(["Action: ", "action:", "Thought: ", "Click", "Type", "Scroll", "ANSWER", "Wait", "GoBack"]),
+        st.sampled_from(
+            ["Action: ", "action:", "Thought: ", "Click", "Type", "Press", "Scroll", "ANSWER", "Wait", "GoBack"]
+        ),
         st.sampled_from(["Google", "Bing", "WINDOW", "up", "down", "[", "]", ";", " ", "\n", "\r\n", "3", "12"]),
         st.sampled_from(["**", "`", "```", "*", "_", "#", ".", ","]),
         st.text(max_size=3),
@@ -340,8 +386,8 @@ def test_any_text_is_a_call_or_a_parse_error(text):
     for dialect, parse in PARSERS.items():
         with contextlib.suppress(ParseError):
             call = parse(text)
-            assert call.name in {"click", "type", "scroll", "wait", "go_back", "search_engine", "answer"}
-            assert dialect == "webvoyager" or call.arguments.get("target", "window") == "window"
+            assert call.name in {"click", "type", "scroll", "wait", "go_back", "search_engine", "answer", "press"}
+            assert dialect != "tti" or call.arguments.get("target", "window") == "window"
     assert all(part == part.strip() for part in split_response(text))
 
 

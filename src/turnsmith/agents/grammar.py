@@ -1,4 +1,4 @@
-"""The action grammar of web agents, in its two dialects: WebVoyager's (PAE writes the same) and TTI's.
+"""The action grammar of web agents in three dialects: WebVoyager's (PAE writes the same), TTI's, and ours.
 
 A response is a thought and one action behind a label, `Thought: … Action: …`, on one line or on several. The actions:
 
@@ -11,6 +11,14 @@ A response is a thought and one action behind a label, `Thought: … Action: …
 | `GoBack`                          | `GoBack`           | go_back{}                              |
 | `Google`                          | `Bing`             | search_engine{}                        |
 | `ANSWER; [text]`                  | `ANSWER [text]`    | answer{text}                           |
+
+The papers' agents press Enter after whatever they type, which sends a form of three fields after its first. Ours
+("turnsmith") is WebVoyager's with two differences, and without the search engine:
+
+| turnsmith                         | call                                                        |
+|-----------------------------------|-------------------------------------------------------------|
+| `Type [n]; [text]`                | type{mark, text, enter: false}                              |
+| `Press [key]`, `Press [n]; [key]` | press{key} where the focus is, press{mark, key} on an element |
 
 The authors' parsers search for patterns anywhere in the response, so an answer that mentions "Click 3" clicks, and an
 answer is cut at its first `]`. Here the whole of the action must match:
@@ -36,7 +44,7 @@ from typing import Literal
 from turnsmith.errors import ParseError
 from turnsmith.trace.types import Call
 
-Dialect = Literal["webvoyager", "tti"]
+Dialect = Literal["webvoyager", "tti", "turnsmith"]
 
 ACTION_FORMS: dict[Dialect, dict[str, str]] = {
     "webvoyager": {
@@ -57,15 +65,30 @@ ACTION_FORMS: dict[Dialect, dict[str, str]] = {
         "bing": "Bing",
         "answer": "ANSWER [text]",
     },
+    "turnsmith": {
+        "click": "Click [n]",
+        "type": "Type [n]; [text]",
+        "press": "Press [key]",
+        "scroll": "Scroll [n or WINDOW]; [up or down]",
+        "wait": "Wait",
+        "goback": "GoBack",
+        "answer": "ANSWER; [text]",
+    },
 }
 """How each action is written, by dialect and lower-case verb: for prompts and error messages."""
 
 _FLAGS = re.IGNORECASE | re.ASCII
-_VERB = r"(?:click|type|scroll|wait|goback|google|bing|answer)(?![a-z0-9])"
-# label, decoration up to and after the colon, verb (absent where the label is not well-formed)
-_LABEL = rf"(?P<label>action)(?P<before>[*_` \t]*):(?=(?P<after>[\s*_`]*)(?P<verb>{_VERB})?)"
-_LINE_LABEL = re.compile(rf"^[ \t>#*_`-]*{_LABEL}", _FLAGS | re.MULTILINE)
-_INLINE_LABEL = re.compile(_LABEL, _FLAGS)
+_PAPERS_VERBS = "click|type|scroll|wait|goback|google|bing|answer"
+
+
+def _labels(verbs: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Labels at the start of a line, and anywhere."""
+    # label, decoration up to and after the colon, verb (absent where the label is not well-formed)
+    label = rf"(?P<label>action)(?P<before>[*_` \t]*):(?=(?P<after>[\s*_`]*)(?P<verb>(?:{verbs})(?![a-z0-9]))?)"
+    return re.compile(rf"^[ \t>#*_`-]*{label}", _FLAGS | re.MULTILINE), re.compile(label, _FLAGS)
+
+
+_PAPERS_LABELS, _OUR_LABELS = _labels(_PAPERS_VERBS), _labels(f"{_PAPERS_VERBS}|press")
 _THOUGHT_LABEL = re.compile(r"^[\s>#*_`]*thought[*_` \t]*:[\s*_`]*", _FLAGS)
 
 _MARK = r"(?:\[[ \t]*(?P<boxed>[0-9]+)[ \t]*\]|(?P<bare>[0-9]+)(?![a-z0-9_.]))"
@@ -77,6 +100,11 @@ _CLICK = re.compile(rf"click{_GAP}{_MARK}", _FLAGS)
 _TYPE = re.compile(rf"type{_GAP}{_MARK}", _FLAGS)
 _SCROLL_WEBVOYAGER = re.compile(
     rf"scroll{_GAP}(?:\[[ \t]*(?P<boxed>[0-9]+|window)[ \t]*\]|(?P<bare>[0-9]+|window))[ \t]*;[ \t]*{_DIRECTION}",
+    _FLAGS,
+)
+_PRESS = re.compile(
+    rf"press{_GAP}(?:{_MARK}[ \t]*;[ \t]*)?"
+    r"(?:\[[ \t]*(?P<boxed_key>[a-z0-9+]{1,30})[ \t]*\]|(?P<bare_key>[a-z0-9+]{1,30}))",
     _FLAGS,
 )
 _SCROLL_TTI = re.compile(rf"scroll{_GAP}{_DIRECTION}", _FLAGS)
@@ -100,6 +128,11 @@ def parse_tti(text: str) -> Call:
     return _parse(text, "tti")
 
 
+def parse_turnsmith(text: str) -> Call:
+    """The call that a response in our own dialect asks for; raises as `parse_webvoyager`."""
+    return _parse(text, "turnsmith")
+
+
 def render(call: Call, dialect: Dialect = "webvoyager") -> str:
     """The labelled action, `Action: …`, that parses back to `call`.
 
@@ -107,7 +140,7 @@ def render(call: Call, dialect: Dialect = "webvoyager") -> str:
         ValueError: if the dialect cannot express the call: an unknown name or argument, TTI's scrolling of one element,
             or a text that a parser must take for a second action (an unbalanced `]`, then an `Action:` line).
     """
-    join = "; " if dialect == "webvoyager" else " "
+    join = " " if dialect == "tti" else "; "
     arguments = call.arguments
     try:
         match call.name:
@@ -115,6 +148,9 @@ def render(call: Call, dialect: Dialect = "webvoyager") -> str:
                 action = f"Click [{arguments['mark']}]"
             case "type":
                 action = f"Type [{arguments['mark']}]{join}[{arguments['text']}]"
+            case "press":
+                on = f"[{arguments['mark']}]; " if "mark" in arguments else ""
+                action = f"Press {on}[{arguments['key']}]"
             case "scroll" if dialect == "tti":
                 action = f"Scroll [{arguments['direction']}]"
             case "scroll":
@@ -138,12 +174,12 @@ def render(call: Call, dialect: Dialect = "webvoyager") -> str:
     return response
 
 
-def split_response(text: str) -> tuple[str, str]:
+def split_response(text: str, dialect: Dialect = "webvoyager") -> tuple[str, str]:
     """The thought and the action text of a response, both trimmed and without their labels and markdown.
 
     The action is "" where no label is found; all of the text is then thought.
     """
-    label = _find_label(text)
+    label = _find_label(text, *(_OUR_LABELS if dialect == "turnsmith" else _PAPERS_LABELS))
     if label is None:
         return _strip_thought_label(text), ""
     action = text[label.end("after") :].strip()
@@ -168,10 +204,10 @@ def _open_decoration(decoration: str) -> list[str]:
     return still_open
 
 
-def _find_label(text: str) -> re.Match[str] | None:
+def _find_label(text: str, line: re.Pattern[str], inline: re.Pattern[str]) -> re.Match[str] | None:
     """The label that counts (see the module's docstring), or None."""
-    at_line_start = list(_LINE_LABEL.finditer(text))
-    anywhere = [*at_line_start, *_inline_labels(text)]
+    at_line_start = list(line.finditer(text))
+    anywhere = [*at_line_start, *_inline_labels(text, inline)]
     opening = _bracket_that_closes_last(text)
     for label in anywhere:
         if label["verb"] and opening is not None:
@@ -185,8 +221,8 @@ def _find_label(text: str) -> re.Match[str] | None:
     return (well_formed or at_line_start or anywhere or [None])[-1]
 
 
-def _inline_labels(text: str) -> Iterator[re.Match[str]]:
-    for label in _INLINE_LABEL.finditer(text):
+def _inline_labels(text: str, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    for label in pattern.finditer(text):
         previous = text[label.start() - 1 : label.start()]
         if label["label"] in ("Action", "ACTION") and not previous.isalnum() and previous != "-":
             yield label
@@ -209,7 +245,7 @@ def _bracket_that_closes_last(text: str) -> int | None:
 
 
 def _parse(text: str, dialect: Dialect) -> Call:
-    _, action = split_response(text)
+    _, action = split_response(text, dialect)
     forms = ACTION_FORMS[dialect]
     if not action:
         raise ParseError(
@@ -237,7 +273,10 @@ def _parse_form(action: str, verb: str, dialect: Dialect) -> Call | None:
                 return None
             content = _text_argument(action[found.end() :], dialect, one_line=True)
             mark = _mark(found["boxed"] or found["bare"])
-            return None if content is None else Call("type", {"mark": mark, "text": content})
+            enter = {"enter": False} if dialect == "turnsmith" else {}
+            return None if content is None else Call("type", {"mark": mark, "text": content, **enter})
+        case "press":
+            return _parse_press(action)
         case "scroll":
             return _parse_scroll(action, dialect)
         case "answer":
@@ -247,12 +286,20 @@ def _parse_form(action: str, verb: str, dialect: Dialect) -> Call | None:
     return Call(name) if len(action) == len(verb) else None
 
 
+def _parse_press(action: str) -> Call | None:
+    found = _PRESS.fullmatch(action)
+    if found is None:
+        return None
+    on = found["boxed"] or found["bare"]
+    return Call("press", {**({"mark": _mark(on)} if on else {}), "key": found["boxed_key"] or found["bare_key"]})
+
+
 def _parse_scroll(action: str, dialect: Dialect) -> Call | None:
-    found = (_SCROLL_WEBVOYAGER if dialect == "webvoyager" else _SCROLL_TTI).fullmatch(action)
+    found = (_SCROLL_TTI if dialect == "tti" else _SCROLL_WEBVOYAGER).fullmatch(action)
     if found is None:
         return None
     target: str | int = "window"
-    if dialect == "webvoyager" and (named := (found["boxed"] or found["bare"]).lower()) != "window":
+    if dialect != "tti" and (named := (found["boxed"] or found["bare"]).lower()) != "window":
         target = _mark(named)
     return Call("scroll", {"direction": (found["boxed_way"] or found["bare_way"]).lower(), "target": target})
 
@@ -266,7 +313,7 @@ def _text_argument(rest: str, dialect: Dialect, one_line: bool = False) -> str |
         one_line: whether a text without brackets must not span lines.
     """
     content = rest.lstrip()
-    if dialect == "webvoyager":
+    if dialect != "tti":
         if not content.startswith(";"):
             return None
         content = content[1:].lstrip()

@@ -33,18 +33,20 @@ def load_policy(
     device: str | None = None,
     version: str | None = None,
     manner: Manner | None = None,
+    unsaid: render.Rendering = "webvoyager",
 ) -> Policy:
     """The policy that a name stands for.
 
     Args:
         spec: a folder in the Hugging Face layout (a LoRA adapter's too), a checkpoint folder (`step-N`), or
             "openai:MODEL@BASE_URL", such as "openai:qwen@http://localhost:8000/v1".
-        rendering: instead of the one that the model was made with; chats as "webvoyager" without any.
+        rendering: instead of the one that the model was made with.
         dialect: of the action grammar, likewise.
         sampling: an `engine.sampling.Sampling`.
         device: "cpu" or "cuda"; without one, CUDA where there is any.
         version: names the weights; the folder's name without.
         manner: of a world that is no web page, instead of rendering and dialect.
+        unsaid: the rendering of a model that was made with none.
 
     Raises:
         UserError: if the folder is missing or incomplete, is not a model that can act, or a package is missing.
@@ -53,12 +55,19 @@ def load_policy(
     if name.startswith(ENDPOINT):
         from turnsmith.agents.openai_policy import OpenAIPolicy
 
-        chosen = rendering or "webvoyager"
+        chosen = rendering or unsaid
         return OpenAIPolicy(
             endpoint_of(name), rendering=chosen, dialect=dialect, sampling=sampling, version=version, manner=manner
         )
     return load_local(
-        spec, rendering=rendering, dialect=dialect, sampling=sampling, device=device, version=version, manner=manner
+        spec,
+        rendering=rendering,
+        dialect=dialect,
+        sampling=sampling,
+        device=device,
+        version=version,
+        manner=manner,
+        unsaid=unsaid,
     )
 
 
@@ -71,6 +80,7 @@ def load_local(
     device: str | None = None,
     version: str | None = None,
     manner: Manner | None = None,
+    unsaid: render.Rendering = "webvoyager",
 ) -> "HFPolicy":
     """The policy of a folder, whose model can be trained. Arguments and errors as in `load_policy`."""
     folder = Path(spec)
@@ -91,14 +101,14 @@ def load_local(
     wanted = getattr(model.config, "turnsmith", None) or {}
     if wanted.get("rendering") == "screen":
         raise UserError(f"{folder}: a screen policy acts on phones; load it with agents.screen_policy.")
-    chosen = rendering or wanted.get("rendering", "webvoyager")
+    chosen = rendering or wanted.get("rendering", unsaid)
     try:
         check_served(model.eval())
         return HFPolicy(
             model,
             tokenizer,
             rendering=chosen,
-            dialect=dialect or wanted.get("dialect") or ("tti" if chosen == "tti" else "webvoyager"),
+            dialect=dialect or wanted.get("dialect") or render.dialect_of(chosen),
             sampling=sampling,
             processor=processor,
             version=label,

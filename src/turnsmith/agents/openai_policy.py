@@ -55,7 +55,7 @@ class OpenAIPolicy:
         self.manner = manner
         self.client = OpenAIClient(endpoint)
         self.rendering: render.Rendering = rendering
-        self.dialect: grammar.Dialect = dialect or ("tti" if rendering == "tti" else "webvoyager")
+        self.dialect: grammar.Dialect = dialect or render.dialect_of(rendering)
         self.sampling = sampling or Sampling(max_new_tokens=512)
         self.version = version or endpoint.model
 

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Sequence
 
 from turnsmith.agents.aitw import parse_aitw
-from turnsmith.agents.grammar import Dialect, parse_tti, parse_webvoyager
+from turnsmith.agents.grammar import Dialect, parse_tti, parse_turnsmith, parse_webvoyager
 from turnsmith.engine.sampling import Sample
 from turnsmith.errors import ParseError
 from turnsmith.trace.types import Action, Call
 
-PARSERS: dict[Dialect, Callable[[str], Call]] = {"webvoyager": parse_webvoyager, "tti": parse_tti}
+PARSERS: dict[Dialect, Callable[[str], Call]] = {
+    "webvoyager": parse_webvoyager,
+    "tti": parse_tti,
+    "turnsmith": parse_turnsmith,
+}
 
 
 def parse(text: str, dialect: Dialect) -> tuple[Call | None, str]:

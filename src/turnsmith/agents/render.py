@@ -32,7 +32,13 @@ Message = dict[str, Any]
 """`{"role": "system" | "user" | "assistant", "content": [part, …]}`; a part is `{"type": "text", "text": str}` or
 `{"type": "image", "image": ImageRef}`."""
 
-Rendering = Literal["compact", "webvoyager", "tti"]
+Rendering = Literal["compact", "webvoyager", "tti", "turnsmith"]
+
+
+def dialect_of(rendering: Rendering) -> Dialect:
+    """The action grammar that goes with a rendering where nobody says otherwise."""
+    return "webvoyager" if rendering == "compact" else rendering
+
 
 # -- compact ----------------------------------------------------------------------------------------------------------
 
@@ -140,6 +146,7 @@ _PLACEHOLDER = "(an earlier page, no longer shown)"
 _MEANING = {
     "click": "click an element",
     "type": "clear a field, type a text into it and press Enter",
+    "press": "press a key, such as Enter, Escape or ArrowDown, where you typed or clicked last",
     "scroll": "scroll the window, or the part of the page that an element is in, by two thirds of its height",
     "wait": "give the page a moment",
     "goback": "go back to the page before",
@@ -154,12 +161,14 @@ _THINKING = {
         "First think: sum up what this page shows; give your plan, or how it changes; name at least three actions that "
         "are possible now; then choose the best."
     ),
+    "turnsmith": "First think in a few sentences: what the page shows, what was reached so far, what comes next.",
 }
 
 
 def instructions(dialect: Dialect) -> str:
     """The system message: what the agent sees, how it answers, and every action of the dialect."""
-    forms = "\n".join(f"- {form}: {_MEANING[verb]}" for verb, form in ACTION_FORMS[dialect].items() if verb != "wait")
+    meaning = _MEANING if dialect != "turnsmith" else {**_MEANING, "type": "clear a field and type a text into it"}
+    forms = "\n".join(f"- {form}: {meaning[verb]}" for verb, form in ACTION_FORMS[dialect].items() if verb != "wait")
     return (
         "You carry out a task on a web site, one action at a time. On every turn you see the page as it is now: a "
         "list of the elements that can be used, each with a number in square brackets, and, where one is attached, a "
@@ -213,8 +222,9 @@ def _text(text: str) -> dict[str, str]:
 CHATS: dict[Rendering, Callable[[Context], list[Message]]] = {
     "webvoyager": lambda context: chat(context, "webvoyager", images=3),
     "tti": lambda context: chat(context, "tti", images=4),
+    "turnsmith": lambda context: chat(context, "turnsmith", images=3),
 }
-"""How many pictures each keeps: PAE and WebVoyager 3, TTI the present one and 3 older."""
+"""How many pictures each keeps: PAE, WebVoyager and ours 3, TTI the present one and 3 older."""
 
 
 def image_parts(messages: Sequence[Message]) -> list[ImageRef]:

@@ -119,7 +119,7 @@ async def measure(tasks: Sequence[Task], logical: int, options: Options) -> Meas
     """Play with so many logical sessions."""
     budget = options.steps if logical == 8 else max(options.steps // 10, EPISODE * logical)
     measured = Measured(logical)
-    shot = ObservationConfig(screenshot="marked" if options.screenshot == "marked" else "plain")
+    shot = ObservationConfig(page_text=False, screenshot="marked" if options.screenshot == "marked" else "plain")
     environment = BrowserEnvironment(LocalSites(), sessions=min(logical, options.contexts), observation=shot)
     episodes = iter(range(10**9))
     taken = 0

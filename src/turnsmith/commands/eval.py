@@ -32,8 +32,10 @@ class Options:
         horizon: the most actions of an episode.
         temperature: of sampling.
         max_new_tokens: the most tokens of one response.
-        rendering: how prompts are written; without one, as the model was made, else "webvoyager".
-        observation: what is observed: the element list, the accessibility tree, or both.
+        rendering: how prompts are written, and the action grammar with it; without one, as the model was made, else
+            "turnsmith", whose agents type without sending and press keys (docs/browser.md).
+        observation: what is observed: the element list and what else the page says (page), the element list alone, the
+            accessibility tree, or the list and the tree (both).
         screenshots: record (and show to vision-language models) the screenshot with marks.
         sessions: browser sessions at once.
         seed: of tasks and sampling.
@@ -48,8 +50,8 @@ class Options:
     horizon: int = 12
     temperature: float = 1.0
     max_new_tokens: int = 512
-    rendering: Literal["compact", "webvoyager", "tti"] | None = None
-    observation: Literal["elements", "tree", "both"] = "elements"
+    rendering: Literal["compact", "webvoyager", "tti", "turnsmith"] | None = None
+    observation: Literal["page", "elements", "tree", "both"] = "page"
     screenshots: bool = False
     sessions: int = 4
     seed: int = 0
@@ -117,9 +119,10 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
     judge = judge_named(options.judge, tasks)
     decides = ORACLE if judge is None else judge.name
     sampling = Sampling(temperature=options.temperature, max_new_tokens=options.max_new_tokens)
-    policy = load_policy(model_folder(spec), rendering=options.rendering, sampling=sampling)
+    policy = load_policy(model_folder(spec), rendering=options.rendering, sampling=sampling, unsaid="turnsmith")
     observation = ObservationConfig(
-        elements=options.observation in ("elements", "both"),
+        elements=options.observation != "tree",
+        page_text=options.observation == "page",
         tree="viewport" if options.observation in ("tree", "both") else False,
         screenshot="marked" if options.screenshots else None,
     )

@@ -15,6 +15,7 @@ from turnsmith.trace.types import Call
 GRAMMARS: dict[str, str] = {
     "webvoyager": "turnsmith.agents.grammar:parse_webvoyager",
     "tti": "turnsmith.agents.grammar:parse_tti",
+    "turnsmith": "turnsmith.agents.grammar:parse_turnsmith",
     "aitw": "turnsmith.agents.aitw:parse_aitw",
 }
 

@@ -17,7 +17,10 @@ async def pages():
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def environment(pages):
     async with BrowserEnvironment(
-        OpenWeb(), sessions=4, observation=ObservationConfig(), limits=Limits(wait=0.2, navigation=5, settle=1)
+        OpenWeb(),
+        sessions=4,
+        observation=ObservationConfig(page_text=False),
+        limits=Limits(wait=0.2, navigation=5, settle=1),
     ) as environment:
         yield environment
 

@@ -4,9 +4,12 @@
 import time
 
 import pytest
-from browser_pages import Reply, act, mark_of, script
+from browser_pages import Reply, act, mark_of, script, seeing
 
+from turnsmith.agents.grammar import parse_turnsmith
+from turnsmith.envs.browser import ObservationConfig
 from turnsmith.errors import InfraError
+from turnsmith.trace.types import Action
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -158,3 +161,39 @@ async def test_an_element_in_a_shadow_tree_is_hit_there(environment, pages):
         mark = int("".join(one for one in line.split("]")[0] if one.isdigit()))
         step = await session.step(act("click", mark=mark))
         assert (step.observation.error, step.observation.info["title"]) == ("", "hit")
+
+
+async def test_a_form_of_three_fields_is_filled_before_it_is_sent(session, pages):
+    html = "<form action=/sent><input name=a aria-label=First><input name=b aria-label=Second><input name=c aria-label=Third><button>Send</button></form>"
+    observation = await session.reset(pages.put(html), 0)
+    for name, text in (("First", "one"), ("Second", "two"), ("Third", "three")):
+        call = parse_turnsmith(f"Action: Type [{mark_of(observation, name)}]; [{text}]")
+        observation = (await session.step(Action("", call))).observation
+    assert await values(session) == ["one", "two", "three"]
+    last = (await session.step(Action("", parse_turnsmith("Action: Press [Enter]")))).observation
+    assert last.info["url"].endswith("/sent?a=one&b=two&c=three")
+
+
+async def test_a_key_goes_where_the_focus_is_or_where_it_is_sent(session, pages):
+    html = "<input aria-label=First><input aria-label=Second>"
+    observation = await session.reset(pages.put(html), 0)
+    await session.step(act("type", mark=mark_of(observation, "First"), text="ab", enter=False))
+    await session.step(act("press", key="Backspace"))
+    await session.step(act("press", mark=mark_of(observation, "Second"), key="x"))
+    assert await values(session) == ["a", "x"]
+    step = await session.step(act("press", key="NoSuchKey"))
+    assert step.observation.error == "There is no key 'NoSuchKey'."
+
+
+async def test_what_a_page_says_in_view_is_read_without_what_marked_elements_say(environment, pages):
+    html = """<h1>Town <b>library</b></h1><p>Open from <i>nine</i> to five, except on <a href=/x>holidays</a>.</p>
+    <script>var hidden = "code"</script><p hidden>never shown</p><div style="visibility:hidden">nor this</div>
+    <p><a href=/y>Catalogue</a></p><ul><li>Books</li></ul><div style="height:3000px"></div><p>far below</p>"""
+    async with seeing(environment, ObservationConfig()) as session:
+        observation = await session.reset(pages.put(html), 0)
+        listed, text = observation.text.split("\nText:\n")
+        assert text == "Town library\nOpen from nine to five, except on holidays."
+        assert all(name in listed for name in ("holidays", "Catalogue", "Books"))
+        for _ in range(8):
+            observation = (await session.step(act("scroll", direction="down", target="window"))).observation
+        assert observation.text.split("Text:\n")[1] == "far below"

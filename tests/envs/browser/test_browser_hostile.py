@@ -150,7 +150,11 @@ async def test_a_script_may_open_into_a_frame_of_the_page(session, pages):
     await session.reset(pages.put(html), 0)
     step = await session.step(act("click", mark=0))
     assert step.observation.info["url"] == pages.url("/")
-    assert await script(session, "frames.pane.document.title") == "inside"
+    for _ in range(20):  # a frame may take longer than its page
+        if await script(session, "frames.pane.document.title") == "inside":
+            return
+        await session.step(act("wait"))
+    raise AssertionError("the frame stayed empty")
 
 
 async def test_a_dialog_while_a_navigation_begins_holds_nothing_up(session, pages):

@@ -9,7 +9,7 @@
 | `go_back{}` | one step back in the history |
 | `search_engine{}` | open the environment's search page |
 | `goto{url}` | open an address that the episode may reach (no grammar of ours has it; BrowserGym's agents do) |
-| `press{mark, key}` | focus the element and press a key (likewise) |
+| `press{key}`, `press{mark, key}` | press a key where the focus is, or on an element |
 | `answer{text}` | end the episode |
 
 Of several options with one label the second is called "label (2)". What lies over the window scrolls in its place.
@@ -167,16 +167,17 @@ class Actor:
             await self.tab.write(text, enter=arguments.get("enter", True) is not False)
 
     async def _press(self, arguments: Mapping[str, Any], info: dict[str, Any]) -> None:
-        """Press a key, such as "Enter" or "Control+a", in a field or on a button (BrowserGym's agents do)."""
-        mark, target = await self._target(arguments)
+        """Press a key, such as "Enter" or "Control+a", where the focus is, or in a field or on a button."""
         from playwright.async_api import Error
 
         key = arguments.get("key")
-        info["mark"] = mark
-        info.update(_where(await self._aim(mark, target)))
-        if isinstance(target, str):
-            raise StepError(f"Element [{mark}] is only in the accessibility tree; nothing was done.")
-        await self.tab.ask(f"__turnsmith__.element({target}).focus()")
+        if "mark" in arguments:
+            mark, target = await self._target(arguments)
+            info["mark"] = mark
+            info.update(_where(await self._aim(mark, target)))
+            if isinstance(target, str):
+                raise StepError(f"Element [{mark}] is only in the accessibility tree; nothing was done.")
+            await self.tab.ask(f"__turnsmith__.element({target}).focus()")
         try:
             await self.tab.page.keyboard.press(str(key))
         except Error as error:

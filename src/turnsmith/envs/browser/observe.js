@@ -183,11 +183,57 @@
   }
 
   // Look: number the elements, remember them by mark, and (for a marked screenshot) put up the overlay.
-  function observe(withOverlay) {
+  // ---- what the page says besides ------------------------------------------------------------------------------
+
+  const MUTE = new Set(["SCRIPT", "STYLE", "NOSCRIPT", "TEMPLATE", "TEXTAREA", "OPTION"]);
+  const MOST_TEXT = 8000; // characters
+
+  // The text in view, a line a block, in the order of the document; without blocks that say nothing but what marked
+  // elements say.
+  function textInView() {
+    const within = new Set(marks);
+    const under = (node, test) => {
+      for (let above = node.parentElement; above; above = above.parentElement) if (test(above)) return true;
+      return false;
+    };
+    const block = (node) => {
+      let above = node.parentElement;
+      while (above.parentElement && getComputedStyle(above).display.startsWith("inline")) above = above.parentElement;
+      return above;
+    };
+    const inView = (node) => {
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      return [...range.getClientRects()].some(
+        (box) => box.width > 0 && box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth,
+      );
+    };
+    const lines = [];
+    const walker = document.createTreeWalker(document.body ?? document.documentElement, NodeFilter.SHOW_TEXT);
+    const start = now();
+    let of = null;
+    let length = 0;
+    while (walker.nextNode() && length < MOST_TEXT && now() - start < PATIENCE) {
+      const node = walker.currentNode;
+      if (!/\S/.test(node.data) || under(node, (above) => MUTE.has(above.tagName))) continue;
+      if (!node.parentElement.checkVisibility?.({ visibilityProperty: true }) || !inView(node)) continue;
+      const holder = block(node);
+      if (holder !== of) lines.push({ said: "", own: false });
+      const line = lines[lines.length - 1];
+      line.said += node.data;
+      line.own ||= !under(node, (above) => within.has(above));
+      of = holder;
+      length += node.data.length;
+    }
+    return cut(lines.filter((line) => line.own).map((line) => say(line.said)).join("\n"), MOST_TEXT);
+  }
+
+  function observe(withOverlay, withText) {
     unmark();
     const items = markable();
     marks = items.map((item) => item.element);
     const page = document.scrollingElement ?? document.documentElement;
+    const text = withText ? textInView() : "";
     if (withOverlay) putUp(items);
     return {
       url: well(location.href),
@@ -196,6 +242,7 @@
       viewport: [innerWidth, innerHeight],
       elements: items.map(describe),
       complete,
+      text,
     };
   }
 

@@ -29,12 +29,15 @@ class ObservationConfig:
 
     Attributes:
         elements: the element list is part of the text. (Elements are found and numbered in any case.)
+        page_text: what else the page says in view is part of the text, a line a block, unless the tree has it. (The
+            papers' agents, which see a picture, have the list alone.)
         tree: the accessibility tree is part of the text: "viewport" (WebArena's pruning) or "rich" (TTI's).
         screenshot: "plain", "marked" (the set-of-marks picture) or None.
         jpeg_quality: 1 to 100.
     """
 
     elements: bool = True
+    page_text: bool = True
     tree: Literal["viewport", "rich", False] = False
     screenshot: Literal["plain", "marked"] | None = None
     jpeg_quality: int = 70
@@ -72,7 +75,8 @@ async def observe(tab: Tab, config: ObservationConfig) -> tuple[Observation, dic
 
 async def _observe(tab: Tab, config: ObservationConfig) -> tuple[Observation, dict[int, int]]:
     marked = config.screenshot == "marked"
-    page = await tab.call("observe", marked)  # type: ignore[arg-type]
+    page = await tab.call("observe", marked, config.page_text and not config.tree)  # type: ignore[arg-type]
+    page_text = page.pop("text", "")
     images = ()
     if config.screenshot is not None:
         images = (ImageRef.of(await tab.screenshot(config.jpeg_quality)),)
@@ -83,6 +87,8 @@ async def _observe(tab: Tab, config: ObservationConfig) -> tuple[Observation, di
             f"the page has more elements than there was time for; the first {len(page['elements'])} are shown"
         )
     texts = [element_list(page["elements"])] if config.elements else []
+    if page_text:
+        texts.append(f"Text:\n{page_text}")
     nodes: dict[int, int] = {}
     if config.tree:
         tree, nodes = await read_tree(tab, page, rich=config.tree == "rich")

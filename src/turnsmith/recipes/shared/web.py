@@ -70,7 +70,9 @@ class WebEpisodes:
         self.run = run
         self.config = config
         self.tasks = tasks or LocalTasks(config.sites, config.templates)
-        self._seen = ObservationConfig(screenshot="marked" if config.screenshots else None)
+        # The local sites' tasks can be solved by the list of elements; other pages have to be seen or read.
+        reads = not config.screenshots and not isinstance(self.tasks, LocalTasks)
+        self._seen = ObservationConfig(page_text=reads, screenshot="marked" if config.screenshots else None)
         self.environment = BrowserEnvironment(self.tasks.host(), config.sessions, self._seen)
         self._judge = judge_named(judge)
         self.decides = ORACLE if self._judge is None else self._judge.name

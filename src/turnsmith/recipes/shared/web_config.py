@@ -86,7 +86,7 @@ class PolicyConfig:
 
     model: str = "llava-v1.6-mistral-7b-hf"
     scratch: SmallModel = field(default_factory=SmallModel)
-    rendering: Literal["webvoyager", "tti"] | None = None
+    rendering: Literal["webvoyager", "tti", "turnsmith"] | None = None
     lora: Lora = field(default_factory=Lora)
     freeze: tuple[str, ...] = ()
     temperature: float = 1.0

@@ -10,7 +10,7 @@ from turnsmith.trace.types import Action
 from turnsmith.worlds.miniwob.scene import WAIT, Scene, Stuck
 from turnsmith.worlds.miniwob.solvers import SOLVERS
 
-OBSERVATION = ObservationConfig(elements=True, tree="viewport")
+OBSERVATION = ObservationConfig(tree="viewport")
 """What the scripts read."""
 
 
