@@ -72,7 +72,7 @@ class Pretraining:
     judged: int = 600
     noise: float = 0.5
     judge_noise: float = 0.15
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(batch_size=16, max_updates=3000))
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(batch_size=16, max_updates=1600))
 
 
 SMALL_UPDATE = OptimConfig(learning_rate=5e-4, batch_size=16, epochs=4, warmup_updates=10)

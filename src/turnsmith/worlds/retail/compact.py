@@ -2,7 +2,8 @@
 
 A log of words. Every value (an order's id, a name, an option, a whole address) is one mark token, the same wherever the
 value stands again, so that saying a value is copying a mark. Marks are dealt by the value's hash, so they mean nothing
-by themselves. Actions are tool calls in named words, `cancel m17 mistake`; a product's variant is named by its options.
+by themselves. Actions are tool calls in named words, `cancel m17 mistake`. A product's variant is named as users name
+it, by the options in which it differs from the item that it replaces: which one that is, the product's record decides.
 
     request := cancel V REASON | return V : V {, V} via V | (exchange | modify) V : V to V+|same {, V to …} via V
              | payment V to V | (address | home) V to V
@@ -95,6 +96,24 @@ def _options(options: Mapping[str, str]) -> list[Word]:
     return [(value,) for value in options.values()]
 
 
+def _changed(item: Record, variant: Record) -> list[Word]:
+    """The options in which a variant differs from an item."""
+    own = item["options"]
+    return [(value,) for key, value in variant["options"].items() if own.get(key) != value]
+
+
+def _meant(item: Record, variants: Iterable[Record], values: Sequence[str]) -> str | None:
+    """The id of the one variant that has these values and is otherwise as the item; None where none or several are."""
+    own, given = item["options"], set(values)
+
+    def fits(options: Mapping[str, str]) -> bool:
+        left = {value for key, value in options.items() if own.get(key) != value}
+        return left <= given <= set(options.values())
+
+    found = [variant["item_id"] for variant in variants if fits(variant["options"])]
+    return found[0] if len(found) == 1 else None
+
+
 def tool_words(seen: Seen, name: str, output: str) -> list[Word]:
     """What a tool said; records are remembered in `seen`."""
     if name.startswith("find_user"):
@@ -162,7 +181,7 @@ def log_of(context: Context) -> tuple[list[str], Seen]:
 
 
 def request_words(request: Request, base_order: Record | None, products: Mapping[str, Record]) -> list[Word]:
-    """A request as the agent writes it, with all options of a new variant.
+    """A request as users and agents say it, with what changes of a variant.
 
     Args:
         request: what is to be written.
@@ -187,7 +206,7 @@ def request_words(request: Request, base_order: Record | None, products: Mapping
         words.append((item["name"],))
         if request.kind != "return":
             product = products.get(item["product_id"]) or products[item["name"]]
-            words += ["to", *(["same"] if new == old else _options(product["variants"][new]["options"]))]
+            words += ["to", *(_changed(item, product["variants"][new]) or ["same"])]
         words.append(",")
     return [*words[:-1], "via", (request.payment,)]
 
@@ -262,10 +281,10 @@ class Reader:
         product = self.seen.products.get(name)
         if product is None:
             raise ParseError("look at the product first")
-        for variant in product["variants"].values():
-            if list(variant["options"].values()) == values:
-                return item["item_id"], variant["item_id"]
-        raise ParseError("the product has no such variant")
+        meant = _meant(item, product["variants"].values(), values)
+        if meant is None:
+            raise ParseError("the product has no such variant, or several")
+        return item["item_id"], meant
 
 
 def parse_action(text: str, seen: Seen) -> Call:

@@ -87,7 +87,7 @@ def user_of(world: DatabaseWorld, task: Task) -> RuleUser:
 
 def wish_of(base: Base, request: Request, withheld: bool) -> Wish:
     """How a user puts a request: only what changes of a variant; where withheld, reason or payment on demand."""
-    words = _spoken(base, request)
+    words = request_words(request, base.tables["orders"].get(request.subject), base.tables["products"])
     details: dict[str, Utterance] = {}
     if request.kind == "cancel":
         details["reason"] = Utterance(f"It is {request.reason}.", says([REASON[request.reason]]), ("reason",))
@@ -100,19 +100,6 @@ def wish_of(base: Base, request: Request, withheld: bool) -> Wish:
         shown = words
     reveals = (request.kind, *(() if withheld else tuple(details)))
     return Wish(Utterance(sentence(base, request, not withheld), says(shown), reveals), details)
-
-
-def _spoken(base: Base, request: Request) -> list[Word]:
-    if request.kind not in ("exchange", "modify"):
-        return request_words(request, base.tables["orders"].get(request.subject), {})
-    order = base.tables["orders"][request.subject]
-    words: list[Word] = [request.kind, (request.subject,), ":"]
-    for old, new in request.items:
-        item = item_of(order, old)
-        fresh = base.tables["products"][item["product_id"]]["variants"][new]["options"]
-        changed: list[Word] = [(value,) for key, value in fresh.items() if item["options"].get(key) != value]
-        words += [(item["name"],), "to", *(changed or ["same"]), ","]
-    return [*words[:-1], "via", (request.payment,)]
 
 
 def sentence(base: Base, request: Request, complete: bool = True) -> str:
