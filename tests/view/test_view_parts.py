@@ -100,6 +100,14 @@ def test_curves_that_say_nothing_are_left_out():
     assert {one["metric"] for one in telling(curves(rows[:1]))} == {"success"}  # a run that has just begun
 
 
+def test_arms_one_after_the_other_are_no_curve_over_the_clock():
+    arms = [{"time": 10.0 * n, "phase": f"eval-{arm}", "success": n / 10} for n, arm in enumerate(("a", "b", "b"))]
+    by_n = [{"time": 50.0 + n, "phase": "best-of-n", "n": n, "success": n / 9} for n in (1, 4)]
+    assert telling(curves(arms + by_n)) == []
+    assert telling(curves(by_n))[0]["metric"] == "success"  # one phase, by the clock: a log of somebody's own
+    assert len(telling(curves([{**row, "iteration": 1} for row in arms[:2]] + arms))) == 2
+
+
 def test_curves_keep_intervals_with_their_metric_and_put_success_first():
     rows = [
         {"time": 1.0, "step": 5, "phase": "train", "loss": 2.0, "note": "text", "flag": True},

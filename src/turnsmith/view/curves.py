@@ -1,9 +1,9 @@
 """Metric curves from the rows of `metrics.jsonl`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-_KEYS = ("time", "step", "iteration", "epoch", "phase", "seed")
+_KEYS = ("time", "step", "iteration", "epoch", "phase", "seed", "n")
 
 
 def curves(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -43,18 +43,21 @@ def telling(series: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The series of `curves` without metrics that say nothing: those without an interval that never change.
 
     The number of episodes of each evaluation is one, infra errors that stay at zero are another, a single dot a third.
-    A metric is judged by all of its phases together.
+    A metric is judged by all of its phases together: what several of them say of no step and no iteration is a table
+    (arms of an experiment, one after the other), and no curve over the clock.
     """
     kept: dict[str, list[dict[str, Any]]] = {}
     for curve in series:
         kept.setdefault(curve["metric"], []).append(curve)
-    silent = {
-        metric
-        for metric, phases in kept.items()
-        if all(len({point["value"] for point in curve["points"]}) == 1 for curve in phases)
-        and all(point["low"] is None for curve in phases for point in curve["points"])
-    }
-    return [curve for phases in kept.values() for curve in phases if curve["metric"] not in silent]
+    return [curve for phases in kept.values() if not _silent(phases) for curve in phases]
+
+
+def _silent(phases: Sequence[dict[str, Any]]) -> bool:
+    points = [point for curve in phases for point in curve["points"]]
+    if len(phases) > 1 and all(point["step"] is point["iteration"] is None for point in points):
+        return True
+    constant = all(len({point["value"] for point in curve["points"]}) == 1 for curve in phases)
+    return constant and all(point["low"] is None for point in points)
 
 
 def report_charts(charts: object) -> list[dict[str, Any]]:

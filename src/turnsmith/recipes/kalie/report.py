@@ -105,8 +105,8 @@ def _error_table(errors: dict[str, dict[str, Any]]) -> str:
     )
     return (
         "<h2>Keypoint errors on unseen geometry</h2><p class=note>Mean distance in pixels of a 224-pixel image, and "
-        "KALIE's squared error in thousandths; tied points are as good as the point that they are tied to, and "
-        f"waypoints forgive more than grasps do.</p><table><tr>{head}</tr>{body}</table>"
+        "KALIE's squared error of coordinates that go from 0 to 1,000; tied points are as good as the point that they "
+        f"are tied to, and waypoints forgive more than grasps do.</p><table><tr>{head}</tr>{body}</table>"
     )
 
 
