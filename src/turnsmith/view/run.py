@@ -199,7 +199,7 @@ def seconds_left(folder: Folder, iterations: object) -> float | None:
 
 
 def evaluations(rows: list[Row]) -> list[dict[str, Any]]:
-    """What each evaluation amounts to: the phases whose names begin with "eval", by iteration.
+    """What each evaluation amounts to: the phases whose names begin with "eval", as they came, by iteration.
 
     Returns:
         Rows `{"phase", "iteration", "success", "episodes", "steps", "truncated", "infra_errors"}`: mean steps and the
@@ -209,8 +209,9 @@ def evaluations(rows: list[Row]) -> list[dict[str, Any]]:
     for row in rows:
         if row.phase.startswith("eval") and row.iteration is not None:
             groups.setdefault((row.phase, row.iteration), []).append(row)
+    came = {phase: place for place, phase in enumerate(dict.fromkeys(phase for phase, _ in groups))}
     table = []
-    for (phase, iteration), members in sorted(groups.items()):
+    for (phase, iteration), members in sorted(groups.items(), key=lambda group: (came[group[0][0]], group[0][1])):
         counted = [row for row in members if row.outcome != "infra_error"]
         episodes = max(1, len(counted))
         table.append(
