@@ -9,13 +9,18 @@ Tools, with users:     turnsmith eval tools WORLD --agent POLICY [--user openai:
 
 import asyncio
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from turnsmith.errors import UserError
 from turnsmith.options import parse_options
+
+if TYPE_CHECKING:
+    from turnsmith.runs.run import Run
+    from turnsmith.trace.types import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +93,20 @@ def _fields(options: Options) -> dict[str, object]:
     return {name: getattr(options, name) for name in Options.__slots__}
 
 
-async def _evaluate(spec: str, options: Options, run: object) -> None:
+async def _evaluate(spec: str, options: Options, run: "Run") -> None:
     from turnsmith.agents.load import load_policy
     from turnsmith.engine.sampling import Sampling
     from turnsmith.envs.browser import BrowserEnvironment, ObservationConfig
-    from turnsmith.evaluate.show import summary_table
-    from turnsmith.evaluate.summary import summarize
     from turnsmith.judges.named import closed, judge_named
     from turnsmith.recipes.shared.web import model_folder
     from turnsmith.recipes.shared.web_tasks import FileTasks
     from turnsmith.rollout.collect import Limits, evaluation_episodes
     from turnsmith.rollout.stored import collect_into
-    from turnsmith.runs.progress import console, episode_bar
-    from turnsmith.runs.run import Run
+    from turnsmith.runs.progress import episode_bar
     from turnsmith.trace.types import ORACLE
     from turnsmith.worlds.sites.server import LocalSites
     from turnsmith.worlds.sites.tasks import generate
 
-    assert isinstance(run, Run)
     run.report(status="running", recipe="eval", config=run.config)
     if options.tasks is not None:
         source = FileTasks(str(options.tasks))
@@ -142,6 +143,19 @@ async def _evaluate(spec: str, options: Options, run: object) -> None:
                 )
     finally:
         await closed(judge)
+    _tell(run, spec, traces, decides)
+
+
+def _tell(run: "Run", spec: str, traces: "Sequence[Trace]", decides: str) -> None:
+    """Print what came of it by the judge that decides, and keep it in the run's report.
+
+    Raises:
+        UserError: if every episode was lost to machinery.
+    """
+    from turnsmith.evaluate.show import summary_table
+    from turnsmith.evaluate.summary import summarize
+    from turnsmith.runs.progress import console
+
     summary = summarize(traces, decides)
     if not summary.episodes and not summary.unjudged:
         kinds = ", ".join(sorted({str(trace.info.get("infra_error", "")) for trace in traces}))
